@@ -1,0 +1,1 @@
+//! Bytes on a disk: extents, checksums, superblocks, the journal ring, free space.

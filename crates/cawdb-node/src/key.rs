@@ -1,0 +1,75 @@
+//! Keys, key ranges and prefixes.
+//!
+//! A key is any byte string; order is that of the bytes. A range is half open, `[lo, hi)`; no `hi` means "to the end".
+
+use bytes::Bytes;
+
+/// A key.
+pub type Key = Bytes;
+
+/// The keys `k` with `lo <= k < hi`; without `hi`, all from `lo` on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyRange {
+    /// First key of the range.
+    pub lo: Key,
+    /// First key after the range, or none if it has no end.
+    pub hi: Option<Key>,
+}
+
+/// The smallest key above all keys that start with `prefix`; none if there is no such key (empty, or all FF).
+pub fn successor(prefix: &[u8]) -> Option<Key> {
+    let end = prefix.iter().rposition(|&b| b != 0xff)?;
+    let mut key = prefix.get(..=end)?.to_vec();
+    if let Some(last) = key.last_mut() {
+        *last += 1;
+    }
+    Some(key.into())
+}
+
+impl KeyRange {
+    /// Every key.
+    pub fn all() -> Self {
+        Self { lo: Key::new(), hi: None }
+    }
+    /// `[lo, hi)`.
+    pub fn new(lo: impl Into<Key>, hi: impl Into<Key>) -> Self {
+        Self { lo: lo.into(), hi: Some(hi.into()) }
+    }
+    /// Every key that starts with `prefix`.
+    pub fn prefix(prefix: impl Into<Key>) -> Self {
+        let lo = prefix.into();
+        let hi = successor(&lo);
+        Self { lo, hi }
+    }
+    /// Whether no key can lie in the range.
+    pub fn is_empty(&self) -> bool {
+        self.hi.as_ref().is_some_and(|hi| *hi <= self.lo)
+    }
+    /// Whether `key` lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        *key >= self.lo[..] && self.hi.as_ref().is_none_or(|hi| *key < hi[..])
+    }
+    /// Whether all of `other` lies in this range.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.is_empty() || (self.lo <= other.lo && !hi_less(self.hi.as_ref(), other.hi.as_ref()))
+    }
+    /// The keys that lie in both ranges (possibly none).
+    pub fn intersect(&self, other: &Self) -> Self {
+        let lo = self.lo.clone().max(other.lo.clone());
+        let hi = if hi_less(self.hi.as_ref(), other.hi.as_ref()) { &self.hi } else { &other.hi };
+        Self { lo, hi: hi.clone() }
+    }
+    /// Whether some key may lie in both ranges.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.intersect(other).is_empty()
+    }
+}
+
+/// Whether the end `a` lies below the end `b`; none is the highest end of all.
+pub fn hi_less(a: Option<&Key>, b: Option<&Key>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a < b,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}

@@ -1,0 +1,1 @@
+//! The Bε-DAG: cut, clone, flush, merge, rebase, split, join, trim, release.

@@ -1,0 +1,1 @@
+//! POSIX files and directories on full-path keys.

@@ -1,0 +1,1 @@
+//! The adapter between the kernel's FUSE and the file system.

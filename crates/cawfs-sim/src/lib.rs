@@ -1,0 +1,1 @@
+//! The test kit: tiny executable models, generators and seeds.
