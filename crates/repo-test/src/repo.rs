@@ -1,0 +1,83 @@
+//! The files of the repository, as text.
+//!
+//! Invariants: paths are relative with `/`; what is built or hidden (`target`, `.git`) is left out.
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// One text file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Path from the root of the repository.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// All text files, sorted by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repo {
+    /// The files.
+    pub files: Vec<File>,
+}
+
+const LEFT_OUT: [&str; 2] = ["target", ".git"];
+
+impl Repo {
+    /// Reads every text file below `root`.
+    ///
+    /// # Errors
+    /// When a folder or file cannot be read.
+    pub fn read(root: &Path) -> io::Result<Self> {
+        let mut files = Vec::new();
+        collect(root, "", &mut files)?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self { files })
+    }
+
+    /// A repository of the given paths and contents.
+    pub fn of(files: &[(&str, &str)]) -> Self {
+        let file = |(path, text): &(&str, &str)| File {
+            path: (*path).into(),
+            text: (*text).into(),
+        };
+        Self {
+            files: files.iter().map(file).collect(),
+        }
+    }
+
+    /// The text of a file.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files
+            .iter()
+            .find(|f| f.path == path)
+            .map(|f| f.text.as_str())
+    }
+
+    /// All Rust sources.
+    pub fn rust(&self) -> impl Iterator<Item = &File> {
+        self.with_ending(".rs")
+    }
+
+    /// All files whose path ends so.
+    pub fn with_ending(&self, ending: &str) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(move |f| f.path.ends_with(ending))
+    }
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type()?;
+        if kind.is_dir() && !LEFT_OUT.contains(&name.as_str()) {
+            collect(&entry.path(), &format!("{path}/"), files)?;
+        } else if kind.is_file()
+            && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
+        {
+            files.push(File { path, text });
+        }
+    }
+    Ok(())
+}
