@@ -1,1 +1,77 @@
 //! The adapter between the kernel's FUSE and the file system.
+//!
+//! ```text
+//! kernel ── /dev/fuse ── connection ── readers (one at the device) ── server ── cawfs_fs::Fs
+//!    ▲                                                                  │
+//!    └──────────────── invalidate (its own thread) ◄────────────────────┘
+//! ```
+//!
+//! Only this crate knows the protocol; it does not know keys or the store. [`Mount`] is the door:
+//! attach with [`Mount::attach`], then [`Mount::serve`] until somebody unmounts.
+
+mod connection;
+pub mod control;
+mod init;
+mod invalidate;
+mod mount;
+mod readahead;
+mod readers;
+mod server;
+mod wire;
+
+pub use mount::{MountError, MountOptions, unmount};
+
+use cawfs_fs::Fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Produces the text that `cawfs stats` asks the daemon for: a JSON object.
+pub type Stats = Box<dyn Fn() -> String + Send + Sync>;
+
+/// A directory that the kernel sends to us, before anything is answered.
+#[derive(Debug)]
+pub struct Mount {
+    connection: Arc<connection::Connection>,
+    agreed: init::Agreed,
+}
+
+impl Mount {
+    /// Mounts on `dir` and agrees with the kernel on features.
+    ///
+    /// # Errors
+    /// See [`MountError`]; on error nothing is mounted.
+    pub fn attach(dir: &Path, options: &MountOptions) -> Result<Self, MountError> {
+        let connection = Arc::new(connection::Connection::new(mount::mount(dir, options)?));
+        match init::handshake(&connection) {
+            Ok(agreed) => Ok(Self { connection, agreed }),
+            Err(e) => {
+                drop(connection);
+                if let Err(e) = unmount(dir, true) {
+                    tracing::warn!(dir = %dir.display(), error = %e, "cannot unmount");
+                }
+                Err(MountError::Handshake(e))
+            }
+        }
+    }
+
+    /// Answers requests until the mount is gone. Nothing is synced here: that is the caller's.
+    ///
+    /// # Errors
+    /// A failure of the device, or of starting threads.
+    pub fn serve(self, fs: Arc<Fs>, stats: Stats) -> io::Result<()> {
+        let notifier = invalidate::Notifier::start(self.connection.clone())?;
+        let server = server::Server::new(fs, self.agreed, notifier, stats);
+        readers::serve(self.connection, Arc::new(server))
+    }
+}
+
+/// Makes the kernel read ahead further in the files of the mount at `dir`, if we may.
+///
+/// # Errors
+/// If `dir` cannot be looked at, that is if the mount does not work.
+pub fn warm_up(dir: &Path) -> io::Result<()> {
+    rustix::fs::statfs(dir)?;
+    readahead::raise(rustix::fs::stat(dir)?.st_dev);
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The open `/dev/fuse` of one mount: requests come in, replies and notifications go out.
+//!
+//! Invariants:
+//! - one `read` gives one whole request, one `write` takes one whole reply, from any thread;
+//! - a notification is never sent by a thread that serves a request (see `invalidate.rs`).
+
+use crate::wire::reply;
+use bytes::Bytes;
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+
+/// What an operation answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing: FORGET and the like have no reply.
+    Silence,
+    /// The body of a reply.
+    Reply(Vec<u8>),
+    /// The body of a READ, not copied once more.
+    Data(Bytes),
+}
+
+impl Answer {
+    /// A reply without a body.
+    pub const DONE: Self = Self::Reply(Vec::new());
+}
+
+/// The connection to the kernel.
+#[derive(Debug)]
+pub struct Connection {
+    device: File,
+}
+
+/// A message that we send unasked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Drop the pages (which writes dirty ones back first) and the attributes of a node.
+    Inode(u64),
+    /// Drop the attributes of a node, keep its pages.
+    Attributes(u64),
+    /// Drop a name of a directory, also the memory of its absence.
+    Entry {
+        /// The directory's node.
+        parent: u64,
+        /// The name in it.
+        name: Vec<u8>,
+    },
+}
+
+impl Connection {
+    /// Takes over an open `/dev/fuse`.
+    pub fn new(device: File) -> Self {
+        Self { device }
+    }
+
+    /// Waits for the next request. `None` once the mount is gone.
+    ///
+    /// # Errors
+    /// Any failure of the device other than "try again".
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match rustix::io::read(&self.device, &mut *buffer) {
+                Ok(n) => return Ok(Some(n)),
+                // ENOENT: the request was interrupted before we could read it.
+                Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => {}
+                Err(Errno::NODEV | Errno::CONNABORTED) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Answers a request; `Err` holds an errno. A reply nobody waits for any more is no failure.
+    pub fn reply(&self, unique: u64, answer: Result<Answer, i32>) {
+        let (error, body): (i32, &[u8]) = match &answer {
+            Ok(Answer::Silence) => return,
+            Ok(Answer::Reply(bytes)) => (0, bytes),
+            Ok(Answer::Data(bytes)) => (0, bytes),
+            Err(errno) => (*errno, &[]),
+        };
+        let header = reply::header(unique, error, body.len());
+        let slices = [IoSlice::new(&header), IoSlice::new(body)];
+        match (&self.device).write_vectored(&slices) {
+            Ok(_) => {}
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
+            Err(e) => tracing::warn!(unique, error = %e, "the kernel refused a reply"),
+        }
+    }
+
+    /// Sends a notification. That the kernel knew nothing of the node is no error.
+    ///
+    /// # Errors
+    /// The device's; `Unsupported` if the kernel does not know the notification.
+    pub fn notify(&self, notice: &Notice) -> io::Result<()> {
+        let (code, body) = notice.encode();
+        let header = reply::header(0, -code, body.len());
+        match (&self.device).write_vectored(&[IoSlice::new(&header), IoSlice::new(&body)]) {
+            Ok(_) => Ok(()),
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Notice {
+    fn encode(&self) -> (i32, Vec<u8>) {
+        let inode = |node: u64, offset: i64| {
+            [node.to_le_bytes(), offset.to_le_bytes(), 0i64.to_le_bytes()].concat()
+        };
+        match self {
+            Self::Inode(node) => (2, inode(*node, 0)),
+            Self::Attributes(node) => (2, inode(*node, -1)),
+            Self::Entry { parent, name } => {
+                let mut body = parent.to_le_bytes().to_vec();
+                body.extend((name.len() as u32).to_le_bytes());
+                body.extend([0; 4]);
+                body.extend(name);
+                body.push(0);
+                (3, body)
+            }
+        }
+    }
+}

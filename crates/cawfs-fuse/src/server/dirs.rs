@@ -1,0 +1,69 @@
+//! Listing directories.
+
+use super::{Reply, Server, convert, errno, names};
+use crate::connection::Answer;
+use crate::wire::{Op, reply};
+use cawfs_fs::{DirHandle, NodeId};
+
+/// The kernel may keep a listing, also from an earlier open; it drops it when the directory changes.
+const CACHE_DIR: u32 = (1 << 3) | (1 << 1);
+
+impl Server {
+    pub(super) fn directory(&self, node: NodeId, op: &Op<'_>) -> Reply {
+        match *op {
+            Op::OpenDir { .. } => {
+                let handle = self.fs.opendir(node).map_err(errno)?;
+                Ok(Answer::Reply(reply::open(handle.0, CACHE_DIR)))
+            }
+            Op::ReleaseDir { fh } => {
+                self.fs.releasedir(DirHandle(fh));
+                Ok(Answer::DONE)
+            }
+            Op::ReadDir {
+                fh,
+                offset,
+                size,
+                plus,
+            } => self.list(DirHandle(fh), offset, size as usize, plus),
+            _ => self.fs.sync_all().map(|()| Answer::DONE).map_err(errno),
+        }
+    }
+
+    fn list(&self, handle: DirHandle, from: u64, size: usize, plus: bool) -> Reply {
+        let mut listing = reply::Listing::new(size);
+        if !plus {
+            let done = self.fs.readdir(handle, from, &mut |e| {
+                let fits = listing.fits(&e.name, false);
+                if fits {
+                    listing.name(e.ino, e.next, convert::kind(e.kind), &e.name);
+                }
+                fits
+            });
+            done.map_err(errno)?;
+            return Ok(Answer::Reply(listing.into_bytes()));
+        }
+        let done = self.fs.readdirplus(handle, from, &mut |e| {
+            let fits = listing.fits(&e.name, true);
+            match e.entry {
+                _ if !fits => {}
+                Some(known) => {
+                    let attr = convert::attr(&known.attr);
+                    let valid = names::valid(&known);
+                    listing.plus(known.node.0, valid, &attr, e.next, &e.name);
+                }
+                None => {
+                    let mode = convert::kind(e.kind);
+                    let attr = reply::Attr {
+                        ino: e.ino,
+                        mode,
+                        ..Default::default()
+                    };
+                    listing.plus(0, 0, &attr, e.next, &e.name);
+                }
+            }
+            fits
+        });
+        done.map_err(errno)?;
+        Ok(Answer::Reply(listing.into_bytes()))
+    }
+}

@@ -1,0 +1,200 @@
+//! Operations on one node: attributes, content, extended attributes.
+
+use super::{Reply, Server, convert, errno};
+use crate::connection::Answer;
+use crate::wire::{Op, reply};
+use cawfs_fs::{Caller, FileHandle, NodeId, Whence, WriteFlags, XattrMode};
+
+/// Answers of OPEN.
+mod fopen {
+    pub const DIRECT_IO: u32 = 1;
+    pub const KEEP_CACHE: u32 = 1 << 1;
+    pub const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
+}
+
+/// Most bytes copied by one old-style COPY_FILE_RANGE, whose reply has 32 bits.
+const COPY_MAX: u64 = 1 << 30;
+
+impl Server {
+    pub(super) fn file(&self, caller: Caller, node: NodeId, op: &Op<'_>) -> Reply {
+        let fs = &self.fs;
+        match *op {
+            Op::GetAttr => {
+                let attr = fs.getattr(node).map_err(errno)?;
+                Ok(Answer::Reply(reply::attr(
+                    reply::FOREVER,
+                    &convert::attr(&attr),
+                )))
+            }
+            Op::Statx => {
+                let attr = fs.getattr(node).map_err(errno)?;
+                Ok(Answer::Reply(reply::statx(
+                    reply::FOREVER,
+                    &convert::attr(&attr),
+                )))
+            }
+            Op::SetAttr(ref change) => {
+                let attr = fs
+                    .setattr(&caller, node, &convert::change(change))
+                    .map_err(errno)?;
+                Ok(Answer::Reply(reply::attr(
+                    reply::FOREVER,
+                    &convert::attr(&attr),
+                )))
+            }
+            Op::Open {
+                flags,
+                kill_suidgid,
+            } => {
+                let handle = fs
+                    .open(&caller, node, flags as i32, kill_suidgid)
+                    .map_err(errno)?;
+                Ok(Answer::Reply(reply::open(handle.0, self.open_flags(flags))))
+            }
+            Op::Create {
+                name,
+                flags,
+                mode,
+                umask,
+            } => {
+                let caller = Caller { umask, ..caller };
+                let made = fs
+                    .create(&caller, node, name, mode, flags as i32)
+                    .map_err(errno)?;
+                Ok(self.created(made, flags))
+            }
+            Op::TmpFile { flags, mode, umask } => {
+                let caller = Caller { umask, ..caller };
+                let made = fs
+                    .tmpfile(&caller, node, mode, flags as i32)
+                    .map_err(errno)?;
+                Ok(self.created(made, flags))
+            }
+            Op::Release { fh } => {
+                fs.release(node, FileHandle(fh));
+                Ok(Answer::DONE)
+            }
+            Op::SetXattr { .. } | Op::GetXattr { .. } | Op::ListXattr { .. } => {
+                self.xattr(&caller, node, op)
+            }
+            Op::RemoveXattr { name } => fs
+                .removexattr(&caller, node, name)
+                .map(|()| Answer::DONE)
+                .map_err(errno),
+            _ => self.content(&caller, node, op),
+        }
+    }
+
+    fn created(&self, made: (cawfs_fs::Entry, FileHandle), flags: u32) -> Answer {
+        let (entry, handle) = made;
+        let attr = convert::attr(&entry.attr);
+        Answer::Reply(reply::create(
+            entry.node.0,
+            &attr,
+            handle.0,
+            self.open_flags(flags),
+        ))
+    }
+
+    /// Files opened only for writing bypass the page cache: large writes are several times faster
+    /// and no page is read for a small one. If the kernel then forbids to map such a file shared,
+    /// they do not.
+    fn open_flags(&self, flags: u32) -> u32 {
+        let write_only = flags as i32 & libc::O_ACCMODE == libc::O_WRONLY;
+        if write_only && self.agreed.direct_mmap() {
+            fopen::KEEP_CACHE | fopen::DIRECT_IO | fopen::PARALLEL_DIRECT_WRITES
+        } else {
+            fopen::KEEP_CACHE
+        }
+    }
+
+    fn content(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
+        let fs = &self.fs;
+        match *op {
+            Op::Read { offset, size, .. } => {
+                fs.read(node, offset, size).map(Answer::Data).map_err(errno)
+            }
+            Op::Write {
+                offset,
+                data,
+                flags,
+                from_cache,
+                kill_suidgid,
+                ..
+            } => {
+                // What comes from the page cache has its place already.
+                let append = !from_cache && flags as i32 & libc::O_APPEND != 0;
+                let flags = WriteFlags {
+                    append,
+                    kill_suidgid,
+                };
+                let written = fs.write(node, offset, data, flags).map_err(errno)?;
+                Ok(Answer::Reply(reply::count(written)))
+            }
+            Op::Fsync { .. } => fs.fsync(node).map(|()| Answer::DONE).map_err(errno),
+            Op::SyncFs => fs.sync_all().map(|()| Answer::DONE).map_err(errno),
+            Op::Fallocate {
+                offset,
+                length,
+                mode,
+                ..
+            } => {
+                fs.fallocate(node, mode as i32, offset, length, !caller.is_root())
+                    .map_err(errno)?;
+                Ok(Answer::DONE)
+            }
+            Op::Lseek { offset, whence, .. } => {
+                let whence = match whence as i32 {
+                    libc::SEEK_DATA => Whence::Data,
+                    libc::SEEK_HOLE => Whence::Hole,
+                    _ => return Err(libc::EINVAL),
+                };
+                Ok(Answer::Reply(reply::wide(
+                    fs.lseek(node, offset, whence).map_err(errno)?,
+                )))
+            }
+            Op::Copy {
+                from,
+                to_node,
+                to,
+                length,
+                wide,
+                ..
+            } => {
+                let length = if wide { length } else { length.min(COPY_MAX) };
+                let target = NodeId(to_node);
+                let n = fs
+                    .copy_file_range(node, from, target, to, length)
+                    .map_err(errno)?;
+                let narrow = || reply::count(u32::try_from(n).unwrap_or(u32::MAX));
+                Ok(Answer::Reply(if wide { reply::wide(n) } else { narrow() }))
+            }
+            _ => Err(libc::ENOSYS),
+        }
+    }
+
+    fn xattr(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
+        let (bytes, size) = match *op {
+            Op::SetXattr { name, value, flags } => {
+                let mode = match flags as i32 {
+                    0 => XattrMode::Any,
+                    libc::XATTR_CREATE => XattrMode::Create,
+                    libc::XATTR_REPLACE => XattrMode::Replace,
+                    _ => return Err(libc::EINVAL),
+                };
+                self.fs
+                    .setxattr(caller, node, name, value, mode)
+                    .map_err(errno)?;
+                return Ok(Answer::DONE);
+            }
+            Op::GetXattr { name, size } => (self.fs.getxattr(node, name).map_err(errno)?, size),
+            Op::ListXattr { size } => (self.fs.listxattr(node).map_err(errno)?.into(), size),
+            _ => return Err(libc::ENOSYS),
+        };
+        match size as usize {
+            0 => Ok(Answer::Reply(reply::count(bytes.len() as u32))),
+            room if room < bytes.len() => Err(libc::ERANGE),
+            _ => Ok(Answer::Data(bytes)),
+        }
+    }
+}

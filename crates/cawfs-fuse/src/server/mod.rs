@@ -1,0 +1,108 @@
+//! Requests in the kernel's words become calls of [`Fs`], replies go back the same way.
+//!
+//! Invariants:
+//! - each reference to a node that a reply gives to the kernel, the kernel gives back by FORGET;
+//!   one that does not reach it is given back here;
+//! - ENOSYS is answered only to what will never be served: the kernel remembers it for ever.
+
+mod control;
+mod convert;
+mod dirs;
+mod files;
+mod names;
+
+use crate::connection::Answer;
+use crate::init::Agreed;
+use crate::invalidate::Notifier;
+use crate::readers::Service;
+use crate::wire::{Op, Request, reply};
+use cawfs_fs::{Caller, Error, Fs, NodeId};
+use std::sync::Arc;
+
+/// Serves one mount.
+pub struct Server {
+    fs: Arc<Fs>,
+    agreed: Agreed,
+    notifier: Notifier,
+    stats: crate::Stats,
+}
+
+/// An answer, or an errno.
+type Reply = Result<Answer, i32>;
+
+/// The file system's error in the kernel's words; those that are nobody's fault but ours are logged.
+fn errno(e: Error) -> i32 {
+    if e.errno() == libc::EIO {
+        let cause = std::error::Error::source(&e).map(ToString::to_string);
+        tracing::error!(cause, "{e}");
+    }
+    e.errno()
+}
+
+impl Server {
+    /// A server for a file system.
+    pub fn new(fs: Arc<Fs>, agreed: Agreed, notifier: Notifier, stats: crate::Stats) -> Self {
+        Self {
+            fs,
+            agreed,
+            notifier,
+            stats,
+        }
+    }
+}
+
+impl Service for Server {
+    fn serve(&self, request: &Request<'_>) -> Reply {
+        let Some(op) = &request.op else {
+            return Err(libc::EIO);
+        };
+        let node = NodeId(request.header.node);
+        let caller = Caller {
+            uid: request.header.uid,
+            gid: request.header.gid,
+            pid: request.header.pid,
+            ..Caller::ROOT
+        };
+        match op {
+            Op::Forget { count } => {
+                self.fs.forget(node, *count);
+                Ok(Answer::Silence)
+            }
+            Op::BatchForget { list } => {
+                list.iter()
+                    .for_each(|&(node, count)| self.fs.forget(NodeId(node), count));
+                Ok(Answer::Silence)
+            }
+            Op::Interrupt => Ok(Answer::Silence),
+            Op::Destroy => Ok(Answer::DONE),
+            Op::StatFs => Ok(Answer::Reply(reply::statfs(&convert::statfs(
+                self.fs.statfs(),
+            )))),
+            Op::Unknown => Err(libc::ENOSYS),
+            Op::Ioctl {
+                fh,
+                command,
+                data,
+                out_size,
+                directory,
+                ..
+            } => {
+                let handle = (!directory).then_some(cawfs_fs::FileHandle(*fh));
+                self.ioctl(&caller, node, handle, *command, data, *out_size as usize)
+            }
+            Op::OpenDir { .. } | Op::ReadDir { .. } | Op::ReleaseDir { .. } | Op::FsyncDir => {
+                self.directory(node, op)
+            }
+            Op::Lookup { .. }
+            | Op::ReadLink
+            | Op::Symlink { .. }
+            | Op::MkNod { .. }
+            | Op::MkDir { .. }
+            | Op::Unlink { .. }
+            | Op::RmDir { .. }
+            | Op::Rename { .. }
+            | Op::Link { .. } => self.name(caller, node, op),
+            _ => self.file(caller, node, op),
+        }
+    }
+}
