@@ -1,0 +1,199 @@
+//! A disk on a regular file or a block device, through the page cache.
+//!
+//! Invariants: the file is locked as long as it is open (one writer, or many readers); a regular
+//! file is sparse, grows as needed and gives freed granules back; a block device has its size.
+
+use super::stats::Counters;
+use super::{Disk, IoStats, end_within, lock};
+use crate::{Error, Extent, Result};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, beside other readers.
+    Read,
+    /// Reading and writing, alone. The file must exist.
+    Write,
+    /// As `Write`; a missing file is made. What an existing one holds stays.
+    Create,
+}
+
+/// A disk on a regular file or a block device.
+#[derive(Debug)]
+pub struct FileDisk {
+    file: File,
+    path: PathBuf,
+    /// Size of a block device.
+    limit: Option<u64>,
+    /// Size. Nobody else changes it, because of the lock.
+    len: AtomicU64,
+    /// Held while a regular file is grown without allocating, so that no other growth is undone.
+    growth: Mutex<()>,
+    counters: Counters,
+}
+
+impl FileDisk {
+    /// Opens and locks `path`; if it is locked, tries again for as long as `wait`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if it stays locked; [`Error::Invalid`] if it is neither a regular file nor a
+    /// block device; [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>, access: Access, wait: Duration) -> Result<Self> {
+        let path = path.as_ref();
+        let doing = |e| Error::io(format!("open {}", path.display()), e);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(access != Access::Read)
+            .create(access == Access::Create)
+            .truncate(false)
+            .open(path)
+            .map_err(doing)?;
+        let kind = file.metadata().map_err(doing)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            let path = path.display();
+            return Err(Error::Invalid(format!(
+                "{path} is neither a file nor a block device"
+            )));
+        }
+        lock::acquire(&file, path, access != Access::Read, wait)?;
+        // Only now: before the lock another process could still change the size.
+        let len = file.seek(SeekFrom::End(0)).map_err(doing)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            limit: kind.is_block_device().then_some(len),
+            len: AtomicU64::new(len),
+            growth: Mutex::new(()),
+            counters: Counters::default(),
+        })
+    }
+
+    fn error(&self, doing: &str, e: impl Into<std::io::Error>) -> Error {
+        Error::io(format!("{doing} {}", self.path.display()), e.into())
+    }
+
+    fn grown_to(&self, end: u64) {
+        self.len.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// Grows a file whose file system cannot allocate ahead.
+    fn extend(&self, end: u64) -> Result<()> {
+        let _alone = crate::sync::lock(&self.growth);
+        let now = self
+            .file
+            .metadata()
+            .map_err(|e| self.error("stat", e))?
+            .len();
+        if now < end {
+            self.file
+                .set_len(end)
+                .map_err(|e| self.error("extend", e))?;
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FileDisk {
+    fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        end_within(&self.name(), offset, buf.len(), self.len())?;
+        self.counters.read(buf.len());
+        self.file
+            .read_exact_at(buf, offset)
+            .map_err(|e| self.error("read", e))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.counters.write(bytes.len());
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|e| self.error("write", e))?;
+        self.grown_to(offset.saturating_add(bytes.len() as u64));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.counters.sync();
+        self.file.sync_data().map_err(|e| self.error("sync", e))
+    }
+
+    fn reserve(&self, extent: Extent) -> Result<()> {
+        if let Some(limit) = self.limit {
+            let free = limit.saturating_sub(extent.offset);
+            let fits = extent.end() <= limit;
+            return fits.then_some(()).ok_or(Error::Full {
+                wanted: extent.len,
+                free,
+            });
+        }
+        loop {
+            match fallocate(
+                &self.file,
+                FallocateFlags::empty(),
+                extent.offset,
+                extent.len,
+            ) {
+                Ok(()) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.extend(extent.end())?;
+                    break;
+                }
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
+                    let free = fstatvfs(&self.file).map_or(0, |s| s.f_bavail * s.f_frsize);
+                    return Err(Error::Full {
+                        wanted: extent.len,
+                        free,
+                    });
+                }
+                Err(e) => return Err(self.error("allocate in", e)),
+            }
+        }
+        self.grown_to(extent.end());
+        Ok(())
+    }
+
+    fn discard(&self, extent: Extent) -> Result<()> {
+        let Some(whole) = extent.granules() else {
+            return Ok(());
+        };
+        self.counters.discard();
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        loop {
+            match fallocate(&self.file, how, whole.offset, whole.len) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(self.error("punch a hole in", e)),
+            }
+        }
+    }
+
+    fn occupied(&self) -> Option<u64> {
+        let meta = self.file.metadata().ok().filter(|_| self.limit.is_none())?;
+        Some(meta.blocks() * 512)
+    }
+
+    fn stats(&self) -> IoStats {
+        self.counters.snapshot()
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}

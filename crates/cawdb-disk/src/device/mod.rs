@@ -1,0 +1,86 @@
+//! Where bytes are kept: the trait [`Disk`] and its three implementations.
+//!
+//! Contract of every disk: reads return what was last written, or zeros where nothing was; a write
+//! is durable once a `sync` that began after it has returned; without it, a crash may keep, lose or
+//! tear it (at [`crate::UNIT`]), in any order. Failed writes leave the range undefined.
+
+mod faulty;
+mod file;
+mod lock;
+mod ram;
+mod stats;
+
+pub use faulty::{FaultyDisk, OpKind};
+pub use file::{Access, FileDisk};
+pub use ram::{RamDisk, RamImage};
+pub use stats::IoStats;
+
+use crate::{Error, Extent, Result};
+use std::fmt::Debug;
+
+/// A file, a block device, memory: bytes at offsets. All methods may be called from many threads.
+pub trait Disk: Send + Sync + Debug {
+    /// Current size in bytes; grows with writes and [`Disk::reserve`].
+    fn len(&self) -> u64;
+
+    /// Whether it holds no byte yet.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size it can never exceed (of a block device), if there is one.
+    fn limit(&self) -> Option<u64>;
+
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if that reaches beyond the end; [`Error::Io`].
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Makes everything written before durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was written before may then be lost, even if a later sync succeeds.
+    fn sync(&self) -> Result<()>;
+
+    /// Makes room for `extent` real, so that writing there cannot run out of space, where the
+    /// medium can do that; in any case it lies below [`Disk::len`] afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there is no room; [`Error::Io`].
+    fn reserve(&self, extent: Extent) -> Result<()>;
+
+    /// Gives the whole granules inside `extent` back, where the medium can do that; their content
+    /// is lost (zeros, or as before). Only an advice: it may do nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn discard(&self, extent: Extent) -> Result<()>;
+
+    /// Bytes it occupies on what is below, if known.
+    fn occupied(&self) -> Option<u64>;
+
+    /// What was asked of it so far.
+    fn stats(&self) -> IoStats;
+
+    /// What it is called in messages.
+    fn name(&self) -> String;
+}
+
+/// The end of a request of `len` bytes at `offset`, which must not lie beyond `size`.
+fn end_within(name: &str, offset: u64, len: usize, size: u64) -> Result<u64> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= size => Ok(end),
+        _ => Err(Error::corrupt(
+            name,
+            format!("{len} bytes at {offset}"),
+            format!("an end at {size}"),
+        )),
+    }
+}

@@ -1,0 +1,62 @@
+//! Counters of what was asked of a disk.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Requests and bytes since the disk was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IoStats {
+    /// Read requests.
+    pub reads: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Write requests.
+    pub writes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// Discards.
+    pub discards: u64,
+}
+
+/// The live counters. Relaxed: they order nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    reads: AtomicU64,
+    read_bytes: AtomicU64,
+    writes: AtomicU64,
+    write_bytes: AtomicU64,
+    syncs: AtomicU64,
+    discards: AtomicU64,
+}
+
+impl Counters {
+    pub fn read(&self, bytes: usize) {
+        self.reads.fetch_add(1, Relaxed);
+        self.read_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub fn write(&self, bytes: usize) {
+        self.writes.fetch_add(1, Relaxed);
+        self.write_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub fn sync(&self) {
+        self.syncs.fetch_add(1, Relaxed);
+    }
+
+    pub fn discard(&self) {
+        self.discards.fetch_add(1, Relaxed);
+    }
+
+    pub fn snapshot(&self) -> IoStats {
+        IoStats {
+            reads: self.reads.load(Relaxed),
+            read_bytes: self.read_bytes.load(Relaxed),
+            writes: self.writes.load(Relaxed),
+            write_bytes: self.write_bytes.load(Relaxed),
+            syncs: self.syncs.load(Relaxed),
+            discards: self.discards.load(Relaxed),
+        }
+    }
+}

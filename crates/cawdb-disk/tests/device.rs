@@ -1,0 +1,186 @@
+//! The disks: all against an array of bytes, the file's lock, the faults.
+
+use cawdb_disk::{Access, Disk, Error, Extent, FaultyDisk, FileDisk, OpKind, RamDisk};
+use fastrand::Rng;
+use std::time::{Duration, Instant};
+
+const NOW: Duration = Duration::ZERO;
+
+/// Random requests against an array; discarded granules are undefined until written again.
+fn as_an_array(disk: &dyn Disk, seed: u64) {
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let size = 300_000;
+    let mut model = vec![Some(0); size];
+    disk.reserve(Extent::new(0, size as u64)).unwrap();
+    for _ in 0..300 {
+        let at = rng.usize(0..size);
+        let len = rng.usize(0..(size - at).min(100_000) + 1);
+        match rng.u8(0..8) {
+            0..=3 => {
+                let bytes: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+                disk.write_at(&bytes, at as u64).unwrap();
+                model[at..at + len]
+                    .iter_mut()
+                    .zip(bytes)
+                    .for_each(|(m, b)| *m = Some(b));
+            }
+            4 => {
+                let extent = Extent::new(at as u64, len as u64);
+                disk.discard(extent).unwrap();
+                if let Some(whole) = extent.granules() {
+                    model[whole.offset as usize..whole.end() as usize].fill(None);
+                }
+            }
+            5 => disk.sync().unwrap(),
+            _ => {
+                let mut bytes = vec![0; len];
+                disk.read_at(&mut bytes, at as u64).unwrap();
+                for (i, byte) in bytes.iter().enumerate() {
+                    assert!(
+                        model[at + i].is_none_or(|m| m == *byte),
+                        "seed {seed}, {}",
+                        at + i
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(disk.len(), size as u64);
+    let beyond = disk.read_at(&mut [0; 2], size as u64 - 1);
+    assert!(matches!(beyond, Err(Error::Corrupt { .. })));
+    assert!(disk.read_at(&mut [0; 2], u64::MAX).is_err());
+    let stats = disk.stats();
+    assert!(stats.reads > 0 && stats.write_bytes > 0 && stats.syncs > 0 && stats.discards > 0);
+}
+
+#[test]
+fn all_disks_are_arrays() {
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 0..20 {
+        as_an_array(&RamDisk::new(), seed);
+        as_an_array(&RamDisk::with_limit(300_000), seed);
+        as_an_array(&FaultyDisk::new(RamDisk::new()).unwrap(), seed);
+        let path = dir.path().join(format!("{seed}"));
+        as_an_array(&FileDisk::open(path, Access::Create, NOW).unwrap(), seed);
+    }
+}
+
+#[test]
+fn memory_occupies_what_was_written_and_not_discarded() {
+    let disk = RamDisk::new();
+    disk.reserve(Extent::new(0, 1 << 30)).unwrap();
+    assert_eq!(disk.occupied(), Some(0));
+    disk.write_at(&[1; 10], 4090).unwrap();
+    disk.write_at(&[1; 10], 1 << 20).unwrap();
+    assert_eq!(disk.occupied(), Some(3 * 4096));
+    let image = disk.image();
+    disk.discard(Extent::new(4095, 4097)).unwrap();
+    assert_eq!(disk.occupied(), Some(2 * 4096));
+    assert_eq!(RamDisk::from_image(image).occupied(), Some(3 * 4096));
+    let limited = RamDisk::with_limit(8192);
+    assert!(matches!(
+        limited.write_at(&[1], 8192),
+        Err(Error::Io { .. })
+    ));
+    assert!(matches!(
+        limited.reserve(Extent::new(4096, 8192)),
+        Err(Error::Full { .. })
+    ));
+}
+
+#[test]
+fn a_file_gives_back_what_is_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FileDisk::open(dir.path().join("f"), Access::Create, NOW).unwrap();
+    disk.reserve(Extent::new(0, 1 << 20)).unwrap();
+    disk.write_at(&vec![1; 1 << 20], 0).unwrap();
+    disk.sync().unwrap();
+    let before = disk.occupied().unwrap();
+    disk.discard(Extent::new(100, 1 << 19)).unwrap();
+    // A file system that cannot punch holes may keep all of it, but never takes more.
+    assert!(disk.occupied().unwrap() <= before);
+    assert_eq!(disk.len(), 1 << 20);
+}
+
+#[test]
+fn one_writer_or_many_readers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    assert!(matches!(
+        FileDisk::open(&path, Access::Write, NOW),
+        Err(Error::Io { .. })
+    ));
+    assert!(matches!(
+        FileDisk::open(dir.path(), Access::Read, NOW),
+        Err(Error::Invalid(_))
+    ));
+    let writer = FileDisk::open(&path, Access::Create, NOW).unwrap();
+    let begun = Instant::now();
+    let wait = Duration::from_millis(100);
+    let Err(Error::Busy { who }) = FileDisk::open(&path, Access::Write, wait) else {
+        panic!("two writers")
+    };
+    assert!(begun.elapsed() >= wait, "did not wait");
+    assert!(who == "this process" || who == "another process", "{who}");
+    assert!(matches!(
+        FileDisk::open(&path, Access::Read, NOW),
+        Err(Error::Busy { .. })
+    ));
+    drop(writer);
+    let one = FileDisk::open(&path, Access::Read, NOW).unwrap();
+    let two = FileDisk::open(&path, Access::Read, NOW).unwrap();
+    assert!(one.write_at(&[1], 0).is_err());
+    assert!(FileDisk::open(&path, Access::Write, NOW).is_err());
+    drop((one, two));
+    FileDisk::open(&path, Access::Write, NOW).unwrap();
+}
+
+#[test]
+fn planned_failures_strike_once_or_for_ever() {
+    let disk = FaultyDisk::new(RamDisk::new()).unwrap();
+    disk.fail_nth(OpKind::Write, 1);
+    let results: Vec<bool> = (0..4).map(|_| disk.write_at(&[1], 0).is_ok()).collect();
+    assert_eq!(results, [true, false, true, true]);
+    disk.fail_from(OpKind::Sync, 1);
+    let results: Vec<bool> = (0..4).map(|_| disk.sync().is_ok()).collect();
+    assert_eq!(results, [true, false, false, false]);
+    disk.heal();
+    disk.sync().unwrap();
+    assert_eq!(
+        (disk.count(OpKind::Write), disk.count(OpKind::Sync)),
+        (4, 5)
+    );
+}
+
+#[test]
+fn a_crash_keeps_what_was_synced_and_plays_with_the_rest() {
+    let disk = FaultyDisk::new(RamDisk::new()).unwrap();
+    disk.write_at(&[1; 4096], 0).unwrap();
+    disk.sync().unwrap();
+    disk.write_at(&[2; 2048], 1024).unwrap();
+    let (mut kept, mut lost, mut torn) = (0, 0, 0);
+    for seed in 0..100 {
+        let image = disk.crash(seed);
+        let (mut bytes, mut again) = (vec![0; 4096], vec![0; 4096]);
+        image.read_at(&mut bytes, 0).unwrap();
+        disk.crash(seed).read_at(&mut again, 0).unwrap();
+        assert_eq!(bytes, again, "seed {seed} is not repeatable");
+        assert!(
+            bytes[..1024].iter().chain(&bytes[3072..]).all(|&b| b == 1),
+            "seed {seed}"
+        );
+        let units: Vec<u8> = bytes[1024..3072].chunks(512).map(|unit| unit[0]).collect();
+        assert!(
+            bytes
+                .chunks(512)
+                .all(|unit| unit.iter().all(|b| b == &unit[0]))
+        );
+        match units.iter().filter(|&&b| b == 2).count() {
+            0 => lost += 1,
+            4 => kept += 1,
+            _ => torn += 1,
+        }
+    }
+    assert!(kept > 0 && lost > 0 && torn > 0, "{kept} {lost} {torn}");
+}
