@@ -1,5 +1,7 @@
 //! The disks: all against an array of bytes, the file's lock, the faults.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use cawdb_disk::{Access, Disk, Error, Extent, FaultyDisk, FileDisk, OpKind, RamDisk};
 use fastrand::Rng;
 use std::time::{Duration, Instant};
@@ -61,8 +63,10 @@ fn all_disks_are_arrays() {
         as_an_array(&RamDisk::new(), seed);
         as_an_array(&RamDisk::with_limit(300_000), seed);
         as_an_array(&FaultyDisk::new(RamDisk::new()).unwrap(), seed);
-        let path = dir.path().join(format!("{seed}"));
-        as_an_array(&FileDisk::open(path, Access::Create, NOW).unwrap(), seed);
+        if seed < 4 {
+            let path = dir.path().join(format!("{seed}"));
+            as_an_array(&FileDisk::open(path, Access::Create, NOW).unwrap(), seed);
+        }
     }
 }
 

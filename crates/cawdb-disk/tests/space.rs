@@ -1,5 +1,7 @@
 //! The allocator against a bitmap, places, and the room that a file takes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use cawdb_disk::space::{Reserved, SpaceStats};
 use cawdb_disk::{Class, Disk, Error, Extent, GRANULE, Place, RamDisk, SpaceMap, UNIT};
 use fastrand::Rng;

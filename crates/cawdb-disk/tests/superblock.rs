@@ -1,5 +1,7 @@
 //! Superblocks: alternation, fallback, damage, crashes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use cawdb_disk::layout::SLOTS;
 use cawdb_disk::superblock::{MAX_BODY, format, read, read_slot, write};
 use cawdb_disk::{Disk, Error, FaultyDisk, Layout, OpKind, RamDisk, Superblock};
