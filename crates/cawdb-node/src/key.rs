@@ -29,11 +29,17 @@ pub fn successor(prefix: &[u8]) -> Option<Key> {
 impl KeyRange {
     /// Every key.
     pub fn all() -> Self {
-        Self { lo: Key::new(), hi: None }
+        Self {
+            lo: Key::new(),
+            hi: None,
+        }
     }
     /// `[lo, hi)`.
     pub fn new(lo: impl Into<Key>, hi: impl Into<Key>) -> Self {
-        Self { lo: lo.into(), hi: Some(hi.into()) }
+        Self {
+            lo: lo.into(),
+            hi: Some(hi.into()),
+        }
     }
     /// Every key that starts with `prefix`.
     pub fn prefix(prefix: impl Into<Key>) -> Self {
@@ -56,7 +62,11 @@ impl KeyRange {
     /// The keys that lie in both ranges (possibly none).
     pub fn intersect(&self, other: &Self) -> Self {
         let lo = self.lo.clone().max(other.lo.clone());
-        let hi = if hi_less(self.hi.as_ref(), other.hi.as_ref()) { &self.hi } else { &other.hi };
+        let hi = if hi_less(self.hi.as_ref(), other.hi.as_ref()) {
+            &self.hi
+        } else {
+            &other.hi
+        };
         Self { lo, hi: hi.clone() }
     }
     /// Whether some key may lie in both ranges.

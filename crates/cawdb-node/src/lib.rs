@@ -1,3 +1,23 @@
 //! Keys, messages and translations; immutable runs and the nodes over them, in memory and as bytes.
+mod cache;
+pub mod codec;
+pub mod compress;
+mod error;
 mod key;
+mod message;
+mod patch;
+mod ranges;
+mod run;
+mod translation;
+
+pub use cache::{Cache, CacheStats};
+pub use compress::Compression;
+pub use error::{Error, Result};
 pub use key::{Key, KeyRange, hi_less, successor};
+pub use message::Message;
+pub use patch::{MAX_VALUE, Patch};
+pub use ranges::RangeSet;
+pub use run::{
+    Direction, EncodedRun, MemRun, MemRunBuilder, Run, RunCursor, RunId, RunMeta, RunSource,
+};
+pub use translation::Translation;

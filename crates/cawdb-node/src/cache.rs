@@ -1,0 +1,167 @@
+//! The cache of decoded segments and run indexes: one budget in bytes, scan-resistant.
+//!
+//! ```text
+//!   shard 0..16, by hash of (run, part), each a SIEVE queue:      newest ─ ... ─ [hand] ─ ... ─ oldest
+//! ```
+//! SIEVE: a hit only marks the entry. To evict, the hand goes from old to new: it clears marks, and takes the first
+//! entry without one. What a scan reads once is never marked and goes first; what is used stays where it is.
+//!
+//! Invariants:
+//! - bytes held never exceed the budget once an insertion has returned (with several threads inserting: by no more
+//!   than what they are inserting);
+//! - values are shared pointers: eviction never pulls anything away from who uses it;
+//! - no lock is held while another is taken.
+
+mod sieve;
+
+use crate::RunId;
+use crate::run::{RunIndex, Segment};
+use sieve::Sieve;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The part number of a run's index; segments count from 0.
+pub(crate) const INDEX: u32 = u32::MAX;
+
+const SHARDS: usize = 16;
+/// Bytes that an entry takes beside its value, about.
+const ENTRY_BYTES: u64 = 128;
+
+/// What is cached.
+#[derive(Clone)]
+pub(crate) enum Cached {
+    /// A decoded segment.
+    Segment(Arc<Segment>),
+    /// A decoded index.
+    Index(Arc<RunIndex>),
+}
+
+impl Cached {
+    fn bytes(&self) -> u64 {
+        let value = match self {
+            Self::Segment(segment) => segment.memory(),
+            Self::Index(index) => index.memory(),
+        };
+        value as u64 + ENTRY_BYTES
+    }
+}
+
+/// What the cache did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Look-ups that found something.
+    pub hits: u64,
+    /// Look-ups that found nothing.
+    pub misses: u64,
+    /// Entries that had to go.
+    pub evictions: u64,
+    /// Bytes held now.
+    pub bytes: u64,
+}
+
+/// A cache with one budget, safe to use from many threads.
+pub struct Cache {
+    shards: [Mutex<Sieve<Cached>>; SHARDS],
+    budget: AtomicU64,
+    bytes: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl Cache {
+    /// An empty cache that will hold at most `budget` bytes.
+    pub fn new(budget: u64) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            shards: Default::default(),
+            budget: budget.into(),
+            bytes: zero(),
+            hits: zero(),
+            misses: zero(),
+            evictions: zero(),
+        }
+    }
+
+    /// The budget in bytes.
+    pub fn budget(&self) -> u64 {
+        self.budget.load(Relaxed)
+    }
+
+    /// Sets the budget in bytes, and evicts what no longer fits.
+    pub fn set_budget(&self, budget: u64) {
+        self.budget.store(budget, Relaxed);
+        self.make_room(0, 0);
+    }
+
+    /// Counters and size.
+    pub fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+
+    /// Forgets all parts of a run: it is gone, and its id is never used again.
+    pub fn remove_run(&self, run: RunId) {
+        for i in 0..SHARDS {
+            let freed = self.shard(i).remove_run(run);
+            self.bytes.fetch_sub(freed, Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self, run: RunId, part: u32) -> Option<Cached> {
+        let found = self.shard(shard_of(run, part)).get((run, part));
+        let counter = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        counter.fetch_add(1, Relaxed);
+        found
+    }
+
+    /// Keeps a value; one larger than the whole budget is not kept.
+    pub(crate) fn insert(&self, run: RunId, part: u32, value: Cached) {
+        let bytes = value.bytes();
+        if bytes > self.budget() {
+            return;
+        }
+        let shard = shard_of(run, part);
+        // Room is made first, so that the newest entry is not the victim of its own arrival.
+        self.make_room(bytes, shard);
+        let replaced = self.shard(shard).insert((run, part), value, bytes);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.bytes.fetch_sub(replaced, Relaxed);
+    }
+
+    /// Evicts until `wanted` bytes fit, from one shard after the other, beginning with `first`.
+    fn make_room(&self, wanted: u64, first: usize) {
+        let (mut shard, mut empty) = (first, 0);
+        while empty < SHARDS && self.bytes.load(Relaxed) + wanted > self.budget() {
+            match self.shard(shard).evict() {
+                Some(freed) => {
+                    self.bytes.fetch_sub(freed, Relaxed);
+                    self.evictions.fetch_add(1, Relaxed);
+                    empty = 0;
+                }
+                None => empty += 1,
+            }
+            shard = (shard + 1) % SHARDS;
+        }
+    }
+
+    fn shard(&self, i: usize) -> MutexGuard<'_, Sieve<Cached>> {
+        // A queue is whole again before anything in it can panic.
+        self.shards[i]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shard_of(run: RunId, part: u32) -> usize {
+    let mixed = (run.0 ^ u64::from(part).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 60) as usize % SHARDS
+}

@@ -1,0 +1,102 @@
+//! Makes runs in memory.
+//!
+//! Invariants: what it makes is as [`MemRun`] demands, whatever order delete-ranges came in; small values are
+//! copied together, so that a few bytes never keep a whole segment or request in memory.
+
+use crate::run::mem::{RANGE_BYTES, point_bytes};
+use crate::{Key, KeyRange, MemRun, Message, Patch, RangeSet};
+use bytes::{Bytes, BytesMut};
+
+/// Values below this many bytes are copied out of whatever buffer they are slices of.
+const COPY_BELOW: usize = 4 << 10;
+/// Copied values lie together in buffers of this many bytes.
+const ARENA_BYTES: usize = 64 << 10;
+
+/// A run being made.
+#[derive(Default)]
+pub struct MemRunBuilder {
+    points: Vec<(Key, Message)>,
+    deletes: Vec<KeyRange>,
+    bytes: u64,
+    arena: BytesMut,
+}
+
+impl MemRunBuilder {
+    /// Nothing pushed yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a point, above all delete-ranges of the run.
+    ///
+    /// # Panics
+    /// If `key` is not above the one pushed before.
+    pub fn push(&mut self, key: Key, message: Message) {
+        let ascends = self.points.last().is_none_or(|(last, _)| *last < key);
+        assert!(ascends, "points of a run must ascend: {key:?}");
+        self.bytes += point_bytes(&key, &message);
+        let message = match message {
+            Message::Put(value) => Message::Put(self.compact(value)),
+            Message::Delete => Message::Delete,
+            Message::Patch(patch) => Message::Patch(self.compact_patch(&patch)),
+        };
+        self.points.push((key, message));
+    }
+
+    /// Adds a delete-range, below all points of the run; they may come in any order and overlap.
+    pub fn delete_range(&mut self, range: KeyRange) {
+        if !range.is_empty() {
+            self.bytes += RANGE_BYTES;
+            self.deletes.push(range);
+        }
+    }
+
+    /// Logical bytes pushed so far; delete-ranges not yet joined.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether nothing was pushed.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.deletes.is_empty()
+    }
+
+    /// The run.
+    pub fn finish(self) -> MemRun {
+        let deletes: RangeSet = self.deletes.into_iter().collect();
+        let mut points = self.points;
+        if !deletes.is_empty() {
+            points.retain_mut(|(key, message)| {
+                if matches!(message, Message::Put(_)) || !deletes.covers_key(key) {
+                    return true;
+                }
+                let newer = std::mem::replace(message, Message::Delete);
+                *message = newer.over(Message::Delete);
+                // A delete within a delete-range says nothing new.
+                !matches!(message, Message::Delete)
+            });
+        }
+        points.shrink_to_fit();
+        MemRun::from_parts(points, deletes)
+    }
+
+    fn compact(&mut self, value: Bytes) -> Bytes {
+        if value.len() >= COPY_BELOW || value.is_empty() {
+            return value;
+        }
+        if self.arena.capacity() < value.len() {
+            self.arena = BytesMut::with_capacity(ARENA_BYTES);
+        }
+        self.arena.extend_from_slice(&value);
+        self.arena.split().freeze()
+    }
+
+    fn compact_patch(&mut self, patch: &Patch) -> Patch {
+        let copied = patch
+            .pieces()
+            .iter()
+            .map(|(at, b)| (*at, self.compact(b.clone())))
+            .collect();
+        Patch::from_pieces(copied).expect("the pieces of a patch stay as they were")
+    }
+}

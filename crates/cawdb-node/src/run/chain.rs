@@ -1,0 +1,68 @@
+//! Chains of prefix-compressed keys, unpacked into one buffer.
+//!
+//! ```text
+//!   packed:    (0, "a/one") (2, "two")       shared with the key before, then the rest
+//!   buffer:    a/onea/two                    one allocation; each key is a slice of it
+//! ```
+
+use crate::codec::{Reader, Writer};
+use crate::{Error, Key, Result};
+use bytes::Bytes;
+
+/// Keys being unpacked.
+#[derive(Default)]
+pub(super) struct KeyChain {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// How many bytes two keys have in common at the front.
+pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+impl KeyChain {
+    /// Appends a key that shares its first `shared` bytes with the one before.
+    ///
+    /// # Errors
+    /// If the one before is shorter than that.
+    pub(super) fn push(&mut self, shared: usize, rest: &[u8]) -> Result<()> {
+        let end = self.bytes.len();
+        let start = self.ends.len().checked_sub(2).map_or(0, |i| self.ends[i]);
+        let before = if self.ends.is_empty() { 0 } else { end - start };
+        if shared > before {
+            return Err(Error::mismatch(
+                "shared prefix of a key",
+                format!("at most {before}"),
+                shared,
+            ));
+        }
+        self.bytes.extend_from_within(start..start + shared);
+        self.bytes.extend_from_slice(rest);
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    /// Reads one packed key from `r`.
+    pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        let shared = r.varint_usize()?;
+        let rest = r.var_bytes()?;
+        self.push(shared, rest)
+    }
+
+    /// The keys, as slices of one buffer.
+    pub(super) fn into_keys(self) -> impl Iterator<Item = Key> {
+        let bytes = Bytes::from(self.bytes);
+        let mut start = 0;
+        self.ends
+            .into_iter()
+            .map(move |end| bytes.slice(std::mem::replace(&mut start, end)..end))
+    }
+}
+
+/// Writes `key` packed after `before`.
+pub(super) fn write_key(w: &mut Writer, before: &[u8], key: &[u8]) {
+    let shared = common_prefix(before, key);
+    w.varint(shared as u64);
+    w.var_bytes(&key[shared..]);
+}

@@ -1,0 +1,317 @@
+//! A run on disk: its index and segments, loaded when wanted, through the cache.
+//!
+//! Invariants: whatever is read is verified against the checksum that its referrer holds (the table entry for the
+//! index block, the index block for segments) before a byte of it is believed; errors name run and place.
+
+use super::encode::checksum;
+use super::index::RunIndex;
+use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
+use super::segment::Segment;
+use super::{RunId, RunMeta, bloom};
+use crate::cache::{Cached, INDEX};
+use crate::{Cache, Error, Key, KeyRange, Message, Result, compress};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// An image up to this long is read as a whole when the run is opened.
+const SMALL_IMAGE: u64 = 64 << 10;
+/// Segments of a small image are all decoded if they are together at most this long, uncompressed.
+const SMALL_RAW: usize = 256 << 10;
+
+/// Where the image of one run is read from.
+pub trait RunSource: Send + Sync {
+    /// `len` bytes from `offset` on, counted from the start of the run's image.
+    ///
+    /// # Errors
+    /// If not exactly so many can be read.
+    fn read_at(&self, offset: u64, len: usize) -> Result<Bytes>;
+}
+
+/// The body of a run that was written.
+pub(super) struct DiskRun {
+    pub(super) id: RunId,
+    pub(super) meta: RunMeta,
+    pub(super) source: Arc<dyn RunSource>,
+    pub(super) cache: Arc<Cache>,
+}
+
+impl DiskRun {
+    fn named<T>(&self, part: impl std::fmt::Display, result: Result<T>) -> Result<T> {
+        result.map_err(|e| match e {
+            Error::Corrupt(what) => Error::Corrupt(format!("run {}, {part}: {what}", self.id.0)),
+            other => other,
+        })
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let bytes = self.source.read_at(offset, len)?;
+        if bytes.len() != len {
+            return Err(Error::mismatch(
+                format!("bytes read of run {}", self.id.0),
+                len,
+                bytes.len(),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the image is read as a whole.
+    fn is_small(&self) -> bool {
+        self.meta.len <= SMALL_IMAGE
+    }
+
+    /// The index; from disk it takes one request.
+    pub(super) fn index(&self) -> Result<Arc<RunIndex>> {
+        if let Some(Cached::Index(index)) = self.cache.get(self.id, INDEX) {
+            return Ok(index);
+        }
+        if self.is_small() {
+            let image = self.read(0, self.meta.len as usize)?;
+            return self.keep_small(&image);
+        }
+        let block = self.read(self.meta.index_offset(), self.meta.index_len as usize)?;
+        self.keep_index(&block)
+    }
+
+    /// Decodes an index block and puts it in the cache.
+    pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
+        let found = checksum(block);
+        let decoded = if found == self.meta.index_checksum {
+            RunIndex::decode(self.id, &self.meta, block)
+        } else {
+            Err(Error::mismatch("checksum", self.meta.index_checksum, found))
+        };
+        let index = Arc::new(self.named("index block", decoded)?);
+        self.cache
+            .insert(self.id, INDEX, Cached::Index(index.clone()));
+        Ok(index)
+    }
+
+    /// Decodes a small image as a whole and puts its parts in the cache. A damaged segment is left to whoever wants it.
+    pub(super) fn keep_small(&self, image: &Bytes) -> Result<Arc<RunIndex>> {
+        // The index outlives the image: it shall not keep it in memory.
+        let block = Bytes::copy_from_slice(&image[self.meta.index_offset() as usize..]);
+        let index = self.keep_index(&block)?;
+        if index
+            .segments
+            .iter()
+            .map(|s| s.raw_len)
+            .fold(0, usize::saturating_add)
+            <= SMALL_RAW
+        {
+            for (i, info) in index.segments.iter().enumerate() {
+                let start = info.offset as usize;
+                let stored = image.slice(start..start + info.stored_len);
+                if let Ok(segment) = self.decode_segment(&index, i, stored) {
+                    self.cache
+                        .insert(self.id, i as u32, Cached::Segment(segment));
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    /// Puts into the cache what of an image just written will be wanted first.
+    pub(super) fn keep_written(&self, image: &[u8]) {
+        let kept = if self.is_small() {
+            self.keep_small(&Bytes::copy_from_slice(image))
+        } else {
+            self.keep_index(&Bytes::copy_from_slice(
+                &image[self.meta.index_offset() as usize..],
+            ))
+        };
+        // It was encoded a moment ago in this memory; if it cannot be decoded, memory lies.
+        assert!(
+            kept.is_ok(),
+            "an image just made cannot be read: {:?}",
+            kept.err()
+        );
+    }
+
+    fn decode_segment(&self, index: &RunIndex, i: usize, stored: Bytes) -> Result<Arc<Segment>> {
+        let info = &index.segments[i];
+        let found = checksum(&stored);
+        let raw = if found != info.checksum {
+            Err(Error::mismatch("checksum", info.checksum, found))
+        } else if info.compression == crate::Compression::None && info.raw_len == stored.len() {
+            Ok(stored)
+        } else {
+            compress::decompress(info.compression, &stored, info.raw_len).map(Bytes::from)
+        };
+        let segment = raw.and_then(Segment::open);
+        self.named(format_args!("segment {i}"), segment)
+            .map(Arc::new)
+    }
+
+    /// A segment; from disk it takes one request.
+    pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
+        if let Some(Cached::Segment(segment)) = self.cache.get(self.id, i as u32) {
+            return Ok(segment);
+        }
+        let info = &index.segments[i];
+        let stored = self.read(info.offset, info.stored_len)?;
+        let segment = self.decode_segment(index, i, stored)?;
+        self.cache
+            .insert(self.id, i as u32, Cached::Segment(segment.clone()));
+        Ok(segment)
+    }
+
+    /// See [`crate::Run::get`].
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Message>> {
+        let index = self.index()?;
+        let i = index.first_reaching(key);
+        let candidate = index.segments.get(i).is_some_and(|s| s.first[..] <= *key);
+        if candidate && index.bloom.may_hold(bloom::hash(key)) {
+            let found = self.segment(&index, i)?.get(key);
+            if let Some(message) = self.named(format_args!("segment {i}"), found)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(index.deletes.covers_key(key).then_some(Message::Delete))
+    }
+
+    /// See [`crate::Run::holds`].
+    pub(super) fn holds(&self, range: &KeyRange) -> Result<bool> {
+        let index = self.index()?;
+        if !index.deletes.overlapping(range).is_empty() {
+            return Ok(true);
+        }
+        let among = index.overlapping(range);
+        let Some(info) = index
+            .segments
+            .get(among.start)
+            .filter(|_| !among.is_empty())
+        else {
+            return Ok(false);
+        };
+        if among.len() > 1 || range.contains(&info.first) || range.contains(&info.last) {
+            return Ok(true);
+        }
+        Ok(self.bytes_within(&index, among.start, range)? > 0)
+    }
+
+    /// Logical bytes of the points of segment `i` in `range`, read from the segment.
+    fn bytes_within(&self, index: &RunIndex, i: usize, range: &KeyRange) -> Result<u64> {
+        let segment = self.segment(index, i)?;
+        let below = |key: &Key| self.named(format_args!("segment {i}"), segment.bytes_below(key));
+        let hi = match range
+            .hi
+            .as_ref()
+            .filter(|hi| **hi <= index.segments[i].last)
+        {
+            Some(hi) => below(hi)?,
+            None => index.segments[i].bytes,
+        };
+        Ok(hi.saturating_sub(below(&range.lo)?))
+    }
+
+    /// What segment `i` weighs in `range`, which it overlaps: exact if it is the only one or wholly in the range, else half.
+    fn weight(&self, index: &RunIndex, i: usize, range: &KeyRange) -> Result<u64> {
+        let info = &index.segments[i];
+        if range.contains(&info.first) && range.contains(&info.last) {
+            Ok(info.bytes)
+        } else if index.segments.len() == 1 {
+            self.bytes_within(index, i, range)
+        } else {
+            Ok(info.bytes.div_ceil(2))
+        }
+    }
+
+    /// See [`crate::Run::estimate`].
+    pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64> {
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let index = self.index()?;
+        let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
+        for i in index.overlapping(range) {
+            bytes += self.weight(&index, i, range)?;
+        }
+        Ok(bytes)
+    }
+
+    /// See [`crate::Run::span`].
+    pub(super) fn span(&self, range: &KeyRange) -> Result<Option<KeyRange>> {
+        let index = self.index()?;
+        let among = index.overlapping(range);
+        let points = if range.is_empty() || among.is_empty() {
+            None
+        } else if index.segments.len() == 1 {
+            self.exact_span(&index, range)?
+        } else {
+            let (first, last) = (&index.segments[among.start], &index.segments[among.end - 1]);
+            let within = KeyRange {
+                lo: first.first.clone(),
+                hi: Some(just_above(&last.last)),
+            };
+            Some(within.intersect(range))
+        };
+        Ok(hull(points, &index.deletes, range))
+    }
+
+    /// The span of the points of a run of one segment.
+    fn exact_span(&self, index: &RunIndex, range: &KeyRange) -> Result<Option<KeyRange>> {
+        let segment = self.segment(index, 0)?;
+        let (mut first, mut last) = (None, None);
+        let from = segment.block_of(&range.lo)?;
+        for block in from..segment.blocks().min(from + 2) {
+            first = segment
+                .block(block)?
+                .into_iter()
+                .map(|(k, _)| k)
+                .find(|k| *k >= range.lo);
+            if first.is_some() {
+                break;
+            }
+        }
+        let Some(lo) = first.filter(|key| range.contains(key)) else {
+            return Ok(None);
+        };
+        let to = range
+            .hi
+            .as_ref()
+            .map_or(Ok(segment.blocks() - 1), |hi| segment.block_of(hi))?;
+        for block in (to.saturating_sub(1)..=to).rev() {
+            last = segment
+                .block(block)?
+                .into_iter()
+                .map(|(k, _)| k)
+                .rfind(|k| range.contains(k));
+            if last.is_some() {
+                break;
+            }
+        }
+        Ok(last.map(|last| KeyRange {
+            lo,
+            hi: Some(just_above(&last)),
+        }))
+    }
+
+    /// See [`crate::Run::split_keys`].
+    pub(super) fn split_keys(&self, range: &KeyRange, target_bytes: u64) -> Result<Vec<Key>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let index = self.index()?;
+        let (mut cuts, mut total) = (Vec::new(), 0);
+        for i in index.overlapping(range) {
+            if index.segments.len() == 1 {
+                let segment = self.segment(&index, i)?;
+                let below = segment.bytes_below(&range.lo)?;
+                cuts.extend(
+                    segment
+                        .cuts()?
+                        .into_iter()
+                        .map(|(k, b)| (k, b.saturating_sub(below))),
+                );
+            } else {
+                cuts.push((index.segments[i].first.clone(), total));
+            }
+            total += self.weight(&index, i, range)?;
+        }
+        let inside = cuts
+            .into_iter()
+            .filter(|(key, _)| *key > range.lo && range.contains(key));
+        Ok(even_cuts(inside, total, target_bytes))
+    }
+}

@@ -1,0 +1,213 @@
+//! A cursor over a run on disk: unpacks one block of a segment at a time, and keeps the segment it stands in.
+//!
+//! ```text
+//!   segments  [ block | block | block ]  [ block | block ]  [ ...
+//!                          ▲ place              
+//!   coming    points of that block still to come, the next one last
+//! ```
+//!
+//! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `place`, on the
+//! way of the cursor, are done.
+
+use super::cursor::Direction::{self, Backward, Forward};
+use super::disk::DiskRun;
+use super::index::RunIndex;
+use super::mem::just_above;
+use super::segment::Segment;
+use crate::{Key, KeyRange, Message, Result};
+use std::sync::Arc;
+
+/// See the picture above.
+pub(super) struct DiskCursor {
+    disk: Arc<DiskRun>,
+    index: Arc<RunIndex>,
+    range: KeyRange,
+    direction: Direction,
+    place: Place,
+    coming: Vec<(Key, Message)>,
+}
+
+enum Place {
+    /// Before the first block of the range, on the way.
+    Start,
+    /// In a block of a segment.
+    In {
+        number: usize,
+        segment: Arc<Segment>,
+        block: usize,
+    },
+    /// Nothing comes after `coming`.
+    End,
+}
+
+impl DiskCursor {
+    pub(super) fn new(disk: Arc<DiskRun>, range: &KeyRange, direction: Direction) -> Result<Self> {
+        let index = disk.index()?;
+        let place = if range.is_empty() {
+            Place::End
+        } else {
+            Place::Start
+        };
+        Ok(Self {
+            disk,
+            index,
+            range: range.clone(),
+            direction,
+            place,
+            coming: Vec::new(),
+        })
+    }
+
+    pub(super) fn peek(&mut self) -> Result<Option<(Key, Message)>> {
+        self.fill()?;
+        Ok(self.coming.last().cloned())
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(Key, Message)>> {
+        self.fill()?;
+        Ok(self.coming.pop())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        while self.coming.is_empty() {
+            match &self.place {
+                Place::End => break,
+                Place::Start => self.enter()?,
+                Place::In {
+                    number,
+                    segment,
+                    block,
+                } => {
+                    let (number, segment, block) = (*number, segment.clone(), *block);
+                    self.advance(number, segment, block)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the first block on the way that may hold points of the range.
+    fn enter(&mut self) -> Result<()> {
+        let among = self.index.overlapping(&self.range);
+        if among.is_empty() {
+            self.place = Place::End;
+            return Ok(());
+        }
+        let number = if self.direction == Forward {
+            among.start
+        } else {
+            among.end - 1
+        };
+        let segment = self.disk.segment(&self.index, number)?;
+        let block = match (self.direction, &self.range.hi) {
+            (Forward, _) => segment.block_of(&self.range.lo)?,
+            (Backward, Some(hi)) => segment.block_of(hi)?,
+            (Backward, None) => segment.blocks() - 1,
+        };
+        self.load(number, segment, block)
+    }
+
+    /// Goes to the block after this one, on the way.
+    fn advance(&mut self, number: usize, segment: Arc<Segment>, block: usize) -> Result<()> {
+        let next = if self.direction == Forward {
+            block + 1
+        } else {
+            block.wrapping_sub(1)
+        };
+        if next < segment.blocks() {
+            return self.load(number, segment, next);
+        }
+        let next = if self.direction == Forward {
+            number + 1
+        } else {
+            number.wrapping_sub(1)
+        };
+        if !self.index.overlapping(&self.range).contains(&next) {
+            self.place = Place::End;
+            return Ok(());
+        }
+        let segment = self.disk.segment(&self.index, next)?;
+        let block = if self.direction == Forward {
+            0
+        } else {
+            segment.blocks() - 1
+        };
+        self.load(next, segment, block)
+    }
+
+    /// Takes the points of a block that lie in the range.
+    fn load(&mut self, number: usize, segment: Arc<Segment>, block: usize) -> Result<()> {
+        let mut points = segment.block(block)?;
+        let (lo, hi) = (&self.range.lo, &self.range.hi);
+        let last_one = match self.direction {
+            Forward => points
+                .last()
+                .is_some_and(|(k, _)| hi.as_ref().is_some_and(|hi| k >= hi)),
+            Backward => points.first().is_some_and(|(k, _)| k <= lo),
+        };
+        points.retain(|(key, _)| self.range.contains(key));
+        if self.direction == Forward {
+            points.reverse();
+        }
+        self.coming = points;
+        self.place = if last_one {
+            Place::End
+        } else {
+            Place::In {
+                number,
+                segment,
+                block,
+            }
+        };
+        Ok(())
+    }
+
+    pub(super) fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let forward = self.direction == Forward;
+        if forward && *key > self.range.lo[..] {
+            self.range.lo = Key::copy_from_slice(key);
+        } else if !forward && self.range.hi.as_ref().is_none_or(|hi| *key < hi[..]) {
+            self.range.hi = Some(just_above(key));
+        }
+        let passed = |k: &Key| if forward { k[..] < *key } else { k[..] > *key };
+        while self.coming.last().is_some_and(|(k, _)| passed(k)) {
+            self.coming.pop();
+        }
+        if self.range.is_empty() {
+            self.coming.clear();
+            self.place = Place::End;
+        }
+        if !self.coming.is_empty() {
+            return Ok(());
+        }
+        let Place::In {
+            number,
+            segment,
+            block,
+        } = &self.place
+        else {
+            return Ok(());
+        };
+        let (number, segment, block) = (*number, segment.clone(), *block);
+        let among = self.index.overlapping(&self.range);
+        let (wanted, ahead) = match self.direction {
+            Forward => (among.start, among.start > number),
+            Backward => (among.end.wrapping_sub(1), among.end <= number),
+        };
+        if among.is_empty() {
+            self.place = Place::End;
+        } else if ahead {
+            self.place = Place::Start;
+        } else if wanted == number {
+            let wanted = segment.block_of(key)?;
+            if if forward {
+                wanted > block
+            } else {
+                wanted < block
+            } {
+                return self.load(number, segment, wanted);
+            }
+        }
+        Ok(())
+    }
+}

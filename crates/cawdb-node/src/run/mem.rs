@@ -1,0 +1,188 @@
+//! The content of a run in memory: sorted points, delete-ranges, and sums by which sizes are found fast.
+//!
+//! Invariants:
+//! - keys of points strictly ascend; points lie above the delete-ranges;
+//! - no patch and no delete lies in a delete-range: the one was made a put, the other says nothing new;
+//! - `sums[i]` = logical bytes of the points before point i, so a range is weighed in O(log points).
+
+use crate::{Key, KeyRange, Message, RangeSet, hi_less};
+use std::ops::Range;
+
+/// Logical bytes of a point beside its key and payload.
+pub(super) const POINT_OVERHEAD: u64 = 16;
+/// Logical bytes of a delete-range.
+pub(super) const RANGE_BYTES: u64 = 40;
+
+/// Logical bytes of a point.
+pub(super) fn point_bytes(key: &[u8], message: &Message) -> u64 {
+    (key.len() + message.bytes()) as u64 + POINT_OVERHEAD
+}
+
+/// The key just above `key`: nothing lies between.
+pub(super) fn just_above(key: &[u8]) -> Key {
+    [key, &[0]].concat().into()
+}
+
+/// A sorted table of messages in memory. Immutable; made by [`crate::MemRunBuilder`].
+#[derive(Debug)]
+pub struct MemRun {
+    points: Vec<(Key, Message)>,
+    sums: Vec<u64>,
+    deletes: RangeSet,
+    point_deletes: u64,
+}
+
+impl MemRun {
+    /// Joins parts that are already as the invariants demand.
+    pub(super) fn from_parts(points: Vec<(Key, Message)>, deletes: RangeSet) -> Self {
+        let mut sums = Vec::with_capacity(points.len() + 1);
+        let (mut sum, mut point_deletes) = (0, 0);
+        sums.push(sum);
+        for (key, message) in &points {
+            sum += point_bytes(key, message);
+            point_deletes += u64::from(matches!(message, Message::Delete));
+            sums.push(sum);
+        }
+        Self {
+            points,
+            sums,
+            deletes,
+            point_deletes,
+        }
+    }
+
+    /// The points in order.
+    pub fn points(&self) -> &[(Key, Message)] {
+        &self.points
+    }
+
+    /// The delete-ranges.
+    pub fn ranges(&self) -> &RangeSet {
+        &self.deletes
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Logical bytes: keys and payload, 16 more a point, 40 a delete-range.
+    pub fn bytes(&self) -> u64 {
+        self.sums.last().copied().unwrap_or_default() + self.deletes.len() as u64 * RANGE_BYTES
+    }
+
+    /// How many points are deletes.
+    pub fn point_deletes(&self) -> u64 {
+        self.point_deletes
+    }
+
+    /// The index of the first point at or above `key`.
+    pub(super) fn lower_bound(&self, key: &[u8]) -> usize {
+        self.points.partition_point(|(k, _)| k[..] < *key)
+    }
+
+    /// The points in `range`, as indexes.
+    pub(super) fn indices(&self, range: &KeyRange) -> Range<usize> {
+        let lo = self.lower_bound(&range.lo);
+        let hi = range
+            .hi
+            .as_ref()
+            .map_or(self.points.len(), |hi| self.lower_bound(hi));
+        lo..hi.max(lo)
+    }
+
+    /// See [`crate::Run::get`].
+    pub(super) fn get(&self, key: &[u8]) -> Option<Message> {
+        match self.points.get(self.lower_bound(key)) {
+            Some((k, message)) if *k == key => Some(message.clone()),
+            _ => self.deletes.covers_key(key).then_some(Message::Delete),
+        }
+    }
+
+    /// See [`crate::Run::holds`].
+    pub(super) fn holds(&self, range: &KeyRange) -> bool {
+        !self.indices(range).is_empty() || !self.deletes.overlapping(range).is_empty()
+    }
+
+    /// Logical bytes of what it has in `range`; a delete-range counts whole.
+    pub(super) fn estimate(&self, range: &KeyRange) -> u64 {
+        let within = self.indices(range);
+        let ranges = self.deletes.overlapping(range).len() as u64;
+        self.sums[within.end] - self.sums[within.start] + ranges * RANGE_BYTES
+    }
+
+    /// See [`crate::Run::span`].
+    pub(super) fn span(&self, range: &KeyRange) -> Option<KeyRange> {
+        let points = match &self.points[self.indices(range)] {
+            [] => None,
+            [(key, _)] => Some(KeyRange {
+                lo: key.clone(),
+                hi: Some(just_above(key)),
+            }),
+            [(lo, _), .., (last, _)] => Some(KeyRange {
+                lo: lo.clone(),
+                hi: Some(just_above(last)),
+            }),
+        };
+        hull(points, &self.deletes, range)
+    }
+
+    /// See [`crate::Run::split_keys`].
+    pub(super) fn split_keys(&self, range: &KeyRange, target_bytes: u64) -> Vec<Key> {
+        let within = self.indices(range);
+        let total = self.sums[within.end] - self.sums[within.start];
+        let base = self.sums[within.start];
+        let cuts = within.map(|i| (self.points[i].0.clone(), self.sums[i] - base));
+        even_cuts(cuts, total, target_bytes)
+    }
+}
+
+/// The smallest range around `points` and what `deletes` has in `range`.
+pub(super) fn hull(
+    points: Option<KeyRange>,
+    deletes: &RangeSet,
+    range: &KeyRange,
+) -> Option<KeyRange> {
+    let ranges = deletes.overlapping(range);
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        return points;
+    };
+    let covered = KeyRange {
+        lo: first.lo.clone(),
+        hi: last.hi.clone(),
+    }
+    .intersect(range);
+    let Some(points) = points else {
+        return Some(covered);
+    };
+    let hi = if hi_less(points.hi.as_ref(), covered.hi.as_ref()) {
+        covered.hi
+    } else {
+        points.hi
+    };
+    Some(KeyRange {
+        lo: points.lo.min(covered.lo),
+        hi,
+    })
+}
+
+/// Keys that cut `total` bytes into the number of equal pieces nearest to `target` bytes each, as well as
+/// `candidates`, keys with the bytes before them, allow. The first candidate cuts nothing off.
+pub(super) fn even_cuts(
+    candidates: impl Iterator<Item = (Key, u64)>,
+    total: u64,
+    target: u64,
+) -> Vec<Key> {
+    let target = target.max(1);
+    let pieces = (total.saturating_add(target / 2) / target).max(1);
+    let (mut cuts, mut passed) = (Vec::new(), 0);
+    for (key, before) in candidates {
+        // A candidate is taken if it is the first at or beyond the next even cut.
+        let now = u128::from(before) * u128::from(pieces) / u128::from(total.max(1));
+        if now > passed {
+            passed = now;
+            cuts.push(key);
+        }
+    }
+    cuts
+}

@@ -1,0 +1,91 @@
+//! Lays out segments; see `segment.rs` for the picture.
+
+use super::chain::common_prefix;
+use super::mem::point_bytes;
+use super::segment::{BLOCK_ENTRIES, RESTART_BYTES, TRAILER_BYTES};
+use crate::codec::Writer;
+use crate::{Key, Message};
+
+/// A segment is full when one more point would make it longer than this, uncompressed. Just too short for two full
+/// blocks of a file, so that each is read alone.
+const TARGET_BYTES: usize = 128 << 10;
+
+/// A segment being laid out.
+#[derive(Default)]
+pub(super) struct SegmentWriter {
+    raw: Writer,
+    restarts: Vec<(u32, u32)>,
+    first: Key,
+    last: Key,
+    entries: u32,
+    bytes: u64,
+}
+
+/// A segment laid out: its bytes and what the index says about it.
+pub(super) struct RawSegment {
+    pub(super) raw: Vec<u8>,
+    pub(super) first: Key,
+    pub(super) last: Key,
+    pub(super) entries: u32,
+    pub(super) bytes: u64,
+}
+
+impl SegmentWriter {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Whether the segment should be finished before this point.
+    pub(super) fn is_full_for(&self, key: &[u8], message: &Message) -> bool {
+        let table = (self.restarts.len() + 1) * RESTART_BYTES + TRAILER_BYTES;
+        // Three numbers of at most five bytes stand before a key.
+        let entry = 15 + key.len() + message.payload_len();
+        !self.is_empty() && self.raw.len() + table + entry > TARGET_BYTES
+    }
+
+    /// Appends a point above the one before.
+    pub(super) fn push(&mut self, key: &Key, message: &Message) {
+        let mut shared = common_prefix(&self.last, key);
+        if (self.entries as usize).is_multiple_of(BLOCK_ENTRIES) {
+            shared = 0;
+            self.restarts
+                .push((self.raw.len() as u32, self.bytes as u32));
+        }
+        if self.is_empty() {
+            self.first = key.clone();
+        }
+        let payload = message.payload_len() as u64;
+        self.raw.varint(shared as u64);
+        self.raw.varint((key.len() - shared) as u64);
+        self.raw.varint(payload << 2 | u64::from(message.kind()));
+        self.raw.bytes(&key[shared..]);
+        message.write_payload(&mut self.raw);
+        self.last = key.clone();
+        self.entries += 1;
+        self.bytes += point_bytes(key, message);
+    }
+
+    /// The segment; it must have a point.
+    pub(super) fn finish(self) -> RawSegment {
+        let Self {
+            mut raw,
+            restarts,
+            first,
+            last,
+            entries,
+            bytes,
+        } = self;
+        for (offset, before) in &restarts {
+            raw.u32(*offset);
+            raw.u32(*before);
+        }
+        raw.u32(restarts.len() as u32);
+        RawSegment {
+            raw: raw.into_bytes(),
+            first,
+            last,
+            entries,
+            bytes,
+        }
+    }
+}
