@@ -3,9 +3,9 @@
 /// An error of this floor.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Bytes could not be read.
-    #[error("reading failed: {0}")]
-    Io(String),
+    /// The disk failed, is full, or holds other bytes than were written.
+    #[error(transparent)]
+    Disk(#[from] cawdb_disk::Error),
     /// Bytes were read, but are not what was written.
     #[error("damaged: {0}")]
     Corrupt(String),

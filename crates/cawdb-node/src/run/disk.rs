@@ -3,7 +3,6 @@
 //! Invariants: whatever is read is verified against the checksum that its referrer holds (the table entry for the
 //! index block, the index block for segments) before a byte of it is believed; errors name run and place.
 
-use super::encode::checksum;
 use super::index::RunIndex;
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
 use super::segment::Segment;
@@ -11,6 +10,7 @@ use super::{RunId, RunMeta, bloom};
 use crate::cache::{Cached, INDEX};
 use crate::{Cache, Error, Key, KeyRange, Message, Result, compress};
 use bytes::Bytes;
+use cawdb_disk::{Checksum, Place};
 use std::sync::Arc;
 
 /// An image up to this long is read as a whole when the run is opened.
@@ -25,6 +25,11 @@ pub trait RunSource: Send + Sync {
     /// # Errors
     /// If not exactly so many can be read.
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes>;
+
+    /// Where the image lies on a disk, if it lies on one.
+    fn place(&self) -> Option<&Arc<Place>> {
+        None
+    }
 }
 
 /// The body of a run that was written.
@@ -75,7 +80,7 @@ impl DiskRun {
 
     /// Decodes an index block and puts it in the cache.
     pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
-        let found = checksum(block);
+        let found = Checksum::of(block);
         let decoded = if found == self.meta.index_checksum {
             RunIndex::decode(self.id, &self.meta, block)
         } else {
@@ -130,7 +135,7 @@ impl DiskRun {
 
     fn decode_segment(&self, index: &RunIndex, i: usize, stored: Bytes) -> Result<Arc<Segment>> {
         let info = &index.segments[i];
-        let found = checksum(&stored);
+        let found = Checksum::of(&stored);
         let raw = if found != info.checksum {
             Err(Error::mismatch("checksum", info.checksum, found))
         } else if info.compression == crate::Compression::None && info.raw_len == stored.len() {

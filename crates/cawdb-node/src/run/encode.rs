@@ -5,7 +5,7 @@ use super::index::{RunIndex, SegmentInfo};
 use super::segment_writer::SegmentWriter;
 use super::{RunId, RunMeta};
 use crate::{Compression, MemRun, compress};
-use twox_hash::XxHash3_64;
+use cawdb_disk::Checksum;
 
 /// The image of a run, to be written in one piece.
 pub struct EncodedRun {
@@ -13,11 +13,6 @@ pub struct EncodedRun {
     pub bytes: Vec<u8>,
     /// What must be known to open it.
     pub meta: RunMeta,
-}
-
-/// The one checksum of run images.
-pub(super) fn checksum(bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot(bytes)
 }
 
 /// The image so far.
@@ -41,7 +36,7 @@ impl Image {
             stored_len: stored.len(),
             raw_len: segment.raw.len(),
             compression,
-            checksum: checksum(&stored),
+            checksum: Checksum::of(&stored),
             entries: segment.entries.into(),
             bytes: segment.bytes,
         });
@@ -73,7 +68,7 @@ pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> Encod
     let meta = RunMeta {
         len: bytes.len() as u64,
         index_len: block.len() as u32,
-        index_checksum: checksum(&block),
+        index_checksum: Checksum::of(&block),
         bytes: run.bytes(),
         points: run.points().len() as u64,
         deletes: run.point_deletes(),

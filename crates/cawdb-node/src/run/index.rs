@@ -20,6 +20,7 @@ use super::{RunId, RunMeta};
 use crate::codec::{Reader, Writer};
 use crate::{Compression, Error, Key, KeyRange, RangeSet, Result};
 use bytes::Bytes;
+use cawdb_disk::Checksum;
 
 const MAGIC: &[u8; 8] = b"cawfsrun";
 const VERSION: u16 = 1;
@@ -35,8 +36,8 @@ pub(super) struct SegmentInfo {
     /// Its length uncompressed.
     pub(super) raw_len: usize,
     pub(super) compression: Compression,
-    /// XXH3-64 of the stored bytes.
-    pub(super) checksum: u64,
+    /// Of the stored bytes.
+    pub(super) checksum: Checksum,
     pub(super) entries: u64,
     /// Logical bytes of its points.
     pub(super) bytes: u64,
@@ -96,7 +97,7 @@ impl RunIndex {
             body.varint(s.stored_len as u64);
             body.varint(s.raw_len as u64);
             body.u8(s.compression.code());
-            body.u64(s.checksum);
+            body.u64(s.checksum.0);
             body.varint(s.entries);
             body.varint(s.bytes);
         }
@@ -221,7 +222,7 @@ fn read_segments(r: &mut Reader<'_>) -> Result<Vec<SegmentInfo>> {
             stored_len: r.varint_usize()?,
             raw_len: r.varint_usize()?,
             compression: Compression::from_code(r.u8()?)?,
-            checksum: r.u64()?,
+            checksum: Checksum(r.u64()?),
             entries: r.varint()?,
             bytes: r.varint()?,
         };

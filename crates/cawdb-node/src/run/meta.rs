@@ -7,6 +7,7 @@
 
 use crate::codec::{Reader, Writer};
 use crate::{Error, Result};
+use cawdb_disk::Checksum;
 
 /// Size, checksum and totals of a run's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub struct RunMeta {
     pub len: u64,
     /// Length of its index block, which comes last, in bytes.
     pub index_len: u32,
-    /// XXH3-64 of the index block, which holds the checksums of the segments.
-    pub index_checksum: u64,
+    /// Checksum of the index block, which holds the checksums of the segments.
+    pub index_checksum: Checksum,
     /// Logical bytes; see [`crate::Run::bytes`].
     pub bytes: u64,
     /// Number of points.
@@ -40,7 +41,7 @@ impl RunMeta {
     pub fn encode(&self, w: &mut Writer) {
         w.u64(self.len);
         w.u32(self.index_len);
-        w.u64(self.index_checksum);
+        w.u64(self.index_checksum.0);
         w.u64(self.bytes);
         w.u64(self.points);
         w.u64(self.deletes);
@@ -55,7 +56,7 @@ impl RunMeta {
         let meta = Self {
             len: r.u64()?,
             index_len: r.u32()?,
-            index_checksum: r.u64()?,
+            index_checksum: Checksum(r.u64()?),
             bytes: r.u64()?,
             points: r.u64()?,
             deletes: r.u64()?,

@@ -22,6 +22,7 @@ mod encode;
 mod index;
 mod mem;
 mod meta;
+mod placed;
 mod segment;
 mod segment_writer;
 #[cfg(test)]
@@ -34,9 +35,11 @@ pub use encode::EncodedRun;
 pub(crate) use index::RunIndex;
 pub use mem::MemRun;
 pub use meta::RunMeta;
+pub use placed::PlacedImage;
 pub(crate) use segment::Segment;
 
 use crate::{Cache, Compression, Key, KeyRange, Message, Result};
+use cawdb_disk::Place;
 use disk::DiskRun;
 use disk_cursor::DiskCursor;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -142,11 +145,19 @@ impl Run {
         }
     }
 
-    /// The image and what must be kept to open it, if the run is on disk.
-    pub fn stored(&self) -> Option<(Arc<dyn RunSource>, RunMeta)> {
+    /// Where the run lies on disk, if it was written to one.
+    pub fn place(&self) -> Option<Arc<Place>> {
         match self.body() {
             Body::Memory(_) => None,
-            Body::Disk(disk) => Some((disk.source.clone(), disk.meta)),
+            Body::Disk(disk) => disk.source.place().cloned(),
+        }
+    }
+
+    /// What must be kept to open the run again, if it was written.
+    pub fn meta(&self) -> Option<RunMeta> {
+        match self.body() {
+            Body::Memory(_) => None,
+            Body::Disk(disk) => Some(disk.meta),
         }
     }
 

@@ -1,0 +1,38 @@
+//! The image of a run at its place on a disk.
+
+use super::RunSource;
+use crate::{Error, Result};
+use bytes::Bytes;
+use cawdb_disk::{Disk, Place};
+use std::sync::Arc;
+
+/// An image on a disk. It owns its place: the extent is freed when the last owner lets go.
+pub struct PlacedImage {
+    disk: Arc<dyn Disk>,
+    place: Arc<Place>,
+}
+
+impl PlacedImage {
+    /// The image at the start of `place`.
+    pub fn new(disk: Arc<dyn Disk>, place: Arc<Place>) -> Self {
+        Self { disk, place }
+    }
+}
+
+impl RunSource for PlacedImage {
+    fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let extent = self.place.extent();
+        let end = offset.checked_add(len as u64);
+        if end.is_none_or(|end| end > extent.len) {
+            let what = format!("bytes {offset} + {len} of a run's image");
+            return Err(Error::mismatch(what, extent, "an end beyond it"));
+        }
+        let mut bytes = vec![0; len];
+        self.disk.read_at(&mut bytes, extent.offset + offset)?;
+        Ok(bytes.into())
+    }
+
+    fn place(&self) -> Option<&Arc<Place>> {
+        Some(&self.place)
+    }
+}
