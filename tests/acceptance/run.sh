@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# All acceptance scripts, one after the other; options go to each.
+set -euo pipefail
+here=$(dirname "$0")
+failed=
+for script in tree git cargo sqlite rsync two kill space; do
+    "$here/$script.sh" "$@" || failed="$failed $script"
+done
+[ -z "$failed" ] || { echo "acceptance failed:$failed" >&2; exit 1; }
+echo "acceptance: all passed"
