@@ -5,9 +5,14 @@ pub mod compress;
 mod error;
 mod key;
 mod message;
+mod node;
+pub mod node_wire;
 mod patch;
 mod ranges;
 mod run;
+mod shelf;
+mod slot;
+mod table;
 mod translation;
 
 pub use cache::{Cache, CacheStats};
@@ -15,9 +20,14 @@ pub use compress::Compression;
 pub use error::{Error, Result};
 pub use key::{Key, KeyRange, hi_less, successor};
 pub use message::Message;
+pub use node::{Node, NodeHandle, NodeId, NodeState};
 pub use patch::{MAX_VALUE, Patch};
 pub use ranges::RangeSet;
 pub use run::{
-    Direction, EncodedRun, MemRun, MemRunBuilder, Run, RunCursor, RunId, RunMeta, RunSource,
+    Direction, EncodedRun, MemRun, MemRunBuilder, PlacedImage, Run, RunCursor, RunId, RunMeta,
+    RunSource,
 };
+pub use shelf::Shelf;
+pub use slot::{Edge, RunRef, Slot, same_edge};
+pub use table::{Changed, NodeEntry, RunEntry, Table};
 pub use translation::Translation;

@@ -1,0 +1,199 @@
+//! The shelf: where nodes and runs are kept. It joins the node table, the disk, the free space and the cache.
+//!
+//! Invariants:
+//! - the table's lock is held only for work in memory, never across I/O;
+//! - a representation is replaced only if the one it was made from still stands, and its content is the same;
+//! - a node taken out of the table stays in memory for as long as somebody can reach it, because the names in
+//!   it may no longer be looked up.
+
+use crate::node_wire;
+use crate::{
+    Cache, Compression, Error, MemRun, Node, NodeHandle, NodeId, Result, Run, RunId, Slot, Table,
+};
+use cawdb_disk::{Checksum, Disk, SpaceMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Nodes and runs, in memory and on disk.
+pub struct Shelf {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Free space.
+    pub space: Arc<SpaceMap>,
+    /// Decoded segments and run indexes.
+    pub cache: Arc<Cache>,
+    /// How new runs are compressed.
+    pub compression: Compression,
+    table: Mutex<Table>,
+    next_node: AtomicU64,
+    next_run: AtomicU64,
+    loads: AtomicU64,
+}
+
+impl Shelf {
+    /// A shelf with an empty table.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        space: Arc<SpaceMap>,
+        cache: Arc<Cache>,
+        compression: Compression,
+    ) -> Self {
+        let counter = || AtomicU64::new(1);
+        let table = Mutex::default();
+        let (next_node, next_run) = (counter(), counter());
+        Self {
+            disk,
+            space,
+            cache,
+            compression,
+            table,
+            next_node,
+            next_run,
+            loads: AtomicU64::new(0),
+        }
+    }
+
+    /// The table, locked.
+    pub fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next ids to be given out: node, run.
+    pub fn next_ids(&self) -> (u64, u64) {
+        (
+            self.next_node.load(Ordering::Relaxed),
+            self.next_run.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Goes on after the ids of a checkpoint.
+    pub fn set_next_ids(&self, node: u64, run: u64) {
+        self.next_node.store(node, Ordering::Relaxed);
+        self.next_run.store(run, Ordering::Relaxed);
+    }
+
+    /// A new node, in memory. It is counted once a counted slot names it.
+    pub fn new_node(&self, node: Node) -> Arc<NodeHandle> {
+        NodeHandle::new(NodeId(self.next_node.fetch_add(1, Ordering::Relaxed)), node)
+    }
+
+    /// A new run, in memory. It is counted once a counted slot names it.
+    pub fn new_run(&self, content: MemRun) -> Arc<Run> {
+        Run::in_memory(
+            RunId(self.next_run.fetch_add(1, Ordering::Relaxed)),
+            content,
+        )
+    }
+
+    /// How many nodes were read from disk.
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+
+    /// The representation of a node, read from disk if need be (one request).
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what its place says.
+    pub fn load(&self, handle: &NodeHandle) -> Result<Arc<Node>> {
+        if let Some(rep) = handle.loaded() {
+            return Ok(rep);
+        }
+        let state = handle.state();
+        let Some(place) = state.place else {
+            return state
+                .rep
+                .ok_or_else(|| Error::Corrupt(format!("{:?} has no content", handle.id())));
+        };
+        let mut image = vec![0; place.extent().len as usize];
+        self.disk.read_at(&mut image, place.extent().offset)?;
+        let what = || format!("node {} at {:?}", handle.id().0, place.extent());
+        let node = node_wire::decode(handle.id(), &image, Checksum(place.checksum()), self, &what)
+            .and_then(|node| match node.height == handle.height() {
+                true => Ok(node),
+                false => Err(Error::Corrupt(format!(
+                    "{} has height {}",
+                    what(),
+                    node.height
+                ))),
+            });
+        let node = match node {
+            Ok(node) => node,
+            // Replaced or reaped meanwhile: what it names may be gone, but then it is in memory.
+            Err(e) => return handle.loaded().ok_or(e),
+        };
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        let node = Arc::new(node);
+        let mut now = handle.write();
+        if now.place.as_ref().is_some_and(|p| Arc::ptr_eq(p, &place)) && now.rep.is_none() {
+            now.rep = Some(node.clone());
+        }
+        Ok(now.rep.clone().unwrap_or(node))
+    }
+
+    /// Replaces the representation `old` of a node by an equal one, for all who share it. False if `old` does
+    /// not stand any more, or the node is no longer counted.
+    pub fn replace(&self, handle: &NodeHandle, old: &Arc<Node>, new: Node) -> bool {
+        let mut table = self.table();
+        if table.node(handle.id()).is_none_or(|e| e.count == 0) {
+            return false;
+        }
+        let mut state = handle.write();
+        if !state.rep.as_ref().is_some_and(|rep| Arc::ptr_eq(rep, old)) {
+            return false;
+        }
+        table.exchange(&old.slots, &new.slots);
+        table.touch_node(handle.id());
+        state.rep = Some(Arc::new(new));
+        state.place = None;
+        true
+    }
+
+    /// Takes up to `limit` nodes of count zero out of the table and releases what they name. How many it took.
+    ///
+    /// # Errors
+    /// If such a node cannot be read; it stays in the queue.
+    pub fn reap(&self, limit: usize) -> Result<usize> {
+        let mut taken = 0;
+        while taken < limit {
+            let Some(handle) = self.table().next_dying() else {
+                break;
+            };
+            let rep = self.load(&handle)?;
+            let mut table = self.table();
+            // Pinned before it leaves the table: see the invariants.
+            handle.write().rep = Some(rep.clone());
+            taken += usize::from(table.reap(handle.id(), &rep.slots));
+        }
+        Ok(taken)
+    }
+
+    /// Drops representations from memory that are also on disk and were not used since the last call, until
+    /// those that remain take at most `budget` bytes. Returns the bytes that remain.
+    pub fn evict(&self, budget: u64) -> u64 {
+        let table = self.table();
+        let mut total = 0;
+        let mut clean = Vec::new();
+        for entry in table.nodes() {
+            let state = entry.handle.read();
+            let Some(rep) = &state.rep else { continue };
+            total += rep.memory();
+            if state.place.is_some() && entry.count > 0 {
+                clean.push((entry.handle.take_used(), rep.memory(), entry.handle.clone()));
+            }
+        }
+        clean.sort_by_key(|(used, ..)| *used);
+        for (_, memory, handle) in clean {
+            if total <= budget {
+                break;
+            }
+            handle.write().rep = None;
+            total -= memory;
+        }
+        total
+    }
+
+    /// Counts the references of a root's new slots and takes back those of the old ones.
+    pub fn exchange_root(&self, old: &[Slot], new: &[Slot]) {
+        self.table().exchange(old, new);
+    }
+}

@@ -1,0 +1,233 @@
+//! The node table: which nodes and runs live, how often each is referred to, and how much of a run is shown.
+//!
+//! Invariants:
+//! - `count` of a node or run = references from the slots of live nodes, plus those of roots;
+//! - `shown` of a run = the sum of `shown` over those references;
+//! - a node whose count reaches zero stays in the table, still holding what it names, until it is reaped:
+//!   the nodes of count zero *are* the release queue, and are checkpointed as such;
+//! - a run whose count reaches zero leaves the table at once and is never read;
+//! - memory and extents are freed by ownership alone: whoever can still reach a handle or run can still read it.
+
+use crate::{Edge, NodeHandle, NodeId, Run, RunId, RunRef, Slot};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// A live node, or one that waits to be reaped.
+pub struct NodeEntry {
+    /// The node.
+    pub handle: Arc<NodeHandle>,
+    /// References from slots and roots.
+    pub count: u32,
+}
+
+/// A live run.
+pub struct RunEntry {
+    /// The run.
+    pub run: Arc<Run>,
+    /// References from slots.
+    pub count: u32,
+    /// Bytes that those references show, summed.
+    pub shown: u64,
+}
+
+/// Ids whose entries changed since the last checkpoint was cut.
+#[derive(Default, Clone)]
+pub struct Changed {
+    /// Nodes.
+    pub nodes: HashSet<NodeId>,
+    /// Runs.
+    pub runs: HashSet<RunId>,
+}
+
+/// The table. All changes are made under one short lock (see [`crate::Shelf`]).
+#[derive(Default)]
+pub struct Table {
+    nodes: HashMap<NodeId, NodeEntry>,
+    runs: HashMap<RunId, RunEntry>,
+    dying: VecDeque<NodeId>,
+    changed: Changed,
+}
+
+impl Table {
+    /// The entry of a node.
+    pub fn node(&self, id: NodeId) -> Option<&NodeEntry> {
+        self.nodes.get(&id)
+    }
+
+    /// The entry of a run.
+    pub fn run(&self, id: RunId) -> Option<&RunEntry> {
+        self.runs.get(&id)
+    }
+
+    /// All nodes, in no order.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeEntry> {
+        self.nodes.values()
+    }
+
+    /// All runs, in no order.
+    pub fn runs(&self) -> impl Iterator<Item = &RunEntry> {
+        self.runs.values()
+    }
+
+    /// Puts in an entry read from disk.
+    pub fn load_node(&mut self, handle: Arc<NodeHandle>, count: u32) {
+        if count == 0 {
+            self.dying.push_back(handle.id());
+        }
+        self.nodes.insert(handle.id(), NodeEntry { handle, count });
+    }
+
+    /// Puts in an entry read from disk.
+    pub fn load_run(&mut self, run: Arc<Run>, count: u32, shown: u64) {
+        self.runs.insert(run.id(), RunEntry { run, count, shown });
+    }
+
+    /// Counts every reference of `slots`. A node or run that is not in the table comes (back) into it.
+    pub fn retain(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            slot.layers.iter().for_each(|l| self.retain_run(l));
+            slot.below.iter().for_each(|e| self.retain_node(e));
+        }
+    }
+
+    /// Takes back every reference of `slots`.
+    pub fn release(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            slot.layers.iter().for_each(|l| self.release_run(l));
+            slot.below.iter().for_each(|e| self.release_node(e));
+        }
+    }
+
+    /// Counts the references of `new` and takes back those of `old`, passing over slots that are in both.
+    pub fn exchange(&mut self, old: &[Slot], new: &[Slot]) {
+        let untouched = |a: &Slot, b: &Slot| {
+            a.lo == b.lo
+                && Arc::ptr_eq(&a.layers, &b.layers)
+                && crate::same_edge(a.below.as_ref(), b.below.as_ref())
+        };
+        let find = |list: &[Slot], s: &Slot| {
+            list.binary_search_by(|x| x.lo.cmp(&s.lo))
+                .is_ok_and(|i| untouched(&list[i], s))
+        };
+        for slot in new.iter().filter(|s| !find(old, s)) {
+            self.retain(std::slice::from_ref(slot));
+        }
+        for slot in old.iter().filter(|s| !find(new, s)) {
+            self.release(std::slice::from_ref(slot));
+        }
+    }
+
+    fn retain_run(&mut self, layer: &RunRef) {
+        let id = layer.run.id();
+        let fresh = || RunEntry {
+            run: layer.run.clone(),
+            count: 0,
+            shown: 0,
+        };
+        let entry = self.runs.entry(id).or_insert_with(fresh);
+        entry.count += 1;
+        entry.shown += layer.shown;
+        self.changed.runs.insert(id);
+    }
+
+    fn release_run(&mut self, layer: &RunRef) {
+        let id = layer.run.id();
+        let entry = self
+            .runs
+            .get_mut(&id)
+            .expect("a counted run is in the table");
+        assert!(
+            entry.count > 0 && entry.shown >= layer.shown,
+            "run {id:?} was released too often"
+        );
+        entry.count -= 1;
+        entry.shown -= layer.shown;
+        if entry.count == 0 {
+            self.runs.remove(&id);
+        }
+        self.changed.runs.insert(id);
+    }
+
+    fn retain_node(&mut self, edge: &Edge) {
+        let id = edge.node.id();
+        self.changed.nodes.insert(id);
+        if let Some(entry) = self.nodes.get_mut(&id) {
+            entry.count += 1;
+            return;
+        }
+        self.nodes.insert(
+            id,
+            NodeEntry {
+                handle: edge.node.clone(),
+                count: 1,
+            },
+        );
+        let rep = edge
+            .node
+            .loaded()
+            .expect("a node outside the table is in memory");
+        self.retain(&rep.slots);
+    }
+
+    fn release_node(&mut self, edge: &Edge) {
+        let id = edge.node.id();
+        let entry = self
+            .nodes
+            .get_mut(&id)
+            .expect("a counted node is in the table");
+        assert!(entry.count > 0, "node {id:?} was released too often");
+        entry.count -= 1;
+        if entry.count == 0 {
+            self.dying.push_back(id);
+        }
+        self.changed.nodes.insert(id);
+    }
+
+    /// Notes that a node has a new representation.
+    pub(crate) fn touch_node(&mut self, id: NodeId) {
+        self.changed.nodes.insert(id);
+    }
+
+    /// The next node of count zero, without taking it from the queue; forgets those that came back to life.
+    pub(crate) fn next_dying(&mut self) -> Option<Arc<NodeHandle>> {
+        while let Some(id) = self.dying.front() {
+            match self.nodes.get(id) {
+                Some(entry) if entry.count == 0 => return Some(entry.handle.clone()),
+                _ => self.dying.pop_front(),
+            };
+        }
+        None
+    }
+
+    /// Takes a node of count zero out of the table and releases what it names.
+    pub(crate) fn reap(&mut self, id: NodeId, slots: &[Slot]) -> bool {
+        if self.nodes.get(&id).is_none_or(|e| e.count > 0) {
+            return false;
+        }
+        self.nodes.remove(&id);
+        self.changed.nodes.insert(id);
+        self.release(slots);
+        true
+    }
+
+    /// How many nodes wait to be reaped (some may have come back to life).
+    pub fn dying(&self) -> usize {
+        self.dying.len()
+    }
+
+    /// Hands out the ids changed since the last call.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Gives back ids whose checkpoint failed.
+    pub fn put_back_changed(&mut self, changed: Changed) {
+        self.changed.nodes.extend(changed.nodes);
+        self.changed.runs.extend(changed.runs);
+    }
+
+    /// Whether anything changed since the last cut.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.nodes.is_empty() || !self.changed.runs.is_empty()
+    }
+}

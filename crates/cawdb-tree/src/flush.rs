@@ -1,0 +1,103 @@
+//! Flush: the layers of a slot move, as references, onto the slots of a new version of its child.
+//!
+//! ```text
+//!   before   slot: r1 r2 ─edge p→q─► child C (perhaps shared, perhaps wider)
+//!   after    slot:       ─edge─────► C' = restricted, translated C with r1, r2 on the slots that they reach
+//!            or several slots, if C' had to be split: one id never becomes two
+//! ```
+//! No data moves. C stays as it is for whoever shares it. Content is the same before and after.
+
+use crate::policy::common_prefix;
+use crate::tree::Tree;
+use cawdb_node::{Edge, KeyRange, Node, NodeHandle, Result, RunRef, Slot, Translation};
+use std::sync::Arc;
+
+/// Nodes made by a step; they go on the agenda once the step is installed.
+pub type Fresh = Vec<Arc<NodeHandle>>;
+
+impl Tree {
+    /// The child of a slot as a node of its own: exactly the slot's range, in the slot's keys, with the slot's
+    /// layers laid on it. `height` is that of the slot's node.
+    ///
+    /// # Errors
+    /// If the child or a run cannot be read.
+    pub(crate) fn pushed_down(&self, height: u8, range: &KeyRange, slot: &Slot) -> Result<Node> {
+        let mut child = match &slot.below {
+            Some(edge) => {
+                let shown = edge.tr.range_down(range);
+                self.shelf.load(&edge.node)?.restrict(&shown)?.seen_through(&edge.tr)
+            }
+            None => Node::empty(height - 1, range.clone()),
+        };
+        // The ends as the slot has them: a translated end may be a different spelling of the same bound.
+        child.range = range.clone();
+        child.slots[0].lo = range.lo.clone();
+        if !slot.layers.is_empty() {
+            for i in 0..child.slots.len() {
+                let part = child.slot_range(i);
+                self.push_layers(&part, &slot.layers, &mut child.slots[i])?;
+            }
+        }
+        Ok(child)
+    }
+
+    fn push_layers(&self, range: &KeyRange, layers: &[RunRef], slot: &mut Slot) -> Result<()> {
+        let mut pushed = Vec::new();
+        for layer in layers {
+            pushed.extend(RunRef::showing(&layer.run, &layer.tr, range)?);
+        }
+        if pushed.is_empty() {
+            return Ok(());
+        }
+        pushed.extend(slot.layers.iter().cloned());
+        slot.layers = pushed.into();
+        self.drop_hidden(range, slot)
+    }
+
+    /// The slots that replace `slot` when it is flushed: one for each node that its child became.
+    ///
+    /// # Errors
+    /// If the child or a run cannot be read.
+    pub(crate) fn flush(
+        &self,
+        height: u8,
+        range: &KeyRange,
+        slot: &Slot,
+        fresh: &mut Fresh,
+    ) -> Result<Vec<Slot>> {
+        self.counters.flushes.bump();
+        if let Some(edge) = &slot.below {
+            if self.shelf.table().node(edge.node.id()).is_some_and(|e| e.count > 1) {
+                self.counters.flushes_shared.bump();
+            }
+        }
+        let mut child = self.pushed_down(height, range, slot)?;
+        self.join_equal(&mut child)?;
+        Ok(self.hang(child, fresh))
+    }
+
+    /// Slots that lead to `child`, split into several nodes if it has too many slots.
+    pub(crate) fn hang(&self, child: Node, fresh: &mut Fresh) -> Vec<Slot> {
+        if child.slots.iter().all(Slot::is_empty) {
+            return vec![Slot::empty(child.range.lo)];
+        }
+        let affinity = |i: usize| common_prefix(&child.slots[i - 1].lo, &child.slots[i].lo);
+        let starts = self.policy.partition(child.slots.len(), affinity);
+        if starts.len() > 1 {
+            self.counters.splits.bump();
+        }
+        let mut slots = Vec::with_capacity(starts.len());
+        for (n, &start) in starts.iter().enumerate() {
+            let end = starts.get(n + 1).copied().unwrap_or(child.slots.len());
+            let hi = child.slots.get(end).map(|s| s.lo.clone()).or_else(|| child.range.hi.clone());
+            let lo = child.slots[start].lo.clone();
+            let range = KeyRange { lo: lo.clone(), hi };
+            let part = child.slots[start..end].to_vec();
+            let node = self.shelf.new_node(Node { height: child.height, range, slots: part });
+            fresh.push(node.clone());
+            let below = Some(Edge { node, tr: Translation::identity() });
+            slots.push(Slot { lo, layers: Arc::new([]), below });
+        }
+        slots
+    }
+}

@@ -1,0 +1,232 @@
+//! Background work as a function to call: `tick` does one bounded piece.
+//!
+//! What is to be done is found in three ways: nodes that a step made or changed are on the agenda; the root is
+//! looked at in every tick; a slow sweep visits every node once when something has changed since the last one, and
+//! finds what nobody was told of (a run that others stopped sharing, a child that shrank).
+//!
+//! Invariants: every step replaces a representation by an equal one, made from immutable input, and installs it
+//! only if its input still stands; nothing is installed halfway.
+
+use crate::flush::Fresh;
+use crate::merge::{Merge, Pieces, run_merges};
+use crate::plan::{Plan, carry_out};
+use crate::reshape::Reshaped;
+use crate::tree::{Roots, Tree};
+use cawdb_node::{Node, NodeHandle, NodeId, Result};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+
+/// Nodes released in one tick, at most.
+const REAP_AT_ONCE: usize = 256;
+/// Attempts to shape a root that changes meanwhile, before other changes are kept out.
+const FREE_ATTEMPTS: usize = 3;
+
+/// What background work knows to be done.
+#[derive(Default)]
+pub(crate) struct Agenda {
+    todo: VecDeque<Weak<NodeHandle>>,
+    sweep: Option<Sweep>,
+    /// The root that was last found to be in shape.
+    settled_root: Option<(Weak<Node>, bool)>,
+    last_root: Weak<Node>,
+    changes: u64,
+    swept: u64,
+}
+
+struct Sweep {
+    queue: VecDeque<Weak<NodeHandle>>,
+    seen: HashSet<NodeId>,
+    changes_before: u64,
+}
+
+impl Agenda {
+    fn note(&mut self, fresh: &Fresh) {
+        self.changes += 1;
+        self.todo.extend(fresh.iter().map(Arc::downgrade));
+    }
+}
+
+impl Tree {
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does one bounded piece of background work: releases nodes, tends the root, visits one node. With `sweep` it
+    /// also goes through the whole tree, node by node, if anything changed since it last did. False if there was
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// If a node or run cannot be read. Nothing is changed then.
+    pub fn tick(&self, roots: &dyn Roots, sweep: bool) -> Result<bool> {
+        let mut agenda = self.agenda();
+        let reaped = self.shelf.reap(REAP_AT_ONCE)?;
+        self.counters.reaped.add(reaped as u64);
+        agenda.changes += u64::from(reaped > 0);
+        let mut busy = reaped > 0;
+        busy |= self.tend_root(roots, &mut agenda, false)?;
+        while let Some(weak) = agenda.todo.pop_front() {
+            let Some(handle) = weak.upgrade() else { continue };
+            self.visit(&handle, false, &mut agenda)?;
+            return Ok(true);
+        }
+        if busy || !sweep {
+            return Ok(busy);
+        }
+        self.sweep_on(roots, &mut agenda)
+    }
+
+    /// Puts the root in shape at once: for writers who made it too wide or too deep. Merges nothing.
+    ///
+    /// # Errors
+    /// If a node or run cannot be read.
+    pub fn tidy(&self, roots: &dyn Roots) -> Result<()> {
+        let mut agenda = self.agenda();
+        while self.shape_root(roots, &mut agenda, false)? {}
+        Ok(())
+    }
+
+    fn sweep_on(&self, roots: &dyn Roots, agenda: &mut Agenda) -> Result<bool> {
+        if agenda.sweep.is_none() {
+            if agenda.changes == agenda.swept {
+                return Ok(false);
+            }
+            let changes_before = agenda.changes;
+            if self.tend_root(roots, agenda, true)? {
+                return Ok(true);
+            }
+            let mut sweep = Sweep { queue: VecDeque::new(), seen: HashSet::new(), changes_before };
+            add_children(&mut sweep, &roots.root());
+            agenda.sweep = Some(sweep);
+        }
+        let Some(sweep) = &mut agenda.sweep else { return Ok(false) };
+        while let Some(weak) = sweep.queue.pop_front() {
+            let Some(handle) = weak.upgrade() else { continue };
+            self.visit(&handle, true, agenda)?;
+            let node = self.shelf.load(&handle)?;
+            if let Some(sweep) = &mut agenda.sweep {
+                add_children(sweep, &node);
+            }
+            return Ok(true);
+        }
+        self.counters.sweeps.bump();
+        if sweep.changes_before == agenda.changes {
+            agenda.swept = agenda.changes;
+        }
+        agenda.sweep = None;
+        Ok(agenda.swept != agenda.changes)
+    }
+
+    /// One step on the root: its shape, or else a job of merges. Whether anything was done.
+    fn tend_root(&self, roots: &dyn Roots, agenda: &mut Agenda, eager: bool) -> Result<bool> {
+        let root = roots.root();
+        if !std::ptr::eq(agenda.last_root.as_ptr(), Arc::as_ptr(&root)) {
+            agenda.last_root = Arc::downgrade(&root);
+            agenda.changes += 1;
+        }
+        let settled = agenda.settled_root.as_ref();
+        if settled.is_some_and(|(r, e)| std::ptr::eq(r.as_ptr(), Arc::as_ptr(&root)) && (*e || !eager)) {
+            return Ok(false);
+        }
+        if self.shape_root(roots, agenda, eager)? {
+            return Ok(true);
+        }
+        let root = roots.root();
+        let plans = self.plan(&root)?;
+        if plans.is_empty() {
+            agenda.settled_root = Some((Arc::downgrade(&root), eager));
+            return Ok(false);
+        }
+        let done = self.merged(plans)?;
+        roots.replace_root(&mut |now| carry_out(now, &done))?;
+        agenda.changes += 1;
+        Ok(true)
+    }
+
+    /// Brings the root into shape, from outside if nobody changes it meanwhile, or else with others kept out.
+    fn shape_root(&self, roots: &dyn Roots, agenda: &mut Agenda, eager: bool) -> Result<bool> {
+        for _ in 0..FREE_ATTEMPTS {
+            let root = roots.root();
+            let Some(shaped) = self.shaped_root(&root, eager)? else { return Ok(false) };
+            let mut node = Some(shaped.node);
+            let installed = roots.replace_root(&mut |now| {
+                Ok(if Arc::ptr_eq(now, &root) { node.take() } else { None })
+            })?;
+            if installed {
+                agenda.note(&shaped.fresh);
+                return Ok(true);
+            }
+        }
+        let mut fresh = Fresh::new();
+        let installed = roots.replace_root(&mut |now| {
+            let shaped = self.shaped_root(now, eager)?;
+            Ok(shaped.map(|s| {
+                fresh = s.fresh;
+                s.node
+            }))
+        })?;
+        if installed {
+            agenda.note(&fresh);
+        }
+        Ok(installed)
+    }
+
+    fn shaped_root(&self, root: &Node, eager: bool) -> Result<Option<Reshaped>> {
+        let shaped = self.shaped(root, eager)?;
+        let mut fresh = Fresh::new();
+        let leveled = self.level(shaped.as_ref().map_or(root, |s| &s.node), &mut fresh)?;
+        Ok(match (shaped, leveled) {
+            (shaped, None) => shaped,
+            (shaped, Some(node)) => {
+                fresh.extend(shaped.into_iter().flat_map(|s| s.fresh));
+                Some(Reshaped { node, fresh })
+            }
+        })
+    }
+
+    fn shaped(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
+        match node.height {
+            0 => Ok(self.shape_leaf(node)?.map(|node| Reshaped { node, fresh: Fresh::new() })),
+            _ => self.reshape(node, eager),
+        }
+    }
+
+    /// Shapes a node, or merges in it if it is in shape; it comes back on the agenda if anything was done.
+    fn visit(&self, handle: &Arc<NodeHandle>, eager: bool, agenda: &mut Agenda) -> Result<()> {
+        let alive = self.shelf.table().node(handle.id()).is_some_and(|e| e.count > 0);
+        if !alive {
+            return Ok(());
+        }
+        self.counters.visits.bump();
+        let rep = self.shelf.load(handle)?;
+        let (node, fresh) = match self.shaped(&rep, eager)? {
+            Some(shaped) => (shaped.node, shaped.fresh),
+            None => {
+                let plans = self.plan(&rep)?;
+                if plans.is_empty() {
+                    return Ok(());
+                }
+                let Some(node) = carry_out(&rep, &self.merged(plans)?)? else { return Ok(()) };
+                (node, Fresh::new())
+            }
+        };
+        if self.shelf.replace(handle, &rep, node) {
+            agenda.note(&fresh);
+            agenda.todo.push_back(Arc::downgrade(handle));
+        }
+        Ok(())
+    }
+
+    fn merged(&self, plans: Vec<Plan>) -> Result<Vec<(Plan, Pieces)>> {
+        let merges: Vec<&Merge> = plans.iter().map(|p| &p.merge).collect();
+        let pieces = run_merges(self, &merges)?;
+        Ok(plans.into_iter().zip(pieces).collect())
+    }
+}
+
+fn add_children(sweep: &mut Sweep, node: &Node) {
+    for edge in node.slots.iter().filter_map(|s| s.below.as_ref()) {
+        if sweep.seen.insert(edge.node.id()) {
+            sweep.queue.push_back(Arc::downgrade(&edge.node));
+        }
+    }
+}

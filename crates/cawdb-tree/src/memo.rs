@@ -1,0 +1,71 @@
+//! The merge memo: what a merge of given runs over a given range came to.
+//!
+//! Versions that share runs but no longer nodes then share background work; without it each version repeats it,
+//! and space has no bound. The memo is a hint: it holds no count and no run alive. Ids are never reused, so an
+//! entry can be missing but not wrong.
+
+use cawdb_node::{KeyRange, Run, RunId, Translation};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// What was merged, in the key space of the oldest run.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MergeKey {
+    /// The runs, newest first, with the translation from the oldest run's keys.
+    pub inputs: Vec<(RunId, Translation)>,
+    /// The range merged.
+    pub range: KeyRange,
+    /// Whether nothing lay below, so that deletes were dropped.
+    pub bottom: bool,
+}
+
+/// What it came to: pieces of the range, each with the run that holds it, or nothing.
+pub type MergeOutcome = Vec<(KeyRange, Option<Arc<Run>>)>;
+
+type Kept = Vec<(KeyRange, Option<Weak<Run>>)>;
+
+/// A bounded table of outcomes; the oldest are forgotten first.
+pub struct Memo {
+    inner: Mutex<Inner>,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    outcomes: HashMap<MergeKey, Kept>,
+    order: VecDeque<MergeKey>,
+}
+
+impl Memo {
+    /// A memo of at most `limit` merges.
+    pub fn new(limit: usize) -> Self {
+        Self { inner: Mutex::default(), limit }
+    }
+
+    /// The outcome of a merge, if it is known and all its runs still live.
+    pub fn get(&self, key: &MergeKey) -> Option<MergeOutcome> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
+            None => Some((range.clone(), None)),
+            Some(weak) => Some((range.clone(), Some(weak.upgrade()?))),
+        };
+        inner.outcomes.get(key)?.iter().map(alive).collect()
+    }
+
+    /// Remembers an outcome.
+    pub fn put(&self, key: MergeKey, outcome: &MergeOutcome) {
+        let weak = |(range, run): &(KeyRange, Option<Arc<Run>>)| {
+            (range.clone(), run.as_ref().map(Arc::downgrade))
+        };
+        let kept = outcome.iter().map(weak).collect();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.outcomes.insert(key.clone(), kept).is_none() {
+            inner.order.push_back(key);
+        }
+        while inner.order.len() > self.limit {
+            if let Some(oldest) = inner.order.pop_front() {
+                inner.outcomes.remove(&oldest);
+            }
+        }
+    }
+}

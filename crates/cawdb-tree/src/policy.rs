@@ -1,0 +1,162 @@
+//! Every number and choice of the tree, pure and without I/O.
+//!
+//! The defaults come from a simulation of this tree at realistic sizes (docs/decisions/0002-tree-policy.md).
+//! [`Policy::tiny`] makes everything so small that each split, flush, join and merge is met within some
+//! hundred operations.
+
+use cawdb_node::RunRef;
+
+/// Sizes and thresholds of the tree.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Most slots of a node below the root; one with more is split.
+    pub fanout: usize,
+    /// Adjacent children that together hold at most so many slots are joined.
+    pub join: usize,
+    /// Slots of the root beyond which the foreground tidies it.
+    pub root_slots: usize,
+    /// Aimed size of a run, in bytes.
+    pub run_bytes: u64,
+    /// Bytes of layers from which a slot is flushed.
+    pub flush_bytes: u64,
+    /// Bytes hidden by delete-ranges from which a slot is flushed, or cut at height 0.
+    pub hidden_bytes: u64,
+    /// Layers from which deltas are merged size-tiered.
+    pub merge_layers: usize,
+    /// Layers at which deltas are merged in any case.
+    pub max_layers: usize,
+    /// Layers of a root slot beyond which writers help.
+    pub root_max_layers: usize,
+    /// A base is rewritten when its deltas show at least `base / alpha_divisor` bytes.
+    pub alpha_divisor: u64,
+    /// A slot shared with other versions is coalesced by value below this size, in bytes.
+    pub small_shared: u64,
+    /// A slot of one version only is coalesced by value below this size, in bytes.
+    pub small_own: u64,
+    /// A run that shows less than `bytes / trim_divisor` is rewritten without the rest.
+    pub trim_divisor: u64,
+    /// Runs of fewer bytes are never trimmed: nothing would be won.
+    pub trim_least: u64,
+    /// What a point delete weighs above height 0, in bytes: it hides something, and space must come back.
+    pub delete_weight: u64,
+    /// Bytes that one background job reads at most, about.
+    pub job_bytes: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            fanout: 64,
+            join: 48,
+            root_slots: 256,
+            run_bytes: 4 << 20,
+            flush_bytes: 4 << 20,
+            hidden_bytes: 64 << 10,
+            merge_layers: 6,
+            max_layers: 12,
+            root_max_layers: 24,
+            alpha_divisor: 2,
+            small_shared: 64 << 10,
+            small_own: 1 << 20,
+            trim_divisor: 4,
+            trim_least: 4096,
+            delete_weight: 512,
+            job_bytes: 24 << 20,
+        }
+    }
+}
+
+impl Policy {
+    /// A policy for tests: nodes of `fanout` slots and runs of some hundred bytes.
+    pub fn tiny(fanout: usize) -> Self {
+        Self {
+            fanout,
+            join: fanout * 3 / 4,
+            root_slots: 4 * fanout,
+            run_bytes: 400,
+            flush_bytes: 400,
+            hidden_bytes: 60,
+            merge_layers: 3,
+            max_layers: 5,
+            root_max_layers: 10,
+            alpha_divisor: 2,
+            small_shared: 40,
+            small_own: 120,
+            trim_divisor: 4,
+            trim_least: 64,
+            delete_weight: 40,
+            job_bytes: 3000,
+        }
+    }
+
+    /// How many of `sizes`, newest first, to merge into one: the newest as far as each is at most the sum of
+    /// the newer ones; at `max_layers` at least enough to come back to `merge_layers`. 0 for none.
+    pub fn tier(&self, sizes: &[u64]) -> usize {
+        if sizes.len() < self.merge_layers {
+            return 0;
+        }
+        let mut sum = sizes[0];
+        let mut count = 1;
+        while count < sizes.len() && sizes[count] <= sum {
+            sum += sizes[count];
+            count += 1;
+        }
+        if sizes.len() >= self.max_layers {
+            count = count.max(sizes.len() - self.merge_layers + 1);
+        }
+        if count >= 2 { count } else { 0 }
+    }
+
+    /// From which layer on the layers of a slot at height 0 are to be merged into a new base, if its deltas are
+    /// abundant. `weights` are those of the layers, newest first, the base last; `own` says which layers no other
+    /// version refers to. Only the shared tail is rebased as long as the slot's own newest layers are not
+    /// abundant by themselves: all versions that share it then get the same result from the memo.
+    pub fn rebase_from(&self, weights: &[u64], own: &[bool]) -> Option<usize> {
+        let (base, deltas) = weights.split_last()?;
+        let abundant = |sum: u64| sum.saturating_mul(self.alpha_divisor) >= *base;
+        if deltas.is_empty() || !abundant(deltas.iter().sum()) {
+            return None;
+        }
+        let newest_own = own.iter().take(deltas.len()).take_while(|own| **own).count();
+        let own_sum = deltas.iter().take(newest_own).sum();
+        let tail_is_shared = newest_own > 0 && newest_own < deltas.len();
+        Some(if tail_is_shared && !abundant(own_sum) { newest_own } else { 0 })
+    }
+
+    /// Whether a run of `bytes`, of which `shown` are shown in all, is to be rewritten.
+    pub fn is_thin(&self, bytes: u64, shown: u64) -> bool {
+        bytes >= self.trim_least && shown.saturating_mul(self.trim_divisor) < bytes
+    }
+
+    /// What a layer weighs above height 0, in bytes.
+    pub fn weight(&self, layer: &RunRef) -> u64 {
+        let hidden = layer.run.deletes().saturating_mul(self.delete_weight);
+        layer.shown + hidden.saturating_mul(layer.shown) / layer.run.bytes().max(1)
+    }
+
+    /// Where to cut a row of `count` pieces into parts of at most `fanout`: the indexes at which parts start.
+    /// Near each even cut the place is taken where `affinity` of the pieces before and after is least, so that
+    /// what belongs together (a directory) stays together.
+    pub fn partition(&self, count: usize, affinity: impl Fn(usize) -> usize) -> Vec<usize> {
+        let mut starts = vec![0];
+        if count <= self.fanout {
+            return starts;
+        }
+        let part = (self.fanout * 3 / 4).max(1);
+        let parts = count.div_ceil(part);
+        let slack = (self.fanout / 8).min(part / 4);
+        for i in 1..parts {
+            let ideal = i * count / parts;
+            let from = ideal.saturating_sub(slack).max(starts[i - 1] + 1);
+            let to = (ideal + slack).min(count - 1).max(from);
+            let best = (from..=to).min_by_key(|&at| (affinity(at), at.abs_diff(ideal)));
+            starts.push(best.unwrap_or(ideal));
+        }
+        starts
+    }
+}
+
+/// How many bytes two keys have in common from the start.
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}

@@ -1,0 +1,114 @@
+//! Reading a root: the value of a key, and ordered scans. Nothing here changes anything or takes a lock for long.
+
+use crate::path::descend;
+use crate::stream::{Direction, Layer, Stream};
+use bytes::Bytes;
+use cawdb_node::{Key, KeyRange, Message, Node, Result, Shelf};
+use std::sync::Arc;
+
+/// The message that the tree holds for `key`, merged from the root down; `newer` is what lies above it.
+/// O(height) nodes; of each run that may hold the key one segment.
+///
+/// # Errors
+/// If a node or a run cannot be read.
+pub fn get(
+    shelf: &Shelf,
+    root: &Arc<Node>,
+    key: &[u8],
+    newer: Option<Message>,
+) -> Result<Option<Bytes>> {
+    let mut merged = newer;
+    let mut node = root.clone();
+    let mut local = Key::copy_from_slice(key);
+    loop {
+        let slot = &node.slots[node.find(&local)];
+        for layer in slot.layers.iter() {
+            let found = match layer.tr.is_identity() {
+                true => layer.run.get(&local)?,
+                false => layer.run.get(&layer.tr.key_down(&local))?,
+            };
+            let Some(older) = found else { continue };
+            let now = match merged {
+                Some(newer) => newer.over(older),
+                None => older,
+            };
+            if !matches!(now, Message::Patch(_)) {
+                return Ok(now.resolve());
+            }
+            merged = Some(now);
+        }
+        let Some(edge) = &slot.below else { break };
+        if !edge.tr.is_identity() {
+            local = edge.tr.key_down(&local);
+        }
+        let below = shelf.load(&edge.node)?;
+        node = below;
+    }
+    Ok(merged.and_then(Message::resolve))
+}
+
+/// Makes the layer that lies above the tree (a memtable) for one interval.
+pub type TopLayer = Box<dyn Fn(&KeyRange, Direction) -> Result<Layer> + Send>;
+
+/// An ordered walk over a root, one interval of constant layers after another.
+pub struct Scan {
+    shelf: Arc<Shelf>,
+    root: Arc<Node>,
+    rest: KeyRange,
+    direction: Direction,
+    top: Option<TopLayer>,
+    stream: Option<Stream>,
+}
+
+impl Scan {
+    /// A walk over `range` in the given direction.
+    pub fn new(
+        shelf: Arc<Shelf>,
+        root: Arc<Node>,
+        range: KeyRange,
+        direction: Direction,
+        top: Option<TopLayer>,
+    ) -> Self {
+        Self { shelf, root, rest: range, direction, top, stream: None }
+    }
+
+    /// The next key and value.
+    ///
+    /// # Errors
+    /// If a node or a run cannot be read.
+    #[allow(clippy::should_implement_trait, reason = "fallible; Option<Result> would be clumsier here")]
+    pub fn next(&mut self) -> Result<Option<(Key, Bytes)>> {
+        loop {
+            if let Some(stream) = &mut self.stream {
+                while let Some((key, message)) = stream.next()? {
+                    if let Some(value) = message.resolve() {
+                        return Ok(Some((key, value)));
+                    }
+                }
+            }
+            if self.rest.is_empty() {
+                self.stream = None;
+                return Ok(None);
+            }
+            self.stream = Some(self.next_interval()?);
+        }
+    }
+
+    fn next_interval(&mut self) -> Result<Stream> {
+        let path = descend(&self.shelf, &self.root, &self.rest, self.direction)?;
+        let interval = path.interval;
+        let mut layers = Vec::with_capacity(path.layers.len() + 1);
+        if let Some(top) = &self.top {
+            layers.push(top(&interval, self.direction)?);
+        }
+        for (run, tr) in &path.layers {
+            layers.push(Layer::of_run(run, tr, &interval, self.direction)?);
+        }
+        match (self.direction, interval.hi) {
+            (Direction::Forward, Some(hi)) => self.rest.lo = hi,
+            (Direction::Forward, None) => self.rest.hi = Some(self.rest.lo.clone()),
+            (Direction::Backward, _) => self.rest.hi = Some(interval.lo),
+        }
+        Ok(Stream::new(layers, self.direction))
+    }
+}

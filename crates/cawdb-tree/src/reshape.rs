@@ -1,0 +1,206 @@
+//! The shape of a node above height 0: which children it has, and how wide they are.
+//!
+//! Steps, each of which leaves the content as it is: flush what is heavy, split what is too wide, join what is too
+//! narrow, restrict a child to what its only parent shows of it. Join is what keeps the height that of plain data:
+//! without it the height grows with the number of clones.
+
+use crate::flush::Fresh;
+use crate::tree::Tree;
+use cawdb_node::{Edge, KeyRange, Node, Result, Slot};
+
+/// What a step came to.
+pub(crate) struct Reshaped {
+    /// The new node.
+    pub node: Node,
+    /// Nodes that it names for the first time.
+    pub fresh: Fresh,
+}
+
+impl Tree {
+    /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide.
+    ///
+    /// # Errors
+    /// If a child or a run cannot be read.
+    pub(crate) fn reshape(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
+        let mut node = node.clone();
+        let mut fresh = Fresh::new();
+        let mut changed = self.flush_heavy(&mut node, eager, &mut fresh)?;
+        changed |= self.narrow_children(&mut node, &mut fresh)?;
+        changed |= self.join_equal(&mut node)?;
+        changed |= self.join_children(&mut node, &mut fresh)?;
+        Ok(changed.then_some(Reshaped { node, fresh }))
+    }
+
+    /// Flushes every slot that holds many bytes, hides many, or leads to a child with too many slots.
+    fn flush_heavy(&self, node: &mut Node, eager: bool, fresh: &mut Fresh) -> Result<bool> {
+        let mut slots = Vec::with_capacity(node.slots.len());
+        let mut changed = false;
+        for (range, slot) in node.ranged_slots() {
+            if self.is_heavy(&range, slot, eager)? || self.visible_slots(&range, slot)? > self.policy.fanout {
+                slots.extend(self.flush(node.height, &range, slot, fresh)?);
+                changed = true;
+            } else {
+                slots.push(slot.clone());
+            }
+        }
+        node.slots = slots;
+        Ok(changed)
+    }
+
+    fn is_heavy(&self, range: &KeyRange, slot: &Slot, eager: bool) -> Result<bool> {
+        if slot.layers.is_empty() {
+            return Ok(false);
+        }
+        let weight: u64 = slot.layers.iter().map(|l| self.policy.weight(l)).sum();
+        if weight >= self.policy.flush_bytes {
+            return Ok(true);
+        }
+        if eager && slot.layers.iter().any(|l| l.run.deletes() > 0 || l.run.has_delete_ranges()) {
+            return Ok(true);
+        }
+        Ok(self.hidden(range, slot)? >= self.policy.hidden_bytes)
+    }
+
+    /// Bytes that the delete-ranges of a slot's layers hide in it, about; counts no further than is needed to
+    /// know that they are many. A delete weighs what it hides, or space would never come back.
+    fn hidden(&self, range: &KeyRange, slot: &Slot) -> Result<u64> {
+        let enough = self.policy.hidden_bytes;
+        let mut sum = 0;
+        for (i, layer) in slot.layers.iter().enumerate() {
+            for deleted in layer.delete_ranges(range)? {
+                for older in &slot.layers[i + 1..] {
+                    sum += older.run.estimate(&older.tr.range_down(&deleted))?;
+                }
+                if let (Some(edge), true) = (&slot.below, sum < enough) {
+                    sum += self.bytes_below(edge, &deleted, enough - sum)?;
+                }
+                if sum >= enough {
+                    return Ok(sum);
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Bytes that the child shows in `range` (keys of the edge's upper end), about, up to `enough`.
+    fn bytes_below(&self, edge: &Edge, range: &KeyRange, enough: u64) -> Result<u64> {
+        let shown = edge.tr.range_down(range);
+        let child = self.shelf.load(&edge.node)?;
+        let mut sum = 0;
+        for i in child.overlapping(&shown) {
+            let part = child.slot_range(i).intersect(&shown);
+            let whole = part == child.slot_range(i);
+            let slot = &child.slots[i];
+            for layer in slot.layers.iter() {
+                sum += match whole {
+                    true => layer.shown,
+                    false => layer.run.estimate(&layer.tr.range_down(&part))?,
+                };
+            }
+            if let (Some(below), true) = (&slot.below, sum < enough) {
+                sum += self.bytes_below(below, &part, enough - sum)?;
+            }
+            if sum >= enough {
+                break;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// How many slots of the child a slot shows; one if it has no child.
+    fn visible_slots(&self, range: &KeyRange, slot: &Slot) -> Result<usize> {
+        match &slot.below {
+            None => Ok(1),
+            Some(edge) => {
+                Ok(self.shelf.load(&edge.node)?.overlapping(&edge.tr.range_down(range)).len())
+            }
+        }
+    }
+
+    /// Joins adjacent children that together hold few slots, recursively through the nodes this makes.
+    fn join_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
+        let mut widths = Vec::with_capacity(node.slots.len());
+        for (range, slot) in node.ranged_slots() {
+            widths.push(self.visible_slots(&range, slot)?);
+        }
+        let mut slots = Vec::with_capacity(node.slots.len());
+        let mut start = 0;
+        while start < widths.len() {
+            let mut end = start + 1;
+            let mut width = widths[start];
+            while end < widths.len() && width + widths[end] <= self.policy.join {
+                width += widths[end];
+                end += 1;
+            }
+            if end - start < 2 {
+                slots.push(node.slots[start].clone());
+            } else {
+                self.counters.joins.add((end - start - 1) as u64);
+                slots.extend(self.joined_children(node, start..end, fresh)?);
+            }
+            start = end;
+        }
+        let changed = slots.len() < node.slots.len();
+        node.slots = slots;
+        Ok(changed)
+    }
+
+    fn joined_children(
+        &self,
+        node: &Node,
+        which: std::ops::Range<usize>,
+        fresh: &mut Fresh,
+    ) -> Result<Vec<Slot>> {
+        let range = KeyRange { lo: node.slots[which.start].lo.clone(), hi: node.slot_range(which.end - 1).hi };
+        let mut slots = Vec::new();
+        for i in which {
+            slots.extend(self.pushed_down(node.height, &node.slot_range(i), &node.slots[i])?.slots);
+        }
+        let mut child = Node { height: node.height - 1, range, slots };
+        self.join_equal(&mut child)?;
+        if child.height > 0 {
+            self.join_children(&mut child, fresh)?;
+        }
+        Ok(self.hang(child, fresh))
+    }
+
+    /// Restricts every child that only this node refers to and that holds slots which this node does not show.
+    fn narrow_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
+        let mut changed = false;
+        for i in 0..node.slots.len() {
+            let Some(edge) = node.slots[i].below.clone() else { continue };
+            if self.shelf.table().node(edge.node.id()).is_none_or(|e| e.count != 1) {
+                continue;
+            }
+            let shown = edge.tr.range_down(&node.slot_range(i));
+            let child = self.shelf.load(&edge.node)?;
+            if child.overlapping(&shown).len() == child.slots.len() {
+                continue;
+            }
+            let narrow = self.shelf.new_node(child.restrict(&shown)?);
+            fresh.push(narrow.clone());
+            node.slots[i].below = Some(Edge { node: narrow, tr: edge.tr });
+            self.counters.narrowed.bump();
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// The root with as many levels as it needs: split if it has too many slots, replaced by its child if that is
+    /// its only one. Every other step of shaping comes before.
+    ///
+    /// # Errors
+    /// If the child cannot be read.
+    pub(crate) fn level(&self, root: &Node, fresh: &mut Fresh) -> Result<Option<Node>> {
+        if root.slots.len() > self.policy.fanout {
+            self.counters.root_splits.bump();
+            let (height, range) = (root.height + 1, root.range.clone());
+            return Ok(Some(Node { height, range, slots: self.hang(root.clone(), fresh) }));
+        }
+        if root.height > 0 && root.slots.len() == 1 {
+            self.counters.root_collapses.bump();
+            return Ok(Some(self.pushed_down(root.height, &root.range, &root.slots[0])?));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,176 @@
+//! The ordered merge of layers: one message per key, newest layers over older ones.
+//!
+//! ```text
+//!  layer 0 (newest)   b:patch            [d ──── f)        points lie above the delete-ranges of their own layer
+//!  layer 1            a:put   c:delete        e:put
+//!  ─────────────────────────────────────────────────
+//!  out                a, b:patch, c:delete, [d, f)         e is hidden
+//! ```
+//! Invariants: keys come strictly in the stream's direction; a point hidden by a delete-range of a newer layer is
+//! passed over by a seek, not by steps; a message that lies over a delete-range is merged over a delete, so
+//! that what comes out never depends on what the delete-range hides.
+
+use cawdb_node::{Key, KeyRange, Message, Result, Run, RunCursor, Translation, successor};
+use std::sync::Arc;
+
+pub use cawdb_node::Direction;
+
+/// Points in key order, in one direction.
+pub trait Points: Send {
+    /// The point the cursor stands on, if any is left.
+    ///
+    /// # Errors
+    /// If a segment cannot be read.
+    fn peek(&mut self) -> Result<Option<&(Key, Message)>>;
+    /// Takes the point the cursor stands on and steps over it.
+    ///
+    /// # Errors
+    /// If a segment cannot be read.
+    fn take(&mut self) -> Result<Option<(Key, Message)>>;
+    /// Steps over all points before `key` in the cursor's direction; ascending it then stands at `key` or above,
+    /// descending below `key`.
+    ///
+    /// # Errors
+    /// If a segment cannot be read.
+    fn seek(&mut self, key: &[u8]) -> Result<()>;
+}
+
+/// One layer of a stream.
+pub struct Layer {
+    /// Its points.
+    pub points: Box<dyn Points>,
+    /// Its delete-ranges in the stream's range, ascending and disjoint.
+    pub deletes: Vec<KeyRange>,
+}
+
+impl Layer {
+    /// What `run` holds in `range`, seen through `tr`.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn of_run(
+        run: &Arc<Run>,
+        tr: &Translation,
+        range: &KeyRange,
+        direction: Direction,
+    ) -> Result<Self> {
+        let down = tr.range_down(range);
+        let deletes = match run.has_delete_ranges() {
+            true => run.delete_ranges(&down)?.iter().map(|r| tr.range_up(r)).collect(),
+            false => Vec::new(),
+        };
+        let cursor = run.cursor(&down, direction)?;
+        let points = Box::new(RunPoints { cursor, tr: tr.clone(), head: None });
+        Ok(Self { points, deletes })
+    }
+
+    /// The delete-range that covers `key`.
+    fn covering(&self, key: &[u8]) -> Option<&KeyRange> {
+        let i = self.deletes.partition_point(|r| r.lo[..] <= *key).checked_sub(1)?;
+        self.deletes.get(i).filter(|r| r.contains(key))
+    }
+}
+
+struct RunPoints {
+    cursor: RunCursor,
+    tr: Translation,
+    head: Option<(Key, Message)>,
+}
+
+impl Points for RunPoints {
+    fn peek(&mut self) -> Result<Option<&(Key, Message)>> {
+        if self.head.is_none() {
+            self.head = self.cursor.next()?.map(|(k, m)| (self.tr.key_up(&k), m));
+        }
+        Ok(self.head.as_ref())
+    }
+    fn take(&mut self) -> Result<Option<(Key, Message)>> {
+        self.peek()?;
+        Ok(self.head.take())
+    }
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.head = None;
+        // `key` lies in the stream's range or ends it, so it carries the prefix or is its successor.
+        match key.strip_prefix(self.tr.from()) {
+            Some(rest) => self.cursor.seek(&[self.tr.to(), rest].concat()),
+            None => successor(self.tr.to()).map_or(Ok(()), |end| self.cursor.seek(&end)),
+        }
+    }
+}
+
+/// The merge of layers over one range.
+pub struct Stream {
+    layers: Vec<Layer>,
+    direction: Direction,
+}
+
+impl Stream {
+    /// A merge of `layers`, newest first, all over the same range and in the same direction.
+    pub fn new(layers: Vec<Layer>, direction: Direction) -> Self {
+        Self { layers, direction }
+    }
+
+    /// The delete-ranges of all layers (they may overlap).
+    pub fn delete_ranges(&self) -> impl Iterator<Item = &KeyRange> {
+        self.layers.iter().flat_map(|l| &l.deletes)
+    }
+
+    /// The next key and its message, merged over all layers.
+    ///
+    /// # Errors
+    /// If a run cannot be read.
+    #[allow(clippy::should_implement_trait, reason = "fallible; Option<Result> would be clumsier here")]
+    pub fn next(&mut self) -> Result<Option<(Key, Message)>> {
+        let Some(key) = self.front()? else { return Ok(None) };
+        let mut merged: Option<Message> = None;
+        for layer in &mut self.layers {
+            if layer.points.peek()?.is_some_and(|(k, _)| *k == key) {
+                let older = layer.points.take()?.map(|(_, m)| m);
+                merged = match (merged, older) {
+                    (Some(newer), Some(older)) => Some(newer.over(older)),
+                    (newer, older) => newer.or(older),
+                };
+            }
+            let hidden = !matches!(merged, Some(Message::Patch(_))) || layer.deletes.is_empty();
+            if !hidden && layer.covering(&key).is_some() {
+                merged = merged.map(|m| m.over(Message::Delete));
+            }
+        }
+        Ok(merged.map(|m| (key, m)))
+    }
+
+    /// The first key, in the stream's direction, that some layer shows.
+    fn front(&mut self) -> Result<Option<Key>> {
+        let mut front: Option<Key> = None;
+        for i in 0..self.layers.len() {
+            self.pass_hidden(i)?;
+            let Some((key, _)) = self.layers[i].points.peek()? else { continue };
+            let first = match (&front, self.direction) {
+                (None, _) => true,
+                (Some(f), Direction::Forward) => key < f,
+                (Some(f), Direction::Backward) => key > f,
+            };
+            if first {
+                front = Some(key.clone());
+            }
+        }
+        Ok(front)
+    }
+
+    /// Moves layer `i` to its next point that no delete-range of a newer layer covers.
+    fn pass_hidden(&mut self, i: usize) -> Result<()> {
+        loop {
+            let (newer, rest) = self.layers.split_at_mut(i);
+            let Some((key, _)) = rest[0].points.peek()? else { return Ok(()) };
+            let Some(cover) = newer.iter().find_map(|l| l.covering(key)) else { return Ok(()) };
+            match (self.direction, &cover.hi) {
+                (Direction::Forward, Some(hi)) => rest[0].points.seek(hi)?,
+                (Direction::Backward, _) => rest[0].points.seek(&cover.lo)?,
+                (Direction::Forward, None) => {
+                    while rest[0].points.take()?.is_some() {}
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The tree: what background work needs, gathered. The content is in the root, which its owner keeps.
+
+use crate::counters::Counters;
+use crate::maintain::Agenda;
+use crate::memo::Memo;
+use crate::policy::Policy;
+use cawdb_node::{Node, Result, Shelf};
+use std::sync::{Arc, Mutex};
+
+/// Merges that the memo remembers.
+const MEMO_ENTRIES: usize = 64 * 1024;
+
+/// The Bε-DAG over a shelf.
+pub struct Tree {
+    /// Nodes and runs.
+    pub shelf: Arc<Shelf>,
+    /// Sizes and thresholds.
+    pub policy: Policy,
+    /// What was done.
+    pub counters: Counters,
+    pub(crate) memo: Memo,
+    pub(crate) agenda: Mutex<Agenda>,
+}
+
+/// Owner of the one live root. The root's references are counted in the shelf's table.
+pub trait Roots {
+    /// The root at this moment.
+    fn root(&self) -> Arc<Node>;
+
+    /// Replaces the root by an equal one: `make` gets the root at this moment, while no other change of the root
+    /// is possible; if it returns a new one, that is counted, published, and true is returned.
+    ///
+    /// # Errors
+    /// Those of `make`; then nothing is changed.
+    fn replace_root(
+        &self,
+        make: &mut dyn FnMut(&Arc<Node>) -> Result<Option<Node>>,
+    ) -> Result<bool>;
+}
+
+impl Tree {
+    /// A tree on `shelf`.
+    pub fn new(shelf: Arc<Shelf>, policy: Policy) -> Self {
+        let memo = Memo::new(MEMO_ENTRIES);
+        let counters = Counters::default();
+        Self { shelf, policy, counters, memo, agenda: Mutex::default() }
+    }
+}
