@@ -189,14 +189,20 @@ fn nothing_is_left_unfinished_or_silenced() {
         ["#[ign", "ore = \"slow\"]"],
         ["#![allow(unsafe", "_code)]"],
         ["#[allow(", "dead_code)]"],
+        ["#![allow(clippy::unwrap", "_used)]"],
     ]
     .map(|halves| halves.concat())
     .to_vec();
     let bad: Vec<(&str, &str)> = bad.iter().map(|text| ("a.rs", text.as_str())).collect();
     let in_string = ["\"to", "do!()\""].concat();
+    let in_tests = ["#![allow(clippy::unwrap", "_used)]"].concat();
     holds(
         forbidden_words,
-        &[("a.rs", &in_string), ("b.rs", "let ignored = methodology;")],
+        &[
+            ("a.rs", &in_string),
+            ("crates/x/tests/a.rs", &in_tests),
+            ("b.rs", "let ignored = methodology;"),
+        ],
         &bad,
     );
 }
