@@ -7,6 +7,9 @@
 //! A message's payload as bytes (`kind`, and its length, are kept beside it):
 //! put: the value; delete: nothing; patch: pieces n, then (offset, length) of each, then their bytes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::codec::{Reader, Writer, varint_len};
 use crate::{Error, Patch, Result};
 use bytes::Bytes;

@@ -13,6 +13,9 @@
 //! - an end of a range that starts with the prefix is translated by prefix; only successor(from), the end of all
 //!   keys with the prefix, which itself lacks it, becomes successor(to).
 
+#[cfg(test)]
+mod tests;
+
 use crate::{Key, KeyRange, hi_less, successor};
 use std::sync::Arc;
 

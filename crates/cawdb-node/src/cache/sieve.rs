@@ -125,3 +125,111 @@ impl<V: Clone> Sieve<V> {
         entry.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u32) -> CacheKey {
+        (RunId(u64::from(n / 4)), n % 4)
+    }
+
+    /// The same queue as a plain list, oldest first.
+    #[derive(Default)]
+    struct Naive {
+        list: Vec<(CacheKey, bool)>,
+        hand: usize,
+    }
+
+    impl Naive {
+        fn evict(&mut self) -> Option<CacheKey> {
+            if self.list.is_empty() {
+                return None;
+            }
+            loop {
+                if self.hand >= self.list.len() {
+                    self.hand = 0;
+                }
+                if !self.list[self.hand].1 {
+                    return Some(self.list.remove(self.hand).0);
+                }
+                self.list[self.hand].1 = false;
+                self.hand += 1;
+            }
+        }
+        fn remove(&mut self, run: RunId) {
+            while let Some(i) = self.list.iter().position(|(k, _)| k.0 == run) {
+                self.list.remove(i);
+                self.hand -= usize::from(i < self.hand);
+            }
+        }
+    }
+
+    #[test]
+    fn random_use_against_a_list() {
+        for seed in 0..200 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let (mut sieve, mut naive) = (Sieve::default(), Naive::default());
+            for step in 0..400 {
+                let k = key(rng.u32(..40));
+                let held = naive.list.iter().position(|(held, _)| *held == k);
+                match rng.u8(..10) {
+                    0..4 => {
+                        assert_eq!(
+                            sieve.get(k).is_some(),
+                            held.is_some(),
+                            "seed {seed} step {step}"
+                        );
+                        held.into_iter().for_each(|i| naive.list[i].1 = true);
+                    }
+                    4..7 => {
+                        let replaced = sieve.insert(k, k, 1 + u64::from(k.1));
+                        assert_eq!(replaced > 0, held.is_some(), "seed {seed} step {step}");
+                        if held.is_none() {
+                            // A hand that passed the newest stands at the start again.
+                            naive.hand %= naive.list.len().max(1);
+                            naive.list.push((k, false));
+                        }
+                    }
+                    7..9 => {
+                        let victim = naive.evict();
+                        let bytes = victim.map(|k| 1 + u64::from(k.1));
+                        assert_eq!(sieve.evict(), bytes, "seed {seed} step {step}");
+                        assert!(
+                            victim.is_none_or(|k| !sieve.index.contains_key(&k)),
+                            "seed {seed}"
+                        );
+                    }
+                    _ => {
+                        naive.remove(k.0);
+                        sieve.remove_run(k.0);
+                    }
+                }
+                let held: Vec<_> = naive.list.iter().map(|(k, _)| *k).collect();
+                assert!(
+                    sieve.index.keys().all(|k| held.contains(k)),
+                    "seed {seed} step {step}"
+                );
+                assert_eq!(sieve.index.len(), held.len(), "seed {seed} step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_scan_does_not_drive_out_what_is_used() {
+        let mut sieve = Sieve::default();
+        (0..50).for_each(|n| {
+            sieve.insert(key(n), n, 1);
+        });
+        for n in 50..5000 {
+            (0..50).for_each(|hot| {
+                sieve.get(key(hot));
+            });
+            sieve.insert(key(n), n, 1);
+            if sieve.index.len() > 100 {
+                sieve.evict();
+            }
+        }
+        assert_eq!((0..50).filter(|&n| sieve.get(key(n)).is_some()).count(), 50);
+    }
+}

@@ -9,6 +9,9 @@ use crate::codec::{Reader, Writer};
 use crate::{Error, Key, Result};
 use bytes::Bytes;
 
+/// Keys of one chain are together at most this long; else sharing would let few bytes unpack to very many.
+const MAX_CHAIN: usize = 256 << 20;
+
 /// Keys being unpacked.
 #[derive(Default)]
 pub(super) struct KeyChain {
@@ -35,6 +38,13 @@ impl KeyChain {
                 "shared prefix of a key",
                 format!("at most {before}"),
                 shared,
+            ));
+        }
+        if end.saturating_add(shared + rest.len()) > MAX_CHAIN {
+            return Err(Error::mismatch(
+                "keys of a chain",
+                format!("at most {MAX_CHAIN} bytes"),
+                "more",
             ));
         }
         self.bytes.extend_from_within(start..start + shared);

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   segments  [ block | block | block ]  [ block | block ]  [ ...
-//!                          ▲ place              
+//!                          ▲ position
 //!   coming    points of that block still to come, the next one last
 //! ```
 //!
-//! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `place`, on the
+//! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `position`, on the
 //! way of the cursor, are done.
 
 use super::cursor::Direction::{self, Backward, Forward};
@@ -23,11 +23,11 @@ pub(super) struct DiskCursor {
     index: Arc<RunIndex>,
     range: KeyRange,
     direction: Direction,
-    place: Place,
+    position: Position,
     coming: Vec<(Key, Message)>,
 }
 
-enum Place {
+enum Position {
     /// Before the first block of the range, on the way.
     Start,
     /// In a block of a segment.
@@ -43,10 +43,10 @@ enum Place {
 impl DiskCursor {
     pub(super) fn new(disk: Arc<DiskRun>, range: &KeyRange, direction: Direction) -> Result<Self> {
         let index = disk.index()?;
-        let place = if range.is_empty() {
-            Place::End
+        let position = if range.is_empty() {
+            Position::End
         } else {
-            Place::Start
+            Position::Start
         };
         Ok(Self {
             disk,
@@ -70,10 +70,10 @@ impl DiskCursor {
 
     fn fill(&mut self) -> Result<()> {
         while self.coming.is_empty() {
-            match &self.place {
-                Place::End => break,
-                Place::Start => self.enter()?,
-                Place::In {
+            match &self.position {
+                Position::End => break,
+                Position::Start => self.enter()?,
+                Position::In {
                     number,
                     segment,
                     block,
@@ -90,7 +90,7 @@ impl DiskCursor {
     fn enter(&mut self) -> Result<()> {
         let among = self.index.overlapping(&self.range);
         if among.is_empty() {
-            self.place = Place::End;
+            self.position = Position::End;
             return Ok(());
         }
         let number = if self.direction == Forward {
@@ -123,7 +123,7 @@ impl DiskCursor {
             number.wrapping_sub(1)
         };
         if !self.index.overlapping(&self.range).contains(&next) {
-            self.place = Place::End;
+            self.position = Position::End;
             return Ok(());
         }
         let segment = self.disk.segment(&self.index, next)?;
@@ -150,10 +150,10 @@ impl DiskCursor {
             points.reverse();
         }
         self.coming = points;
-        self.place = if last_one {
-            Place::End
+        self.position = if last_one {
+            Position::End
         } else {
-            Place::In {
+            Position::In {
                 number,
                 segment,
                 block,
@@ -175,16 +175,16 @@ impl DiskCursor {
         }
         if self.range.is_empty() {
             self.coming.clear();
-            self.place = Place::End;
+            self.position = Position::End;
         }
         if !self.coming.is_empty() {
             return Ok(());
         }
-        let Place::In {
+        let Position::In {
             number,
             segment,
             block,
-        } = &self.place
+        } = &self.position
         else {
             return Ok(());
         };
@@ -195,9 +195,9 @@ impl DiskCursor {
             Backward => (among.end.wrapping_sub(1), among.end <= number),
         };
         if among.is_empty() {
-            self.place = Place::End;
+            self.position = Position::End;
         } else if ahead {
-            self.place = Place::Start;
+            self.position = Position::Start;
         } else if wanted == number {
             let wanted = segment.block_of(key)?;
             if if forward {

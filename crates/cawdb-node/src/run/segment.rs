@@ -184,6 +184,9 @@ impl Segment {
         let (mut keys, mut messages) = (KeyChain::default(), Vec::with_capacity(BLOCK_ENTRIES));
         let mut at = span.start;
         while at < span.end {
+            if messages.len() == BLOCK_ENTRIES {
+                return Err(Error::mismatch("entries of a block", BLOCK_ENTRIES, "more"));
+            }
             let entry = self.entry(at)?;
             keys.push(entry.shared, &self.raw[entry.rest.clone()])?;
             messages.push(self.message(&entry)?);

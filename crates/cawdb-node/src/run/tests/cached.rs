@@ -1,0 +1,131 @@
+//! What is read and kept: requests, the cache's budget, settling.
+
+use super::*;
+
+fn small_run(points: u32, len: usize) -> MemRun {
+    let mut builder = MemRunBuilder::new();
+    for i in 0..points {
+        let value = (0..len).map(|_| fastrand::u8(..)).collect::<Vec<_>>();
+        builder.push(i.to_be_bytes().to_vec().into(), Message::Put(value.into()));
+    }
+    builder.finish()
+}
+
+#[test]
+fn a_small_image_is_opened_by_one_request_and_a_large_one_by_two() {
+    let (_, run, source) = both_bodies(small_run(100, 10), Compression::Lz4, 1 << 20);
+    for i in 0..100_u32 {
+        assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
+    }
+    run.cursor(&KeyRange::all(), Direction::Forward)
+        .unwrap()
+        .next()
+        .unwrap();
+    assert_eq!(source.reads(), 1);
+    let (_, run, source) = both_bodies(small_run(100, 60_000), Compression::Lz4, 1 << 30);
+    assert!(run.get(&50_u32.to_be_bytes()).unwrap().is_some());
+    assert_eq!(source.reads(), 2);
+    assert!(run.get(&50_u32.to_be_bytes()).unwrap().is_some());
+    assert!(
+        run.get(b"\0\0\0\x10\0").unwrap().is_none(),
+        "the filter says no, or one more is read"
+    );
+    assert!(source.reads() <= 3);
+}
+
+#[test]
+fn the_budget_holds_and_removed_runs_leave_nothing() {
+    let cache = Arc::new(Cache::new(300_000));
+    let runs: Vec<_> = (0..40)
+        .map(|id| {
+            let content = Run::in_memory(RunId(id), small_run(20, 3000));
+            let encoded = content.encode(Compression::None);
+            content.settle(Image::new(encoded.bytes.clone()), &encoded, cache.clone());
+            assert!(!content.is_dirty());
+            assert_eq!(content.meta(), Some(encoded.meta));
+            assert!(cache.stats().bytes <= cache.budget());
+            content
+        })
+        .collect();
+    let mut rng = Rng::with_seed(1);
+    for _ in 0..2000 {
+        let run = &runs[rng.usize(..40)];
+        assert!(run.get(&rng.u32(..20).to_be_bytes()).unwrap().is_some());
+        assert!(cache.stats().bytes <= cache.budget());
+    }
+    let stats = cache.stats();
+    assert!(
+        stats.hits > 0 && stats.misses > 0 && stats.evictions > 0,
+        "{stats:?}"
+    );
+    cache.set_budget(100_000);
+    assert!(cache.stats().bytes <= 100_000);
+    (0..40).for_each(|id| cache.remove_run(RunId(id)));
+    assert_eq!(cache.stats().bytes, 0);
+}
+
+#[test]
+fn cursors_of_the_old_body_outlive_settling() {
+    let run = Run::in_memory(RunId(3), small_run(200, 100));
+    let mut cursor = run.cursor(&KeyRange::all(), Direction::Forward).unwrap();
+    let first = cursor.next().unwrap().unwrap();
+    let encoded = run.encode(Compression::Zstd);
+    let source = Image::new(encoded.bytes.clone());
+    run.settle(source.clone(), &encoded, Arc::new(Cache::new(1 << 20)));
+    assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 199);
+    assert_eq!(run.get(&first.0).unwrap(), Some(first.1));
+    assert_eq!(source.reads(), 0, "what was just written is still cached");
+}
+
+#[test]
+#[should_panic(expected = "on disk already")]
+fn a_run_on_disk_is_not_encoded_again() {
+    both_bodies(small_run(1, 1), Compression::None, 0)
+        .1
+        .encode(Compression::None);
+}
+
+#[test]
+fn values_of_a_built_run_keep_nothing_else_alive() {
+    let segment = Bytes::from(vec![1_u8; 1 << 20]);
+    let mut builder = MemRunBuilder::new();
+    builder.push(Key::from_static(b"a"), Message::Put(segment.slice(5..1000)));
+    builder.push(
+        Key::from_static(b"b"),
+        Message::patch(3, segment.slice(5..10)),
+    );
+    let run = builder.finish();
+    assert!(segment.is_unique(), "small values were copied out");
+    assert_eq!(run.get(b"a"), Some(Message::Put(vec![1; 995].into())));
+}
+
+#[test]
+fn the_image_on_a_disk_is_read_within_its_place() {
+    use cawdb_disk::{Class, Disk, Place, RamDisk, SpaceMap};
+    let run = Run::in_memory(RunId(3), small_run(200, 100));
+    let encoded = run.encode(Compression::Lz4);
+    let disk: Arc<dyn Disk> = Arc::new(RamDisk::new());
+    let space = Arc::new(SpaceMap::new(4096, None).unwrap());
+    let len = encoded.bytes.len().next_multiple_of(512);
+    let extent = space.allocate(len as u64, Class::User).unwrap();
+    let mut padded = encoded.bytes.clone();
+    padded.resize(len, 0);
+    disk.write_at(&padded, extent.offset).unwrap();
+    let place = Arc::new(Place::new(extent, 0, space.clone()));
+    run.settle(
+        Arc::new(PlacedImage::new(disk.clone(), place)),
+        &encoded,
+        Arc::new(Cache::new(0)),
+    );
+    assert!(run.get(&7_u32.to_be_bytes()).unwrap().is_some());
+    assert_eq!(run.place().unwrap().extent(), extent);
+    let beyond = PlacedImage::new(disk, run.place().unwrap());
+    assert!(beyond.read_at(len as u64 - 1, 2).is_err());
+    assert!(beyond.read_at(u64::MAX, 2).is_err());
+    drop((beyond, run));
+    assert_eq!(
+        space.allocated_bytes(),
+        0,
+        "the last owner frees the extent"
+    );
+}

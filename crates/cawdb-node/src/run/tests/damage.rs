@@ -1,0 +1,223 @@
+//! Damaged images: an error or the right answer, never a panic and never wrong data.
+
+use super::*;
+
+/// All that a run can be asked about some keys and ranges.
+type Answers = (
+    Vec<Option<Message>>,
+    Vec<(bool, u64, Option<KeyRange>, Vec<KeyRange>)>,
+    Vec<Key>,
+);
+
+fn ask(run: &Arc<Run>, keys: &[Key], ranges: &[KeyRange]) -> Result<Answers> {
+    let points = keys.iter().map(|k| run.get(k)).collect::<Result<_>>()?;
+    let mut about = Vec::new();
+    for r in ranges {
+        about.push((
+            run.holds(r)?,
+            run.estimate(r)?,
+            run.span(r)?,
+            run.delete_ranges(r)?,
+        ));
+    }
+    let mut passed = run.split_keys(&KeyRange::all(), 50)?;
+    for direction in [Direction::Forward, Direction::Backward] {
+        let mut cursor = run.cursor(&KeyRange::all(), direction)?;
+        while let Some((key, _)) = cursor.next()? {
+            passed.push(key);
+        }
+    }
+    Ok((points, about, passed))
+}
+
+struct Case {
+    encoded: EncodedRun,
+    keys: Vec<Key>,
+    ranges: Vec<KeyRange>,
+    right: Answers,
+}
+
+fn case(seed: u64, size: Size, compression: Compression) -> Case {
+    let mut rng = Rng::with_seed(seed);
+    let (model, mem) = random_run(&mut rng, size);
+    let mut keys: Vec<_> = (0..10).map(|_| random_key(&mut rng, size.key)).collect();
+    keys.extend(model.points.keys().step_by(7).cloned());
+    let ranges: Vec<_> = (0..10).map(|_| random_range(&mut rng, size.key)).collect();
+    let run = Run::in_memory(RunId(7), mem);
+    let encoded = run.encode(compression);
+    let intact = open(encoded.bytes.clone(), encoded.meta);
+    let right = ask(&intact, &keys, &ranges).unwrap();
+    Case {
+        encoded,
+        keys,
+        ranges,
+        right,
+    }
+}
+
+fn open(image: Vec<u8>, meta: RunMeta) -> Arc<Run> {
+    Run::on_disk(
+        RunId(7),
+        Image::new(image),
+        meta,
+        Arc::new(Cache::new(1 << 20)),
+    )
+}
+
+impl Case {
+    fn check(&self, image: Vec<u8>, what: &str) {
+        let run = open(image, self.encoded.meta);
+        match ask(&run, &self.keys, &self.ranges) {
+            Ok(found) => assert!(found == self.right, "{what}: wrong data"),
+            Err(Error::Corrupt(_)) => {}
+            Err(other) => panic!("{what}: {other}"),
+        }
+        // Whoever asks one thing of a damaged run gets that right, or an error, too.
+        for (key, right) in self.keys.iter().zip(&self.right.0) {
+            assert!(
+                run.get(key).is_ok_and(|f| f == *right) || run.get(key).is_err(),
+                "{what}: {key:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_a_small_image() {
+    for (seed, compression) in [
+        (1, Compression::None),
+        (2, Compression::Lz4),
+        (3, Compression::Zstd),
+    ] {
+        let case = case(
+            seed,
+            Size {
+                points: 40,
+                key: 4,
+                value: 20,
+            },
+            compression,
+        );
+        for at in 0..case.encoded.bytes.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut image = case.encoded.bytes.clone();
+                image[at] ^= flip;
+                let run = open(image.clone(), case.encoded.meta);
+                assert!(
+                    ask(&run, &case.keys, &case.ranges).is_err(),
+                    "byte {at} of seed {seed}"
+                );
+                case.check(image, &format!("byte {at} of seed {seed}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn random_bytes_of_large_images() {
+    for seed in 0..4 {
+        let case = case(seed, SIZES[2 + seed as usize % 2], Compression::None);
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..10 {
+            let mut image = case.encoded.bytes.clone();
+            let at = rng.usize(..image.len());
+            image[at] ^= 1 << rng.u8(..8);
+            case.check(image, &format!("seed {seed}, byte {at}"));
+        }
+        case.check(
+            case.encoded.bytes[..case.encoded.bytes.len() / 2].to_vec(),
+            "cut off",
+        );
+    }
+}
+
+#[test]
+fn the_image_of_another_run_is_refused() {
+    let case = case(5, SIZES[1], Compression::Lz4);
+    let source = Image::new(case.encoded.bytes.clone());
+    let run = Run::on_disk(
+        RunId(8),
+        source,
+        case.encoded.meta,
+        Arc::new(Cache::new(1 << 20)),
+    );
+    let error = run.get(b"a").unwrap_err().to_string();
+    assert!(
+        error.contains("run 8") && error.contains("found 7"),
+        "{error}"
+    );
+}
+
+/// Without checksums to hold them back: forged index blocks.
+#[test]
+fn forged_index_blocks_are_errors_or_sane() {
+    let case = case(
+        9,
+        Size {
+            points: 60,
+            key: 5,
+            value: 20_000,
+        },
+        Compression::Lz4,
+    );
+    let meta = case.encoded.meta;
+    let good = &case.encoded.bytes[meta.index_offset() as usize..];
+    let mut rng = Rng::with_seed(11);
+    let mut accepted = 0;
+    for round in 0..20_000 {
+        let mut bad = good.to_vec();
+        for _ in 0..rng.usize(1..4) {
+            // The filter, the larger half of the block, takes any bits.
+            let at = rng.usize(
+                ..if round % 4 == 0 {
+                    bad.len()
+                } else {
+                    bad.len() / 2
+                },
+            );
+            bad[at] = rng.u8(..);
+        }
+        if let Ok(index) = RunIndex::decode(RunId(7), &meta, &bad.into()) {
+            accepted += 1;
+            let stored: u64 = index.segments.iter().map(|s| s.stored_len as u64).sum();
+            assert_eq!(stored, meta.index_offset());
+        }
+    }
+    assert!(accepted < 10_000, "{accepted}");
+}
+
+/// Without checksums to hold them back: forged segments.
+#[test]
+fn forged_segments_never_panic() {
+    let mut rng = Rng::with_seed(12);
+    let (_, mem) = random_run(&mut rng, SIZES[1]);
+    let mut writer = segment_writer::SegmentWriter::default();
+    mem.points().iter().for_each(|(k, m)| writer.push(k, m));
+    let good = writer.finish().raw;
+    for round in 0..20_000 {
+        let mut bad = good.clone();
+        for _ in 0..rng.usize(1..4) {
+            let near_end = rng.usize(..bad.len().min(200));
+            let at = if round % 2 == 0 {
+                rng.usize(..bad.len())
+            } else {
+                bad.len() - 1 - near_end
+            };
+            bad[at] = rng.u8(..);
+        }
+        if round % 8 == 0 {
+            bad.truncate(rng.usize(..bad.len()));
+        }
+        let Ok(segment) = Segment::open(bad.into()) else {
+            continue;
+        };
+        let key = random_key(&mut rng, 6);
+        // Any answer will do, so long as there is one.
+        let _ = segment.get(&key);
+        let _ = segment.bytes_below(&key);
+        let _ = segment.cuts();
+        let _ = (0..segment.blocks())
+            .map(|b| segment.block(b).map(|b| b.len()))
+            .collect::<Vec<_>>();
+    }
+}
