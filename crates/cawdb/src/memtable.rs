@@ -1,0 +1,365 @@
+//! The newest changes, in memory: all versions of every key, and delete-ranges.
+//!
+//! ```text
+//!  key        versions, oldest first             delete-ranges, cut into fragments
+//!  a/1   [ 3 put │ 7 patch │ 9 patch ]           [a ─────── c) stamps 8, 2
+//!  a/2   [ 5 delete ]                                        [c ── d) stamp 2
+//! ```
+//!
+//! A *stamp* is the sequence number of a batch and the index of the change in it: program order holds
+//! within a batch, and a reader at a sequence number sees a batch as a whole or not at all.
+//!
+//! Invariants:
+//! * stamps of a key, and of a fragment, strictly ascend; no two changes have the same stamp, so
+//!   batches may be inserted in any order;
+//! * fragments are not empty, ascend and do not overlap; a fragment has at least one stamp;
+//! * what is read at a sequence number is the fold of all changes up to it: a patch lies over what is
+//!   older, and over nothing if a delete-range lies between.
+
+use cawdb_disk::sync;
+use cawdb_node::{Key, KeyRange, MemRun, MemRunBuilder, Message, RangeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of memory that a version takes beside its key and payload, roughly.
+const VERSION_OVERHEAD: usize = 96;
+
+/// Bytes of memory that a delete-range takes beside its ends, roughly.
+const RANGE_OVERHEAD: usize = 128;
+
+/// One change. Clones never come here: they change the root of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemOp {
+    /// Says something about one key.
+    Point(Key, Message),
+    /// Removes every key of a range.
+    DeleteRange(KeyRange),
+}
+
+/// What the memtable says about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// This; a patch lies over whatever is below the memtable.
+    Found(Message),
+    /// A delete-range hides whatever is below.
+    Covered,
+    /// Nothing; what is below shows.
+    Nothing,
+}
+
+/// Sequence number of the batch, index within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Stamp {
+    seq: u64,
+    index: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Fragment {
+    hi: Option<Key>,
+    stamps: Vec<Stamp>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    points: BTreeMap<Key, Vec<(Stamp, Message)>>,
+    /// By the first key of each.
+    fragments: BTreeMap<Key, Fragment>,
+}
+
+/// A multi-version sorted table. Readers and writers may use it at once, from any thread.
+#[derive(Debug, Default)]
+pub struct Memtable {
+    content: RwLock<Content>,
+    bytes: AtomicUsize,
+}
+
+/// Where a memtable is cut into runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Cuts<'a> {
+    /// A run ends once it has about so many logical bytes.
+    pub target_bytes: u64,
+    /// Keys at which a run ends if it has at least `bound_min_bytes`; ascending.
+    pub bounds: &'a [Key],
+    /// See `bounds`.
+    pub bound_min_bytes: u64,
+}
+
+impl Memtable {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Inserts the changes of the batch numbered `seq`, in their order; all at once for readers.
+    /// O(log n) each; a delete-range also O(fragments in it).
+    pub fn insert(&self, seq: u64, ops: &[MemOp]) {
+        let mut bytes = 0;
+        let mut content = sync::write(&self.content);
+        for (index, op) in (0..).zip(ops) {
+            let stamp = Stamp { seq, index };
+            match op {
+                MemOp::Point(key, message) => {
+                    bytes += key.len() + message.bytes() + VERSION_OVERHEAD;
+                    content.add_point(key, stamp, message);
+                }
+                MemOp::DeleteRange(range) if range.is_empty() => {}
+                MemOp::DeleteRange(range) => {
+                    let hi = range.hi.as_ref().map_or(0, Key::len);
+                    bytes += range.lo.len() + hi + RANGE_OVERHEAD;
+                    content.add_range(range, stamp);
+                }
+            }
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What it says about `key` at `seq`. O(log n + versions folded).
+    pub fn get(&self, key: &[u8], seq: u64) -> Lookup {
+        let content = sync::read(&self.content);
+        let cover = content.cover(key, seq);
+        let versions = content.points.get(key).map_or(&[][..], Vec::as_slice);
+        match fold(versions, cover, seq) {
+            Some(message) => Lookup::Found(message),
+            None if cover.is_some() => Lookup::Covered,
+            None => Lookup::Nothing,
+        }
+    }
+
+    /// What it says at `seq` about the first keys between the bounds that it says something about
+    /// (the last ones, descending, if `reverse`); at most `max`. Keys of which only a delete-range
+    /// tells are not among them: see [`Memtable::delete_ranges`]. A patch lies over what is below.
+    pub fn next_batch(
+        &self,
+        lo: Bound<&[u8]>,
+        hi: Bound<&[u8]>,
+        reverse: bool,
+        seq: u64,
+        max: usize,
+    ) -> Vec<(Key, Message)> {
+        if no_key_between(lo, hi) {
+            return Vec::new();
+        }
+        let content = sync::read(&self.content);
+        let points = content.points.range::<[u8], _>((lo, hi));
+        let shown = |(key, versions): (&Key, &Vec<_>)| {
+            Some((key.clone(), fold(versions, content.cover(key, seq), seq)?))
+        };
+        match reverse {
+            false => points.filter_map(shown).take(max).collect(),
+            true => points.rev().filter_map(shown).take(max).collect(),
+        }
+    }
+
+    /// The keys of `range` that delete-ranges up to `seq` hide from what is below: ascending,
+    /// disjoint. What the memtable says about single keys lies above them.
+    pub fn delete_ranges(&self, range: &KeyRange, seq: u64) -> Vec<KeyRange> {
+        sync::read(&self.content).deleted(seq, range).clip(range)
+    }
+
+    /// Memory in use, in bytes, roughly; old versions included.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing was inserted.
+    pub fn is_empty(&self) -> bool {
+        self.bytes() == 0
+    }
+
+    /// Whether it says anything, at any sequence number, about a key of `range`. O(log n).
+    pub fn holds(&self, range: &KeyRange) -> bool {
+        let content = sync::read(&self.content);
+        let (lo, hi) = bounds(range);
+        !range.is_empty()
+            && (content.points.range::<[u8], _>((lo, hi)).next().is_some()
+                || content.overlapping(range).next().is_some())
+    }
+
+    /// Everything, at the newest sequence number, as runs that follow each other in key order. A
+    /// delete-range that reaches over a cut is cut with it. O(n).
+    pub fn freeze(&self, cuts: Cuts<'_>) -> Vec<MemRun> {
+        let content = sync::read(&self.content);
+        let deleted = content.deleted(u64::MAX, &KeyRange::all());
+        let (mut runs, mut builder) = (Vec::new(), MemRunBuilder::new());
+        let (mut rest, mut last) = (KeyRange::all(), None);
+        for (key, versions) in &content.points {
+            let cover = content.cover(key, u64::MAX);
+            let Some(message) = fold(versions, cover, u64::MAX) else {
+                continue;
+            };
+            if let Some(cut) = last.and_then(|last| cuts.between(last, key, builder.bytes())) {
+                let piece = KeyRange {
+                    lo: rest.lo,
+                    hi: Some(cut.clone()),
+                };
+                runs.push(finish(builder, &deleted, &piece));
+                builder = MemRunBuilder::new();
+                rest = KeyRange { lo: cut, hi: None };
+            }
+            builder.push(key.clone(), message);
+            last = Some(key);
+        }
+        runs.push(finish(builder, &deleted, &rest));
+        runs.retain(|run| !run.is_empty());
+        runs
+    }
+}
+
+impl Cuts<'_> {
+    /// Where the run that ends with the key `last` and has `bytes` is cut before `next`, if it is.
+    fn between(&self, last: &Key, next: &Key, bytes: u64) -> Option<Key> {
+        let passed = self.bounds.partition_point(|bound| bound <= next);
+        let bound = self.bounds[..passed].last().filter(|bound| *bound > last);
+        match bound {
+            Some(bound) if bytes >= self.bound_min_bytes => Some(bound.clone()),
+            _ => (bytes >= self.target_bytes).then(|| next.clone()),
+        }
+    }
+}
+
+impl Content {
+    fn add_point(&mut self, key: &Key, stamp: Stamp, message: &Message) {
+        // Not the entry interface: most keys come more than once, and need no copy then.
+        match self.points.get_mut(key) {
+            Some(versions) => {
+                let at = versions.partition_point(|(older, _)| *older < stamp);
+                versions.insert(at, (stamp, message.clone()));
+            }
+            None => {
+                self.points
+                    .insert(key.clone(), vec![(stamp, message.clone())]);
+            }
+        }
+    }
+
+    /// Adds a stamp to all fragments in `range`, and makes new ones where there is none.
+    fn add_range(&mut self, range: &KeyRange, stamp: Stamp) {
+        self.split_at(&range.lo);
+        if let Some(hi) = &range.hi {
+            self.split_at(hi);
+        }
+        let (lo, hi) = bounds(range);
+        let mut gaps = Vec::new();
+        let mut at = Some(range.lo.clone());
+        for (first, fragment) in self.fragments.range_mut::<[u8], _>((lo, hi)) {
+            if let Some(gap) = at.filter(|at| at < first) {
+                gaps.push((gap, Some(first.clone())));
+            }
+            let place = fragment.stamps.partition_point(|older| *older < stamp);
+            fragment.stamps.insert(place, stamp);
+            at = fragment.hi.clone();
+        }
+        if let Some(gap) = at.filter(|at| range.hi.as_ref().is_none_or(|hi| at < hi)) {
+            gaps.push((gap, range.hi.clone()));
+        }
+        for (lo, hi) in gaps {
+            self.fragments.insert(
+                lo,
+                Fragment {
+                    hi,
+                    stamps: vec![stamp],
+                },
+            );
+        }
+    }
+
+    /// Lets a fragment begin at `key`, if one lies around it.
+    fn split_at(&mut self, key: &Key) {
+        let below = (Bound::Unbounded, Bound::Excluded(&key[..]));
+        let Some((_, fragment)) = self.fragments.range_mut::<[u8], _>(below).next_back() else {
+            return;
+        };
+        if fragment.hi.as_ref().is_none_or(|hi| hi > key) {
+            let upper = fragment.clone();
+            fragment.hi = Some(key.clone());
+            self.fragments.insert(key.clone(), upper);
+        }
+    }
+
+    /// The stamp of the newest delete-range over `key` up to `seq`.
+    fn cover(&self, key: &[u8], seq: u64) -> Option<Stamp> {
+        let below = (Bound::Unbounded, Bound::Included(key));
+        let (_, fragment) = self.fragments.range::<[u8], _>(below).next_back()?;
+        let inside = fragment.hi.as_ref().is_none_or(|hi| key < &hi[..]);
+        let visible = fragment.stamps.partition_point(|stamp| stamp.seq <= seq);
+        fragment.stamps[..visible]
+            .last()
+            .copied()
+            .filter(|_| inside)
+    }
+
+    /// The fragments that share a key with `range`, which is not empty.
+    fn overlapping(&self, range: &KeyRange) -> impl Iterator<Item = (&Key, &Fragment)> {
+        let below = (Bound::Unbounded, Bound::Excluded(&range.lo[..]));
+        let around = self.fragments.range::<[u8], _>(below).next_back();
+        let around = around.filter(|(_, f)| f.hi.as_ref().is_none_or(|hi| *hi > range.lo));
+        around
+            .into_iter()
+            .chain(self.fragments.range::<[u8], _>(bounds(range)))
+    }
+
+    /// All fragments near `range` that a delete-range up to `seq` covers.
+    fn deleted(&self, seq: u64, range: &KeyRange) -> RangeSet {
+        if range.is_empty() {
+            return RangeSet::new();
+        }
+        let visible = |f: &Fragment| f.stamps.first().is_some_and(|stamp| stamp.seq <= seq);
+        let fragments = self.overlapping(range).filter(|(_, f)| visible(f));
+        fragments
+            .map(|(lo, f)| KeyRange {
+                lo: lo.clone(),
+                hi: f.hi.clone(),
+            })
+            .collect()
+    }
+}
+
+/// The versions up to `seq` and above `cover` as one message; none if there are none.
+fn fold(versions: &[(Stamp, Message)], cover: Option<Stamp>, seq: u64) -> Option<Message> {
+    let visible = versions.partition_point(|(stamp, _)| stamp.seq <= seq);
+    let hidden = versions.partition_point(|(stamp, _)| cover.is_some_and(|cover| *stamp < cover));
+    let mut shown = versions
+        .get(hidden..visible)?
+        .iter()
+        .rev()
+        .map(|(_, message)| message);
+    let mut folded = shown.next()?.clone();
+    while let Message::Patch(_) = folded {
+        match shown.next() {
+            Some(older) => folded = folded.over(older.clone()),
+            None if cover.is_some() => folded = folded.over(Message::Delete),
+            None => break,
+        }
+    }
+    Some(folded)
+}
+
+/// The run of what was pushed and of the deletes in `piece`.
+fn finish(mut builder: MemRunBuilder, deleted: &RangeSet, piece: &KeyRange) -> MemRun {
+    for range in deleted.clip(piece) {
+        builder.delete_range(range);
+    }
+    builder.finish()
+}
+
+fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    let hi = range
+        .hi
+        .as_ref()
+        .map_or(Bound::Unbounded, |hi| Bound::Excluded(&hi[..]));
+    (Bound::Included(&range.lo[..]), hi)
+}
+
+/// Whether no key can lie between these; an ordered map does not take such bounds.
+fn no_key_between(lo: Bound<&[u8]>, hi: Bound<&[u8]>) -> bool {
+    match (lo, hi) {
+        (Bound::Included(lo), Bound::Included(hi)) => lo > hi,
+        (Bound::Included(lo) | Bound::Excluded(lo), Bound::Included(hi) | Bound::Excluded(hi)) => {
+            lo >= hi
+        }
+        _ => false,
+    }
+}

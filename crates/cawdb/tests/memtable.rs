@@ -1,0 +1,349 @@
+//! The memtable against a history that is replayed up to a sequence number.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use cawdb_node::{Key, KeyRange, MemRun, Message};
+use fastrand::Rng;
+use memtable::{Cuts, Lookup, MemOp, Memtable};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+#[path = "../src/memtable.rs"]
+mod memtable;
+
+/// What lies below the memtable in the naive twin: every key has some value there.
+fn below(key: &[u8]) -> Vec<u8> {
+    [b"below ", key].concat()
+}
+
+fn key(n: u8) -> Key {
+    // Prefixes of each other, too.
+    let text = format!("{:b}", n / 2 + 1);
+    Key::from(if n.is_multiple_of(2) {
+        text
+    } else {
+        text + "/"
+    })
+}
+
+fn any_key(rng: &mut Rng) -> Key {
+    key(rng.u8(0..40))
+}
+
+fn any_range(rng: &mut Rng) -> KeyRange {
+    let (lo, hi) = (any_key(rng), any_key(rng));
+    match rng.u8(0..10) {
+        0 => KeyRange { lo, hi: None },
+        1 => KeyRange {
+            lo: Key::new(),
+            hi: Some(hi),
+        },
+        2 => KeyRange { lo, hi: Some(hi) },
+        _ => KeyRange {
+            lo: lo.clone().min(hi.clone()),
+            hi: Some(lo.max(hi)),
+        },
+    }
+}
+
+fn any_op(rng: &mut Rng) -> MemOp {
+    let bytes = Bytes::from(vec![rng.u8(..); rng.usize(0..12)]);
+    let key = any_key(rng);
+    match rng.u8(0..10) {
+        0..=2 => MemOp::Point(key, Message::Put(bytes)),
+        3 => MemOp::Point(key, Message::Delete),
+        4..=7 => MemOp::Point(key, Message::patch(rng.u32(0..20), bytes)),
+        _ => MemOp::DeleteRange(any_range(rng)),
+    }
+}
+
+type Map = BTreeMap<Key, Vec<u8>>;
+
+/// The whole state at `seq`, over what is below.
+fn replay(history: &[(u64, Vec<MemOp>)], seq: u64) -> Map {
+    let mut map: Map = (0..40).map(|n| (key(n), below(&key(n)))).collect();
+    for (_, ops) in history.iter().filter(|(s, _)| *s <= seq) {
+        for op in ops {
+            match op {
+                MemOp::Point(key, Message::Put(value)) => {
+                    map.insert(key.clone(), value.to_vec());
+                }
+                MemOp::Point(key, Message::Delete) => {
+                    map.remove(key);
+                }
+                MemOp::Point(key, Message::Patch(patch)) => {
+                    let value = map.entry(key.clone()).or_default();
+                    for (offset, bytes) in patch.pieces() {
+                        let (from, to) = (*offset as usize, *offset as usize + bytes.len());
+                        value.resize(value.len().max(to), 0);
+                        value[from..to].copy_from_slice(bytes);
+                    }
+                }
+                MemOp::DeleteRange(range) => map.retain(|key, _| !range.contains(key)),
+            }
+        }
+    }
+    map
+}
+
+/// The value of a key once a message lies over what is below.
+fn shown(key: &Key, message: Message) -> Option<Vec<u8>> {
+    message
+        .over(Message::Put(below(key).into()))
+        .resolve()
+        .map(Into::into)
+}
+
+/// Messages and delete-ranges, as a scan gets them, laid over what is below.
+fn lay(points: &[(Key, Message)], deletes: &[KeyRange]) -> Map {
+    let mut map: Map = (0..40).map(|n| (key(n), below(&key(n)))).collect();
+    map.retain(|key, _| !deletes.iter().any(|range| range.contains(key)));
+    for (key, message) in points {
+        let old = map
+            .remove(key)
+            .map_or(Message::Delete, |value| Message::Put(value.into()));
+        if let Some(value) = message.clone().over(old).resolve() {
+            map.insert(key.clone(), value.into());
+        }
+    }
+    map
+}
+
+fn batches(table: &Memtable, seq: u64, reverse: bool, rng: &mut Rng) -> Vec<(Key, Message)> {
+    let mut all: Vec<(Key, Message)> = Vec::new();
+    loop {
+        let last = all
+            .last()
+            .map_or(Bound::Unbounded, |(key, _)| Bound::Excluded(&key[..]));
+        let (lo, hi) = if reverse {
+            (Bound::Unbounded, last)
+        } else {
+            (last, Bound::Unbounded)
+        };
+        let max = rng.usize(1..5);
+        let more = table.next_batch(lo, hi, reverse, seq, max);
+        assert!(more.len() <= max);
+        if more.is_empty() {
+            break;
+        }
+        all.extend(more);
+    }
+    if reverse {
+        all.reverse();
+    }
+    assert!(all.windows(2).all(|w| w[0].0 < w[1].0));
+    all
+}
+
+fn check(table: &Memtable, history: &[(u64, Vec<MemOp>)], seq: u64, rng: &mut Rng, hint: &str) {
+    let map = replay(history, seq);
+    let deletes = table.delete_ranges(&KeyRange::all(), seq);
+    assert!(
+        deletes
+            .windows(2)
+            .all(|w| w[0].hi.as_ref().is_some_and(|hi| *hi < w[1].lo))
+    );
+    for key in (0..40).map(key) {
+        let found = match table.get(&key, seq) {
+            Lookup::Found(message) => shown(&key, message),
+            Lookup::Covered => None,
+            Lookup::Nothing => Some(below(&key)),
+        };
+        assert_eq!(found.as_ref(), map.get(&key), "{hint}: {key:?} at {seq}");
+    }
+    let points = batches(table, seq, false, rng);
+    assert_eq!(points, batches(table, seq, true, rng), "{hint}");
+    assert_eq!(lay(&points, &deletes), map, "{hint} at {seq}");
+    let range = any_range(rng);
+    for deleted in table.delete_ranges(&range, seq) {
+        assert!(
+            range.covers(&deleted) && !deleted.is_empty(),
+            "{hint}: {deleted:?} in {range:?}"
+        );
+    }
+    for key in (0..40).map(key).filter(|key| range.contains(key)) {
+        let here = table
+            .delete_ranges(&range, seq)
+            .iter()
+            .any(|r| r.contains(&key));
+        assert_eq!(
+            here,
+            deletes.iter().any(|r| r.contains(&key)),
+            "{hint}: {key:?}"
+        );
+    }
+}
+
+fn history(rng: &mut Rng) -> Vec<(u64, Vec<MemOp>)> {
+    let mut seq = 0;
+    (0..rng.usize(0..40))
+        .map(|_| {
+            seq += rng.u64(1..4);
+            (seq, (0..rng.usize(1..6)).map(|_| any_op(rng)).collect())
+        })
+        .collect()
+}
+
+fn table_of(history: &[(u64, Vec<MemOp>)], rng: &mut Rng) -> Memtable {
+    let table = Memtable::new();
+    let mut order: Vec<usize> = (0..history.len()).collect();
+    if rng.bool() {
+        rng.shuffle(&mut order);
+    }
+    order
+        .into_iter()
+        .for_each(|i| table.insert(history[i].0, &history[i].1));
+    table
+}
+
+#[test]
+fn as_a_replayed_history() {
+    for seed in 0..400 {
+        let mut rng = Rng::with_seed(seed);
+        let history = history(&mut rng);
+        let table = table_of(&history, &mut rng);
+        let newest = history.last().map_or(0, |(seq, _)| *seq);
+        for seq in [
+            0,
+            rng.u64(0..=newest),
+            rng.u64(0..=newest),
+            newest,
+            u64::MAX,
+        ] {
+            check(&table, &history, seq, &mut rng, &format!("seed {seed}"));
+        }
+        let range = any_range(&mut rng);
+        let touches = |op: &MemOp| match op {
+            MemOp::Point(key, _) => range.contains(key),
+            MemOp::DeleteRange(r) => !r.is_empty() && r.overlaps(&range),
+        };
+        let held = history.iter().flat_map(|(_, ops)| ops).any(touches);
+        assert_eq!(table.holds(&range), held, "seed {seed}: {range:?}");
+        let empty_range = |op: &MemOp| matches!(op, MemOp::DeleteRange(r) if r.is_empty());
+        let empty = history.iter().flat_map(|(_, ops)| ops).all(empty_range);
+        assert_eq!(
+            (table.is_empty(), table.bytes() == 0),
+            (empty, empty),
+            "seed {seed}"
+        );
+    }
+}
+
+/// The smallest range around all that a run says; no end as a key above all others.
+fn span(run: &MemRun) -> KeyRange {
+    let above = |key: &Key| Key::from([key, &[0][..]].concat());
+    let points = run
+        .points()
+        .iter()
+        .map(|(key, _)| (key.clone(), above(key)));
+    let end = |range: &KeyRange| range.hi.clone().unwrap_or(Key::from_static(&[0xff]));
+    let ranges = run
+        .ranges()
+        .iter()
+        .map(|range| (range.lo.clone(), end(range)));
+    let all: Vec<_> = points.chain(ranges).collect();
+    let (lo, hi) = (
+        all.iter().map(|(lo, _)| lo).min(),
+        all.iter().map(|(_, hi)| hi).max(),
+    );
+    KeyRange {
+        lo: lo.unwrap().clone(),
+        hi: hi.cloned(),
+    }
+}
+
+#[test]
+fn frozen_runs_are_the_newest_state() {
+    for seed in 0..400 {
+        let mut rng = Rng::with_seed(seed);
+        let history = history(&mut rng);
+        let table = table_of(&history, &mut rng);
+        let mut bounds: Vec<Key> = (0..rng.usize(0..6)).map(|_| any_key(&mut rng)).collect();
+        bounds.sort();
+        let target_bytes = rng.u64(0..300);
+        let cuts = Cuts {
+            target_bytes,
+            bounds: &bounds,
+            bound_min_bytes: rng.u64(0..100),
+        };
+        let runs: Vec<MemRun> = table.freeze(cuts);
+        let points: Vec<_> = runs.iter().flat_map(|run| run.points().to_vec()).collect();
+        assert!(points.windows(2).all(|w| w[0].0 < w[1].0), "seed {seed}");
+        let deletes: Vec<_> = runs
+            .iter()
+            .flat_map(|run| run.ranges().iter().cloned())
+            .collect();
+        assert!(
+            deletes
+                .windows(2)
+                .all(|w| w[0].hi.as_ref().is_some_and(|hi| *hi <= w[1].lo))
+        );
+        assert_eq!(
+            lay(&points, &deletes),
+            replay(&history, u64::MAX),
+            "seed {seed}"
+        );
+        // Runs do not reach into each other, points and delete-ranges together.
+        let spans: Vec<KeyRange> = runs.iter().map(span).collect();
+        assert!(
+            spans.windows(2).all(|w| w[0].hi <= Some(w[1].lo.clone())),
+            "seed {seed}: {spans:?}"
+        );
+        assert!(runs.iter().all(|run| !run.is_empty()), "seed {seed}");
+        // No run has more than one point beyond the target.
+        let most = target_bytes.max(1) + 100 + 40 * deletes.len() as u64;
+        assert!(runs.iter().all(|run| run.bytes() <= most), "seed {seed}");
+    }
+}
+
+#[test]
+fn runs_end_at_bounds_once_they_are_long_enough() {
+    let table = Memtable::new();
+    let put = |n: u8| MemOp::Point(vec![n].into(), Message::Put(vec![n; 83].into()));
+    table.insert(1, &(0..100).map(put).collect::<Vec<_>>());
+    table.insert(2, &[MemOp::DeleteRange(KeyRange::new(vec![5], vec![95]))]);
+    table.insert(3, &(10..90).map(put).collect::<Vec<_>>());
+    let bounds = [
+        Key::from(vec![12]),
+        Key::from(vec![30, 1]),
+        Key::from(vec![80]),
+    ];
+    let cuts = Cuts {
+        target_bytes: 4000,
+        bounds: &bounds,
+        bound_min_bytes: 1000,
+    };
+    let runs = table.freeze(cuts);
+    let firsts: Vec<u8> = runs.iter().map(|run| run.points()[0].0[0]).collect();
+    // Too little for a cut at 12, and too late at 15; enough at 30.1 and 80, and at 71 the target.
+    assert_eq!(firsts, [0, 31, 71], "{firsts:?}");
+    let ranges: Vec<_> = runs
+        .iter()
+        .flat_map(|run| run.ranges().iter().cloned())
+        .collect();
+    let cut = [
+        KeyRange::new(vec![5], vec![30, 1]),
+        KeyRange::new(vec![30, 1], vec![71]),
+        KeyRange::new(vec![71], vec![95]),
+    ];
+    assert_eq!(ranges, cut);
+}
+
+#[test]
+fn odd_bounds_give_nothing() {
+    let table = Memtable::new();
+    table.insert(1, &[MemOp::Point(Key::from("b"), Message::Delete)]);
+    for (lo, hi) in [
+        (Bound::Included(&b"c"[..]), Bound::Excluded(&b"b"[..])),
+        (Bound::Excluded(&b"b"[..]), Bound::Excluded(&b"b"[..])),
+        (Bound::Excluded(&b"b"[..]), Bound::Included(&b"b"[..])),
+        (Bound::Included(&b"c"[..]), Bound::Included(&b"b"[..])),
+    ] {
+        assert_eq!(table.next_batch(lo, hi, false, 9, 9), []);
+    }
+    let only = (Bound::Included(&b"b"[..]), Bound::Included(&b"b"[..]));
+    assert_eq!(table.next_batch(only.0, only.1, true, 9, 9).len(), 1);
+    let backwards = KeyRange::new("c", "a");
+    assert!(!table.holds(&backwards) && table.delete_ranges(&backwards, 9).is_empty());
+}
