@@ -14,6 +14,8 @@ pub struct Mix {
     pub value_bytes: u32,
     /// One step in so many reopens the engine; 0 for never.
     pub reopen_every: u32,
+    /// One step in so many is a loss of power; 0 for never.
+    pub crash_every: u32,
     /// One step in so many is background work; 0 for never.
     pub tick_every: u32,
 }
@@ -23,6 +25,7 @@ impl Default for Mix {
         Self {
             value_bytes: 4096,
             reopen_every: 150,
+            crash_every: 150,
             tick_every: 4,
         }
     }
@@ -56,6 +59,8 @@ impl Source {
     fn extend(&mut self, list: &mut Vec<Step>) {
         if self.one_in(self.mix.reopen_every) {
             list.push(Step::Reopen);
+        } else if self.one_in(self.mix.crash_every) {
+            list.push(Step::Crash(self.rng.u32(..)));
         } else if self.one_in(self.mix.tick_every) {
             list.push(Step::Tick(self.rng.u8(1..6)));
         } else if self.one_in(60) {

@@ -4,7 +4,8 @@
 //! 1. every 16 steps, and at the end, everything is read upwards and downwards and compared;
 //! 2. a snapshot shows for ever what it showed when it was taken (until the engine is reopened);
 //! 3. the engine's own checker runs after every step;
-//! 4. an error or a panic of the engine is a failure like a difference, and is shrunk like one.
+//! 4. after a crash everything is as after some batch since the last sync, and that state is kept;
+//! 5. an error or a panic of the engine is a failure like a difference, and is shrunk like one.
 //!
 //! ```text
 //!  steps ──resolve on the model──► batch ──┬──► engine.commit ──┐
@@ -14,6 +15,7 @@ use crate::kv_model::{KvModel, KvOp, Pair, Span};
 use crate::ops::{Limits, Step, resolve};
 use crate::quiet::catch;
 use crate::text::bytes_text;
+use crate::versions::Versions;
 
 /// What the harness needs of an engine. Errors are text: any is a failure.
 pub trait Engine {
@@ -42,6 +44,9 @@ pub trait Engine {
     fn checkpoint(&mut self) -> Result<(), String>;
     /// Closes and opens again; no snapshot lives then.
     fn reopen(&mut self) -> Result<(), String>;
+    /// Loses power: opens again from what the disk may hold then, as the seed says; false if this engine has no
+    /// disk that can lose anything. No snapshot lives then.
+    fn crash(&mut self, seed: u64) -> Result<bool, String>;
     /// The engine's own invariants.
     fn check(&mut self) -> Result<(), String>;
 }
@@ -53,6 +58,8 @@ pub struct Failure {
     pub step: usize,
     /// What was wrong.
     pub what: String,
+    /// What the commits among the steps meant, in order.
+    pub batches: Vec<Vec<KvOp>>,
 }
 
 /// What a replay did, for tests that want to know that it did something.
@@ -64,12 +71,16 @@ pub struct Progress {
     pub clones: usize,
     /// Full comparisons.
     pub comparisons: usize,
+    /// Losses of power.
+    pub crashes: usize,
 }
 
 /// Both sides of a comparison while a list is replayed.
 struct Pairing<'e, E: Engine> {
     engine: &'e mut E,
     model: KvModel,
+    versions: Versions,
+    batches: Vec<Vec<KvOp>>,
     kept: Vec<(E::Snapshot, KvModel)>,
     limits: Limits,
     progress: Progress,
@@ -87,13 +98,14 @@ pub fn replay<E: Engine>(
     steps: &[Step],
     limits: Limits,
 ) -> Result<Progress, Failure> {
-    let (model, kept, progress) = (KvModel::default(), Vec::new(), Progress::default());
     let mut pairing = Pairing {
         engine,
-        model,
-        kept,
+        model: KvModel::default(),
+        versions: Versions::default(),
+        batches: Vec::new(),
+        kept: Vec::new(),
         limits,
-        progress,
+        progress: Progress::default(),
     };
     for (at, step) in steps.iter().enumerate() {
         let full = at % COMPARE_EVERY == COMPARE_EVERY - 1 || at + 1 == steps.len();
@@ -102,9 +114,13 @@ pub fn replay<E: Engine>(
             pairing.engine.check()?;
             if full { pairing.compare_all() } else { Ok(()) }
         });
-        outcome
-            .and_then(|inner| inner)
-            .map_err(|what| Failure { step: at, what })?;
+        if let Err(what) = outcome.and_then(|inner| inner) {
+            return Err(Failure {
+                step: at,
+                what,
+                batches: pairing.batches,
+            });
+        }
     }
     Ok(pairing.progress)
 }
@@ -115,8 +131,10 @@ impl<E: Engine> Pairing<'_, E> {
             Step::Commit(ops) => {
                 let batch = resolve(ops, &self.model, self.limits);
                 self.note(&batch);
+                self.batches.push(batch.clone());
                 self.engine.commit(&batch)?;
                 self.model.apply(&batch);
+                self.versions.committed(&batch);
             }
             Step::Get(key) => {
                 let key = key.on(&self.model);
@@ -140,12 +158,31 @@ impl<E: Engine> Pairing<'_, E> {
                     self.engine.tick()?;
                 }
             }
-            Step::Sync => self.engine.sync()?,
-            Step::Checkpoint => self.engine.checkpoint()?,
+            Step::Sync => {
+                self.engine.sync()?;
+                self.versions.synced(&self.model);
+            }
+            Step::Checkpoint => {
+                self.engine.checkpoint()?;
+                self.versions.synced(&self.model);
+            }
             Step::Reopen => {
                 self.kept.clear();
                 self.engine.reopen()?;
+                self.versions.synced(&self.model);
             }
+            Step::Crash(seed) => self.crash(u64::from(*seed))?,
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, seed: u64) -> Result<(), String> {
+        self.kept.clear();
+        if self.engine.crash(seed)? {
+            self.progress.crashes += 1;
+            let now = self.engine.snapshot()?;
+            let found = self.engine.scan_at(&now, &Span::all(), false)?;
+            self.model = self.versions.recovered(&found)?;
         }
         Ok(())
     }
@@ -165,7 +202,14 @@ impl<E: Engine> Pairing<'_, E> {
         };
         let (view, model) = &self.kept[at];
         let context = |what: String| format!("in an older snapshot: {what}");
-        same_scan(self.engine, view, model, &Span::all(), pick.is_multiple_of(2)).map_err(context)?;
+        same_scan(
+            self.engine,
+            view,
+            model,
+            &Span::all(),
+            pick.is_multiple_of(2),
+        )
+        .map_err(context)?;
         for (key, value) in model.scan(&Span::all()).iter().step_by(7) {
             let got = self.engine.get_at(view, key)?;
             same_value(key, got.as_deref(), Some(value)).map_err(context)?;

@@ -8,6 +8,7 @@
 //!
 //! * `seed`: which seeds run, how long, and the one line that replays a failure;
 //! * `kv_model`: what the engine means: an ordered map whose ranges clone;
+//! * `versions`: which of its states a crash may leave;
 //! * `ops`: steps whose arguments are indices into live state, so that a shortened list still makes sense;
 //! * `generate`: random lists of steps over a tiny alphabet;
 //! * `shrink`: makes a failing list short;
@@ -24,6 +25,7 @@ mod report;
 mod seed;
 mod shrink;
 mod text;
+mod versions;
 
 pub use generate::{Mix, generate};
 pub use harness::{Engine, Failure, Progress, replay};
@@ -34,3 +36,4 @@ pub use report::run;
 pub use seed::{Plan, for_each_seed};
 pub use shrink::shrink;
 pub use text::{bytes_text, op_text, step_text};
+pub use versions::Versions;

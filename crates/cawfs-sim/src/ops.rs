@@ -88,6 +88,8 @@ pub enum Step {
     Checkpoint,
     /// Closes and opens again.
     Reopen,
+    /// Loses power: what was not synced is kept, dropped or torn, as this seed says.
+    Crash(u32),
 }
 
 /// How large the state may become.

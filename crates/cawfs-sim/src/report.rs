@@ -3,8 +3,7 @@
 //! Invariant: the report holds all that is needed to replay: the seed, and the steps as readable calls.
 use crate::generate::{Mix, generate};
 use crate::harness::{Engine, Failure, Progress, replay};
-use crate::kv_model::KvModel;
-use crate::ops::{Limits, Step, resolve};
+use crate::ops::{Limits, Step};
 use crate::seed::{Plan, for_each_seed};
 use crate::shrink::shrink;
 use crate::text::step_text;
@@ -28,6 +27,7 @@ pub fn run<E: Engine>(
                 total.operations += progress.operations;
                 total.clones += progress.clones;
                 total.comparisons += progress.comparisons;
+                total.crashes += progress.crashes;
             }
             Err(first) => {
                 let report = Report::shortest(list, &first, limits, || open(seed));
@@ -54,27 +54,29 @@ impl Report {
         mut open: impl FnMut() -> E,
     ) -> Self {
         list.truncate(first.step + 1);
-        let mut what = first.what.clone();
+        let mut last = first.clone();
         let list = shrink(list, Step::simpler, SHRINK_REPLAYS, |steps| {
             match replay(&mut open(), steps, limits) {
                 Ok(_) => false,
                 Err(failure) => {
-                    what = failure.what;
+                    last = failure;
                     true
                 }
             }
         });
-        let mut model = KvModel::default();
-        let mut lines = Vec::new();
-        for step in &list {
-            let batch = match step {
-                Step::Commit(ops) => resolve(ops, &model, limits),
-                _ => Vec::new(),
-            };
-            lines.push(step_text(step, &batch));
-            model.apply(&batch);
+        let mut batches = last.batches.iter();
+        let mut batch_of = |step: &Step| match step {
+            Step::Commit(_) => batches.next().map_or(&[][..], Vec::as_slice),
+            _ => &[],
+        };
+        let lines = list
+            .iter()
+            .map(|step| step_text(step, batch_of(step)))
+            .collect();
+        Self {
+            lines,
+            what: last.what,
         }
-        Self { lines, what }
     }
 }
 

@@ -15,12 +15,16 @@ enum Bug {
     SnapshotMoves,
     ReopenForgetsUnsynced,
     PanicsOnLongKeys,
+    CrashLosesSynced,
+    CrashTearsABatch,
+    CrashSkipsABatch,
 }
 
 struct Wrong {
     bug: Bug,
     model: KvModel,
     durable: KvModel,
+    unsynced: Vec<Vec<KvOp>>,
 }
 
 impl Wrong {
@@ -29,6 +33,7 @@ impl Wrong {
             bug,
             model: KvModel::default(),
             durable: KvModel::default(),
+            unsynced: Vec::new(),
         }
     }
 
@@ -65,6 +70,7 @@ impl Wrong {
 impl Engine for Wrong {
     type Snapshot = KvModel;
     fn commit(&mut self, batch: &[KvOp]) -> Result<(), String> {
+        self.unsynced.push(batch.to_vec());
         match self.bug {
             Bug::CloneKeepsOldTarget
             | Bug::ClonesSeeEarlierClones
@@ -106,7 +112,10 @@ impl Engine for Wrong {
         Ok(false)
     }
     fn sync(&mut self) -> Result<(), String> {
-        self.durable = self.model.clone();
+        if self.bug != Bug::CrashLosesSynced {
+            self.durable = self.model.clone();
+            self.unsynced.clear();
+        }
         Ok(())
     }
     fn checkpoint(&mut self) -> Result<(), String> {
@@ -116,7 +125,23 @@ impl Engine for Wrong {
         if self.bug == Bug::ReopenForgetsUnsynced {
             self.model = self.durable.clone();
         }
-        Ok(())
+        self.sync()
+    }
+    fn crash(&mut self, seed: u64) -> Result<bool, String> {
+        let survive = usize::try_from(seed).unwrap_or(0) % (self.unsynced.len() + 1);
+        let mut batches = std::mem::take(&mut self.unsynced);
+        let mut torn = batches.get(survive).cloned().unwrap_or_default();
+        batches.truncate(survive);
+        if self.bug == Bug::CrashTearsABatch {
+            torn.truncate(torn.len() / 2);
+            batches.push(torn);
+        } else if self.bug == Bug::CrashSkipsABatch && batches.len() > 1 {
+            batches.remove(0);
+        }
+        let mut model = self.durable.clone();
+        batches.iter().for_each(|batch| model.apply(batch));
+        (self.model, self.durable) = (model.clone(), model);
+        Ok(true)
     }
     fn check(&mut self) -> Result<(), String> {
         Ok(())
@@ -137,7 +162,7 @@ fn a_right_engine_passes_and_work_was_done() {
     let mixed = (Mix::default(), Limits::default());
     let progress = run(&plan(4), "canary", mixed, |_| Wrong::new(Bug::None));
     assert!(
-        progress.operations > 1000 && progress.clones > 100,
+        progress.operations > 1000 && progress.clones > 100 && progress.crashes > 4,
         "{progress:?}"
     );
     assert!(progress.comparisons >= 4 * 25, "{progress:?}");
@@ -155,6 +180,9 @@ fn every_bug_is_found_and_shrunk() {
         Bug::SnapshotMoves,
         Bug::ReopenForgetsUnsynced,
         Bug::PanicsOnLongKeys,
+        Bug::CrashLosesSynced,
+        Bug::CrashTearsABatch,
+        Bug::CrashSkipsABatch,
     ] {
         let mixed = (Mix::default(), Limits::default());
         let message = catch(|| run(&plan(20), "canary", mixed, |_| Wrong::new(bug)))
