@@ -53,7 +53,7 @@ impl DiskCursor {
             index,
             range: range.clone(),
             direction,
-            place,
+            position,
             coming: Vec::new(),
         })
     }
