@@ -48,8 +48,7 @@ impl Tree {
         for (id, count) in here {
             let Some(entry) = table.run(id) else { continue };
             facts.own.insert(id, entry.count == count);
-            let thin = !entry.run.is_dirty() && self.policy.is_thin(entry.run.bytes(), entry.shown);
-            facts.thin.insert(id, thin);
+            facts.thin.insert(id, self.policy.is_thin(entry.run.bytes(), entry.shown));
         }
         facts
     }

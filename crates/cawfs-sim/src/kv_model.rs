@@ -154,6 +154,8 @@ impl KvModel {
             KvOp::Delete(key) => {
                 self.map.remove(key);
             }
+            // Nothing to lay anywhere: not even the key comes into being.
+            KvOp::Patch(_, _, bytes) if bytes.is_empty() => {}
             KvOp::Patch(key, offset, bytes) => {
                 let value = self.map.entry(key.clone()).or_default();
                 let start = usize::try_from(*offset).expect("u32 fits a 32-bit machine and more");

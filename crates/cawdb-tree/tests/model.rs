@@ -1,0 +1,186 @@
+//! The tree without store, journal or disk against its specification, an ordered map with clone.
+//!
+//! Nodes and runs are tiny, so that some hundred steps meet every split, flush, join and merge; counters say that
+//! they did. The invariant checker runs after every step, and after every piece of background work the whole
+//! content is compared with what it was before.
+
+use cawdb_disk::{RamDisk, SpaceMap};
+use cawdb_node::{Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, Shelf};
+use cawdb_tree::{CloneSpec, Direction, Policy, Roots, Scan, Tree, get, inspect};
+use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, run};
+use std::sync::{Arc, Mutex};
+
+const COMMAND: &str = "cargo test -p cawdb-tree --test model";
+
+struct Owner {
+    tree: Tree,
+    root: Mutex<Arc<Node>>,
+}
+
+impl Roots for Owner {
+    fn root(&self) -> Arc<Node> {
+        self.root.lock().unwrap().clone()
+    }
+    fn replace_root(
+        &self,
+        make: &mut dyn FnMut(&Arc<Node>) -> cawdb_node::Result<Option<Node>>,
+    ) -> cawdb_node::Result<bool> {
+        let mut root = self.root.lock().unwrap();
+        let Some(new) = make(&root)? else { return Ok(false) };
+        self.tree.shelf.exchange_root(&root.slots, &new.slots);
+        *root = Arc::new(new);
+        Ok(true)
+    }
+}
+
+fn owner(policy: Policy) -> Owner {
+    let disk = Arc::new(RamDisk::new());
+    let space = Arc::new(SpaceMap::new(1 << 20, None).unwrap());
+    let cache = Arc::new(Cache::new(1 << 20));
+    let shelf = Arc::new(Shelf::new(disk, space, cache, Compression::None));
+    let root = Mutex::new(Arc::new(Node::empty(0, KeyRange::all())));
+    Owner { tree: Tree::new(shelf, policy), root }
+}
+
+impl Owner {
+    fn change(&self, make: impl Fn(&Node) -> cawdb_node::Result<Node>) -> Result<(), String> {
+        self.replace_root(&mut |now| make(now).map(Some)).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    fn lay(&self, op: &KvOp) -> Result<(), String> {
+        let mut builder = MemRunBuilder::new();
+        match op.clone() {
+            KvOp::Put(k, v) => builder.push(k.into(), Message::Put(v.into())),
+            KvOp::Delete(k) => builder.push(k.into(), Message::Delete),
+            KvOp::Patch(_, _, bytes) if bytes.is_empty() => return Ok(()),
+            KvOp::Patch(k, offset, bytes) => builder.push(k.into(), Message::patch(offset, bytes.into())),
+            KvOp::DeleteRange(span) => builder.delete_range(range(&span)),
+            KvOp::CloneRange { .. } => return Ok(()),
+        }
+        let run = self.tree.shelf.new_run(builder.finish());
+        self.change(|root| self.tree.lay(root, std::slice::from_ref(&run)))
+    }
+
+    fn scan(&self, root: &Arc<Node>, range: KeyRange, down: bool) -> Result<Vec<Pair>, String> {
+        let direction = if down { Direction::Backward } else { Direction::Forward };
+        let mut scan = Scan::new(self.tree.shelf.clone(), root.clone(), range, direction, None);
+        let mut all = Vec::new();
+        while let Some((k, v)) = scan.next().map_err(|e| e.to_string())? {
+            all.push((k.to_vec(), v.to_vec()));
+        }
+        Ok(all)
+    }
+}
+
+fn range(span: &Span) -> KeyRange {
+    KeyRange { lo: span.lo.clone().into(), hi: span.hi.clone().map(Into::into) }
+}
+
+impl Engine for &Owner {
+    type Snapshot = Arc<Node>;
+
+    fn commit(&mut self, ops: &[KvOp]) -> Result<(), String> {
+        let clones: Vec<CloneSpec> = ops
+            .iter()
+            .filter_map(|op| match op {
+                KvOp::CloneRange { source, from, to } => Some(CloneSpec {
+                    source: range(source),
+                    from: Key::copy_from_slice(from),
+                    to: Key::copy_from_slice(to),
+                }),
+                _ => None,
+            })
+            .filter(|c| !c.source.is_empty())
+            .collect();
+        if !clones.is_empty() {
+            self.change(|root| self.tree.clone_ranges(root, &clones))?;
+        }
+        ops.iter().try_for_each(|op| self.lay(op))?;
+        if self.root().slots.len() > self.tree.policy.root_slots {
+            self.tree.tidy(*self).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let root = self.root();
+        self.get_at(&root, key)
+    }
+    fn snapshot(&mut self) -> Result<Arc<Node>, String> {
+        Ok(self.root())
+    }
+    fn get_at(&mut self, at: &Arc<Node>, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let value = get(&self.tree.shelf, at, key, None).map_err(|e| e.to_string())?;
+        Ok(value.map(|v| v.to_vec()))
+    }
+    fn scan_at(&mut self, at: &Arc<Node>, span: &Span, down: bool) -> Result<Vec<Pair>, String> {
+        Owner::scan(self, at, range(span), down)
+    }
+    fn tick(&mut self) -> Result<bool, String> {
+        let before = Owner::scan(self, &self.root(), KeyRange::all(), false)?;
+        let busy = self.tree.tick(*self, true).map_err(|e| e.to_string())?;
+        let after = Owner::scan(self, &self.root(), KeyRange::all(), false)?;
+        if before != after {
+            let dump = inspect::dump_text(&self.tree.shelf, &self.root()).unwrap();
+            return Err(format!("background work changed the content:\n{dump}"));
+        }
+        Ok(busy)
+    }
+    fn sync(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn checkpoint(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn reopen(&mut self) -> Result<(), String> {
+        let mut ticks = 0;
+        while self.tree.tick(*self, true).map_err(|e| e.to_string())? {
+            ticks += 1;
+            if ticks > 5000 {
+                return Err("background work never ends".into());
+            }
+        }
+        Ok(())
+    }
+    fn crash(&mut self, _seed: u64) -> Result<bool, String> {
+        Ok(false)
+    }
+    fn check(&mut self) -> Result<(), String> {
+        let report = inspect::check(&self.tree.shelf, &[self.root()]).map_err(|e| e.to_string())?;
+        match report.findings.is_empty() {
+            true => Ok(()),
+            false => Err(report.findings.join("\n")),
+        }
+    }
+}
+
+fn against_model(name: &str, fanout: usize, value_bytes: u32) {
+    let mix = Mix { value_bytes, tick_every: 3, reopen_every: 100, crash_every: 0 };
+    let plan = Plan::from_env(30, 500);
+    let owners = Mutex::new(Vec::new());
+    let progress = run(&plan, &format!("{COMMAND} {name}"), (mix, Limits::default()), |_| {
+        let owner: &'static Owner = Box::leak(Box::new(owner(Policy::tiny(fanout))));
+        owners.lock().unwrap().push(owner);
+        owner
+    });
+    assert!(progress.operations > 0 && progress.comparisons > 0, "{progress:?}");
+    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
+    for owner in owners.lock().unwrap().iter() {
+        for (name, count) in owner.tree.counters.list() {
+            *sums.entry(name).or_default() += count;
+        }
+    }
+    println!("{name}: {progress:?} {sums:?}");
+    let rare = ["rebases_shared_tail", "root_collapses"];
+    let missed: Vec<_> = sums.iter().filter(|(n, c)| **c == 0 && !rare.contains(n)).collect();
+    assert!(missed.is_empty(), "never happened: {missed:?}");
+}
+
+#[test]
+fn fanout_of_four() {
+    against_model("fanout_of_four", 4, 64);
+}
+
+#[test]
+fn fanout_of_eight() {
+    against_model("fanout_of_eight", 8, 200);
+}
