@@ -33,10 +33,11 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .map(|(target, _)| target)
 }
 
-/// A path relative to a page, from the root of the repository.
+/// A path relative to a page, from the root of the repository, without the place on the page.
 fn join(page: &str, target: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
+    let target = target.split('#').next().unwrap_or_default();
     for part in target.split('/') {
         match part {
             "" | "." => {}
@@ -63,6 +64,26 @@ pub fn decisions_unlinked(repo: &Repo) -> Vec<String> {
         .filter(|f| f.path.starts_with(folder) && f.path != listing);
     let lost = pages.filter(|f| !linked.contains(&f.path));
     lost.map(|f| format!("{}: no link leads here", f.path))
+        .collect()
+}
+
+/// Pages below `docs` that no other page links to: nobody would find them.
+pub fn pages_unlinked(repo: &Repo) -> Vec<String> {
+    let linked: Vec<(&str, String)> = repo
+        .with_ending(".md")
+        .flat_map(|page| {
+            links(&page.text).map(|target| (page.path.as_str(), join(&page.path, target)))
+        })
+        .collect();
+    let pages = repo
+        .with_ending(".md")
+        .filter(|f| f.path.starts_with("docs/"));
+    let lost = pages.filter(|f| {
+        !linked
+            .iter()
+            .any(|(from, to)| *to == f.path && *from != f.path)
+    });
+    lost.map(|f| format!("{}: no page links here", f.path))
         .collect()
 }
 

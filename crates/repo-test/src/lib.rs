@@ -15,7 +15,9 @@ mod manifest;
 mod repo;
 mod source;
 
-pub use documents::{dead_links, decisions_unlinked, format_version, promises_without_test};
+pub use documents::{
+    dead_links, decisions_unlinked, format_version, pages_unlinked, promises_without_test,
+};
 pub use floors::{edges_in_manifests, edges_in_sources, fuser_outside_its_floor};
 pub use repo::{File, Repo};
 pub use source::{

@@ -254,6 +254,19 @@ fn decisions_can_be_found() {
 }
 
 #[test]
+fn pages_can_be_found() {
+    holds(
+        pages_unlinked,
+        &[
+            ("README.md", "[a](docs/a.md)"),
+            ("docs/a.md", "[b](b.md#x)"),
+            ("docs/b.md", ""),
+        ],
+        &[("docs/a.md", "[myself](a.md)")],
+    );
+}
+
+#[test]
 fn promises_name_tests_that_exist() {
     let page = "docs/semantics.md";
     let test = (
