@@ -33,4 +33,4 @@ pub use journal::Journal;
 pub use layout::Layout;
 pub use space::{Class, Place, SpaceMap};
 pub use superblock::Superblock;
-pub use units::{Extent, GRANULE, UNIT, round_down, round_up};
+pub use units::{Extent, GRANULE, MAX_OFFSET, UNIT, round_down, round_up};

@@ -116,7 +116,8 @@ impl Superblock {
 }
 
 /// Makes a disk a store: erases both slots, makes the fixed regions real, writes `first`. Durable
-/// when it returns; a crash on the way leaves either no store or the new one.
+/// when it returns. A crash on the way leaves the new store, a disk that does not open, or, of a
+/// store that was there before, some older state.
 ///
 /// # Errors
 /// Those of the disk; [`Error::Invalid`] if the journal does not lie where it must.

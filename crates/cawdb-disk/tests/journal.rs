@@ -251,6 +251,9 @@ fn impossible_requests_are_refused() {
     let disk = Arc::new(blank());
     assert!(Journal::new(disk.clone(), Extent::new(0, 100), UUID).is_err());
     assert!(Reader::new(disk.clone(), RING, UUID, 3, 0).is_err());
+    let beyond = Extent::new(4096, 64 << 10);
+    let cut_off = Reader::new(disk.clone(), beyond, UUID, 0, 0);
+    assert!(matches!(cut_off, Err(Error::Corrupt { .. })));
     let mut journal = Journal::new(disk.clone(), RING, UUID).unwrap();
     let long = vec![0; journal.max_payload() + 1];
     let record = Record {

@@ -74,6 +74,24 @@ fn random_len(rng: &mut Rng) -> u64 {
     }
 }
 
+/// Allocates in both; none if there is no room in either.
+fn allocate(map: &SpaceMap, model: &mut Bitmap, len: u64, seed: u64) -> Option<Extent> {
+    match map.allocate(len, Class::Checkpoint) {
+        Ok(e) => {
+            assert_eq!(e.len, len);
+            assert!(model.of(e).iter().all(|&u| u == Unit::Free), "seed {seed}");
+            model.of(e).fill(Unit::Allocated);
+            Some(e)
+        }
+        Err(Error::Full { wanted, free }) => {
+            assert_eq!((wanted, free), (len, model.stats().free));
+            assert_eq!(model.best_fit(len), None, "seed {seed}: there was room");
+            None
+        }
+        Err(e) => panic!("seed {seed}: {e}"),
+    }
+}
+
 #[test]
 fn as_a_bitmap() {
     for seed in 0..40 {
@@ -90,19 +108,7 @@ fn as_a_bitmap() {
             match rng.u8(0..20) {
                 0..=9 => {
                     let len = random_len(&mut rng);
-                    match map.allocate(len, Class::Checkpoint) {
-                        Ok(e) => {
-                            assert_eq!(e.len, len);
-                            assert!(model.of(e).iter().all(|&u| u == Unit::Free), "seed {seed}");
-                            model.of(e).fill(Unit::Allocated);
-                            live.push(e);
-                        }
-                        Err(Error::Full { wanted, free }) => {
-                            assert_eq!((wanted, free), (len, model.stats().free));
-                            assert_eq!(model.best_fit(len), None, "seed {seed}: there was room");
-                        }
-                        Err(e) => panic!("seed {seed}: {e}"),
-                    }
+                    live.extend(allocate(&map, &mut model, len, seed));
                 }
                 10..=15 if !live.is_empty() => {
                     let e = live.swap_remove(rng.usize(..live.len()));

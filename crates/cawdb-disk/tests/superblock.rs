@@ -158,3 +158,28 @@ fn a_crash_leaves_the_old_or_the_new() {
         assert!(found == 2 || found == 3, "seed {seed}: {found}");
     }
 }
+
+#[test]
+fn formatting_that_fails_anywhere_can_be_done_again() {
+    for nth in 0.. {
+        let disk = FaultyDisk::new(formatted()).unwrap();
+        disk.fail_nth(
+            [OpKind::Write, OpKind::Sync, OpKind::Reserve][nth % 3],
+            (nth / 3) as u64,
+        );
+        let failed = format(&disk, &first(9)).is_err();
+        for seed in 0..20 {
+            let image = disk.crash(seed);
+            if let Ok(found) = read(&image) {
+                assert!(found == first(7) || found == first(9), "{nth}, seed {seed}");
+                assert!(failed || found == first(9), "{nth}, seed {seed}");
+            }
+            format(&image, &first(9)).unwrap();
+            assert_eq!(read(&image).unwrap(), first(9));
+        }
+        if nth > 9 {
+            assert!(!failed, "there are no so many requests");
+            break;
+        }
+    }
+}

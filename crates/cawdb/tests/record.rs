@@ -1,7 +1,5 @@
 //! Journal records of batches: round trip, and bytes that nobody wrote.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Op};
 use proptest::prelude::*;

@@ -65,6 +65,10 @@ impl FileDisk {
             )));
         }
         lock::acquire(&file, path, access != Access::Read, wait)?;
+        if access == Access::Create && kind.is_file() {
+            // Or a crash could take the name of a new file, and with it all that was synced.
+            sync_folder_of(path)?;
+        }
         // Only now: before the lock another process could still change the size.
         let len = file.seek(SeekFrom::End(0)).map_err(doing)?;
         Ok(Self {
@@ -100,6 +104,15 @@ impl FileDisk {
         }
         Ok(())
     }
+}
+
+fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| Error::io(format!("sync {}", folder.display()), e))
 }
 
 impl Disk for FileDisk {

@@ -17,6 +17,15 @@ impl Ring {
         if !aligned || extent.len < 4 * HEADER_BYTES as u64 {
             return Err(Error::Invalid(format!("a journal in {extent}")));
         }
+        // Format made it real, so a shorter disk was cut off; this also bounds what is allocated.
+        if extent.end() > disk.len() {
+            let found = format!("an end at {}", disk.len());
+            return Err(Error::corrupt(
+                disk.name(),
+                format!("a journal in {extent}"),
+                found,
+            ));
+        }
         Ok(Self { disk, extent })
     }
 

@@ -1,20 +1,9 @@
-//! The allocator: one lock around free space and limbo.
-//!
-//! Policy: best fit, lowest first. Small extents begin a *zone*, a stretch that larger ones leave
-//! alone, so that a node does not lie between any two runs.
+//! The allocator: one lock around its state, and what may be asked of it.
 
-use super::free::Free;
-use super::ranges::Ranges;
+use super::state::State;
 use crate::units::MAX_OFFSET;
-use crate::{Disk, Error, Extent, GRANULE, Result, UNIT, round_down, round_up, sync};
-use std::collections::BTreeMap;
+use crate::{Disk, Error, Extent, GRANULE, Result, UNIT, round_down, sync};
 use std::sync::{Condvar, Mutex, PoisonError};
-
-/// Extents below this are small.
-const SMALL: u64 = 64 << 10;
-
-/// What is set apart for small extents at a time.
-const ZONE: u64 = 1 << 20;
 
 /// How much one request punches, so that allocations do not wait long for it.
 const PUNCH: u64 = 64 << 20;
@@ -54,23 +43,6 @@ pub struct SpaceStats {
     pub end: u64,
 }
 
-#[derive(Debug)]
-struct State {
-    data: u64,
-    limit: u64,
-    free: Free,
-    /// Free, but perhaps not given back to the medium.
-    unpunched: Ranges,
-    /// In limbo or being punched.
-    withheld: Ranges,
-    limbo: BTreeMap<u64, Vec<Extent>>,
-    limbo_bytes: u64,
-    punching: u64,
-    cut: u64,
-    reserved: Reserved,
-    zone: Extent,
-}
-
 /// The map of the data area. Shared by everything that owns a piece of it.
 #[derive(Debug)]
 pub struct SpaceMap {
@@ -90,23 +62,7 @@ impl SpaceMap {
                 "a data area from {data} to {limit}"
             )));
         }
-        let mut free = Free::default();
-        if limit > data {
-            free.add(Extent::new(data, limit - data));
-        }
-        let state = State {
-            data,
-            limit,
-            free,
-            unpunched: Ranges::default(),
-            withheld: Ranges::default(),
-            limbo: BTreeMap::new(),
-            limbo_bytes: 0,
-            punching: 0,
-            cut: 0,
-            reserved: Reserved::default(),
-            zone: Extent::new(0, 0),
-        };
+        let state = State::new(data, limit);
         Ok(Self {
             state: Mutex::new(state),
             punched: Condvar::new(),
@@ -329,69 +285,5 @@ impl SpaceMap {
             longest_free: state.free.longest(),
             end: tail.map_or(state.limit, |hole| hole.offset),
         }
-    }
-}
-
-impl State {
-    fn free_for(&self, class: Class) -> u64 {
-        let kept = match class {
-            Class::User => self
-                .reserved
-                .background
-                .saturating_add(self.reserved.checkpoint),
-            Class::Background => self.reserved.checkpoint,
-            Class::Checkpoint => 0,
-        };
-        self.free.bytes().saturating_sub(kept)
-    }
-
-    /// Where an allocation goes.
-    fn place(&mut self, len: u64, class: Class) -> Option<Extent> {
-        if len > self.free_for(class) {
-            return None;
-        }
-        let hole = self.free.best_fit(len)?;
-        let in_zone = (self.zone.offset..self.zone.end()).contains(&hole.offset);
-        let mut offset = hole.offset;
-        if len < SMALL && !in_zone && hole.len >= 2 * ZONE {
-            self.zone = Extent::new(offset, ZONE);
-        } else if len >= SMALL && in_zone && hole.end() - self.zone.end().min(hole.end()) >= len {
-            offset = self.zone.end();
-        }
-        Some(Extent::new(offset, len))
-    }
-
-    fn make_free(&mut self, extent: Extent) {
-        self.free.add(extent);
-        self.unpunched.insert(extent);
-    }
-
-    /// Withholds the next stretch to be punched: whole granules around what was freed, as far as all
-    /// of them is free.
-    fn begin_punch(&mut self, max: u64) -> Option<Extent> {
-        while let Some(mut next) = self.unpunched.first() {
-            next.len = next.len.min(round_up(max, GRANULE));
-            self.unpunched.remove(next);
-            let Some(hole) = self.free.containing(next) else {
-                continue;
-            };
-            let from = round_down(next.offset, GRANULE);
-            let from = if from < hole.offset {
-                from + GRANULE
-            } else {
-                from
-            };
-            let to = round_up(next.end(), GRANULE);
-            let to = if to > hole.end() { to - GRANULE } else { to };
-            if from < to {
-                let whole = Extent::new(from, to - from);
-                self.free.take(whole);
-                self.unpunched.remove(whole);
-                self.withheld.insert(whole);
-                self.punching += whole.len;
-                return Some(whole);
-            }
-        }
-        None
     }
 }

@@ -19,6 +19,7 @@ mod free;
 mod map;
 mod place;
 mod ranges;
+mod state;
 
 pub use map::{Class, Reserved, SpaceMap, SpaceStats};
 pub use place::Place;
