@@ -1,51 +1,97 @@
-//! The ioctls that ask the daemon itself, beside those of [`cawfs_fs::protocol`], on any open file or
-//! directory of a mount.
+//! What commands ask of a mount, beside reading and writing files.
+//!
+//! There are two doors to the same requests. The ioctls of [`cawfs_fs::protocol`] are for programs in
+//! any language. The names below are read like extended attributes, which a program can do
+//! without unsafe code; the kernel lets only those in who may read the object, and caches nothing.
 //!
 //! ```text
-//! STATS  in  offset:4 -:12          out  total:4 length:4 -:8 │ text, from the offset on
-//! SYNC   no argument                answers when all that happened before is durable
+//! ioctl CLONE_STAGE     user.cawfs.clone.COUNT.FLAGS    value: the token, 16 hex digits
+//! ioctl REMOVE_TREE     user.cawfs.remove.NAME          value: empty
+//!                       user.cawfs.sync                 value: empty; all before is durable
+//!                       user.cawfs.stats.OFFSET         value: a piece of JSON; empty at its end
 //! ```
 //!
-//! The text of STATS is JSON; it is asked for in pieces, because an ioctl carries less than 16 KiB.
+//! They are not listed and cannot be set. A NAME of more than [`NAME_ROOM`] bytes does not fit.
 
-/// Bytes of the STATS struct.
-pub const STATS_BYTES: usize = 8192;
-const STATS_HEAD: usize = 16;
-const TYPE: u32 = 0xCA << 8;
-/// `ioctl` command: a piece of the daemon's statistics.
-pub const STATS: u32 = (3 << 30) | ((STATS_BYTES as u32) << 16) | TYPE | 16;
-/// `ioctl` command: make everything durable.
-pub const SYNC: u32 = TYPE | 17;
+/// What all names of this door begin with.
+pub const PREFIX: &str = "user.cawfs.";
+/// Name that syncs.
+pub const SYNC: &str = "user.cawfs.sync";
+/// Longest answer, in bytes: the longest value that the kernel passes on.
+pub const VALUE_MAX: usize = 64 * 1024;
+/// Longest name that REMOVE takes through this door, in bytes.
+pub const NAME_ROOM: usize = 255 - "user.cawfs.remove.".len();
 
-/// The request for the piece that begins at `offset`.
-pub fn ask_stats(offset: usize) -> [u8; STATS_BYTES] {
-    let mut out = [0; STATS_BYTES];
-    out[..4].copy_from_slice(&(offset as u32).to_le_bytes());
-    out
+/// A request through a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Stage clones of the object.
+    Clone {
+        /// How many destinations.
+        count: u32,
+        /// As in the ioctl.
+        flags: u32,
+    },
+    /// Remove a tree by its name in the directory.
+    Remove {
+        /// The name.
+        name: &'a [u8],
+    },
+    /// Make everything durable.
+    Sync,
+    /// A piece of the statistics.
+    Stats {
+        /// Where it begins, in bytes.
+        offset: usize,
+    },
 }
 
-/// The answer to a request for a piece of `text`.
-pub fn answer_stats(request: &[u8], text: &str) -> Vec<u8> {
-    let offset = word(request, 0).min(text.len());
-    let rest = text.as_bytes().get(offset..).unwrap_or_default();
-    let piece = &rest[..rest.len().min(STATS_BYTES - STATS_HEAD)];
-    let mut out = vec![0; STATS_HEAD];
-    out[..4].copy_from_slice(&(text.len() as u32).to_le_bytes());
-    out[4..8].copy_from_slice(&(piece.len() as u32).to_le_bytes());
-    out.extend(piece);
-    out.resize(STATS_BYTES, 0);
-    out
+impl<'a> Request<'a> {
+    /// Reads a name; `None` if it is not one of ours.
+    pub fn parse(name: &'a [u8]) -> Option<Self> {
+        let rest = name.strip_prefix(PREFIX.as_bytes())?;
+        if let Some(name) = rest.strip_prefix(b"remove.") {
+            return Some(Self::Remove { name });
+        }
+        let mut words = std::str::from_utf8(rest).ok()?.split('.');
+        let request = match words.next()? {
+            "clone" => {
+                let (count, flags) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                Self::Clone { count, flags }
+            }
+            "stats" => Self::Stats {
+                offset: words.next()?.parse().ok()?,
+            },
+            "sync" => Self::Sync,
+            _ => return None,
+        };
+        words.next().is_none().then_some(request)
+    }
+
+    /// The name of this request.
+    pub fn name(&self) -> Vec<u8> {
+        match self {
+            Self::Clone { count, flags } => format!("{PREFIX}clone.{count}.{flags}").into_bytes(),
+            Self::Remove { name } => [PREFIX.as_bytes(), b"remove.", name].concat(),
+            Self::Sync => SYNC.as_bytes().to_vec(),
+            Self::Stats { offset } => format!("{PREFIX}stats.{offset}").into_bytes(),
+        }
+    }
 }
 
-/// The piece in an answer, and the length of the whole text; `None` if it makes no sense.
-pub fn read_stats(answer: &[u8]) -> Option<(&[u8], usize)> {
-    let piece = answer.get(STATS_HEAD..)?.get(..word(answer, 4))?;
-    Some((piece, word(answer, 0)))
+/// The token in the answer to [`Request::Clone`]; `None` if it makes no sense.
+pub fn read_token(value: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()
 }
 
-fn word(bytes: &[u8], at: usize) -> usize {
-    let word = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
-    word.map_or(0, |b| u32::from_le_bytes(b) as usize)
+/// The value that carries a token.
+pub fn write_token(token: u64) -> Vec<u8> {
+    format!("{token:016x}").into_bytes()
+}
+
+/// Whether an attribute belongs to this door.
+pub fn is_ours(name: &[u8]) -> bool {
+    name.starts_with(PREFIX.as_bytes())
 }
 
 #[cfg(test)]
@@ -53,23 +99,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_comes_in_pieces() {
-        let text: String = (0..5000).map(|i| format!("{i} ")).collect();
-        let mut got: Vec<u8> = Vec::new();
-        loop {
-            let answer = answer_stats(&ask_stats(got.len()), &text);
-            let (piece, total) = read_stats(&answer).unwrap();
-            assert_eq!((answer.len(), total), (STATS_BYTES, text.len()));
-            got.extend(piece);
-            if got.len() == total {
-                break;
-            }
+    fn names_come_back() {
+        for request in [
+            Request::Clone { count: 3, flags: 1 },
+            Request::Remove { name: b"a.b \xff" },
+            Request::Sync,
+            Request::Stats { offset: 77 },
+        ] {
+            assert_eq!(Request::parse(&request.name()), Some(request));
         }
-        assert_eq!(got, text.as_bytes());
-        assert_eq!(
-            read_stats(&answer_stats(&ask_stats(1 << 30), "x")),
-            Some((&b""[..], 1))
-        );
-        assert_eq!(read_stats(&[255; 20]), None);
+        for bad in [
+            "user.cawfs.clone.1",
+            "user.cawfs.sync.1",
+            "user.cawfs.x",
+            "user.other",
+        ] {
+            assert_eq!(Request::parse(bad.as_bytes()), None);
+        }
+        assert_eq!(read_token(&write_token(0xfeed)), Some(0xfeed));
+        assert_eq!(read_token(b"x"), None);
     }
 }

@@ -231,15 +231,10 @@ impl<S: Service> Shared<S> {
 
 /// Whether an operation waits for the disk or for other requests as a rule.
 fn blocks(request: &Request<'_>) -> bool {
-    matches!(
-        request.op,
-        Some(
-            Op::Fsync { .. }
-                | Op::FsyncDir
-                | Op::SyncFs
-                | Op::Ioctl { .. }
-                | Op::Copy { .. }
-                | Op::Fallocate { .. }
-        )
-    )
+    match &request.op {
+        Some(Op::Fsync { .. } | Op::FsyncDir | Op::SyncFs) => true,
+        Some(Op::Ioctl { .. } | Op::Copy { .. } | Op::Fallocate { .. }) => true,
+        Some(Op::GetXattr { name, .. }) => crate::control::is_ours(name),
+        _ => false,
+    }
 }

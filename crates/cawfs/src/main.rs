@@ -1,2 +1,7 @@
-//! The command line of cawfs.
-fn main() {}
+//! The program `cawfs`; everything is in the library, so that tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cawfs::run(std::env::args_os().collect())
+}

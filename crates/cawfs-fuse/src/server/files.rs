@@ -2,6 +2,7 @@
 
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
+use crate::control;
 use crate::wire::{Op, reply};
 use cawfs_fs::{Caller, FileHandle, NodeId, Whence, WriteFlags, XattrMode};
 
@@ -176,6 +177,9 @@ impl Server {
     fn xattr(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
         let (bytes, size) = match *op {
             Op::SetXattr { name, value, flags } => {
+                if control::is_ours(name) {
+                    return Err(libc::EPERM);
+                }
                 let mode = match flags as i32 {
                     0 => XattrMode::Any,
                     libc::XATTR_CREATE => XattrMode::Create,
@@ -186,6 +190,13 @@ impl Server {
                     .setxattr(caller, node, name, value, mode)
                     .map_err(errno)?;
                 return Ok(Answer::DONE);
+            }
+            Op::GetXattr { name, size } if control::is_ours(name) => {
+                // A query of the size must have no effect; the value never needs more.
+                if size == 0 {
+                    return Ok(Answer::Reply(reply::count(control::VALUE_MAX as u32)));
+                }
+                (self.by_name(caller, node, name)?.into(), size)
             }
             Op::GetXattr { name, size } => (self.fs.getxattr(node, name).map_err(errno)?, size),
             Op::ListXattr { size } => (self.fs.listxattr(node).map_err(errno)?.into(), size),

@@ -1,0 +1,263 @@
+//! What may stand on the command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the operation failed; the message says what, where and what to do
+  2  the command line makes no sense
+  `cawfs check` answers like fsck(8), see `cawfs check --help`.
+
+A first session:
+  cawfs mkfs --size 20G /var/lib/work.caw
+  cawfs mount /var/lib/work.caw /mnt
+  cp -a project /mnt/project
+  cawfs clone /mnt/project /mnt/experiment
+  cawfs umount /mnt";
+
+/// A file system whose directory trees and files clone in an instant, whatever their size.
+#[derive(Debug, Parser)]
+#[command(name = "cawfs", version, after_help = EXIT_CODES, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an empty store in a file or on a block device
+    Mkfs(Mkfs),
+    /// Mount a store on a directory; returns once it is usable
+    Mount(Mount),
+    /// Unmount a directory; returns once everything is on disk and the store is released
+    Umount(Umount),
+    /// Clone a file or a directory tree, at once and whatever its size
+    Clone(CloneArgs),
+    /// Remove files and whole trees, at once and whatever their size
+    Rm(Rm),
+    /// Make everything that happened before durable
+    Sync(Sync),
+    /// Check an unmounted store; changes nothing
+    Check(Check),
+    /// Show sizes, sharing, caches and counters
+    Stats(Stats),
+    /// Print how a store is built, as text or as a picture
+    Dump(Dump),
+    /// Show what cawfs does, on a real tree in a temporary folder
+    Demo(Demo),
+    /// The process behind a mount; started by `mount`
+    #[command(hide = true)]
+    Daemon(Mount),
+}
+
+impl Command {
+    /// The word by which it was called.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Mkfs(_) => "mkfs",
+            Self::Mount(_) | Self::Daemon(_) => "mount",
+            Self::Umount(_) => "umount",
+            Self::Clone(_) => "clone",
+            Self::Rm(_) => "rm",
+            Self::Sync(_) => "sync",
+            Self::Check(_) => "check",
+            Self::Stats(_) => "stats",
+            Self::Dump(_) => "dump",
+            Self::Demo(_) => "demo",
+        }
+    }
+}
+
+/// How blocks are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Fast; the default
+    Lz4,
+    /// Denser and slower
+    Zstd,
+    /// For data that does not shrink
+    None,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sizes are bytes, or a number with K, M, G or T (powers of 1024).
+The file is sparse: it takes room on the disk as it fills, and gives back what is freed.
+
+Examples:
+  cawfs mkfs work.caw                       as large as the file system below has room
+  cawfs mkfs --size 20G --compression zstd archive.caw")]
+pub struct Mkfs {
+    /// File to make, or block device to use
+    pub store: PathBuf,
+    /// Limit to which the store may grow [default: the room there is below]
+    #[arg(long, value_name = "N", value_parser = crate::options::size)]
+    pub size: Option<u64>,
+    /// Compression of what is stored
+    #[arg(long, value_enum, default_value_t = Compression::Lz4)]
+    pub compression: Compression,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Options after -o, separated by commas, as in fstab:
+  ro, rw                   without or with changes (rw)
+  nosuid, nodev, noexec    switch set-id bits, device files, programs off; suid, dev, exec: on
+  noatime                  reading leaves access times alone; relatime, strictatime: it does not
+  allow_other              other users may enter; the default for root, off with no_allow_other
+  cache=SIZE               memory for data read from the store
+  memtable=SIZE            memory for changes not yet written
+  commit=SECONDS           at the latest after this time everything is durable (5)
+  subtype=NAME             show the type as fuse.NAME instead of fuse
+  log=FILE                 write what the daemon has to say there
+  default_permissions      always on
+  noauto, user, nofail, _netdev, x-*   are for others and ignored here
+
+The mount is served by a process of its own, which ends with it. Users other than root
+mount through fusermount3 (package fuse3).
+
+Examples:
+  cawfs mount work.caw /mnt
+  cawfs mount -o ro,noexec,cache=2G work.caw /mnt
+  /var/lib/work.caw  /mnt  fuse.cawfs  nofail,noatime  0 0      a line of /etc/fstab")]
+pub struct Mount {
+    /// File or block device made by `cawfs mkfs`
+    pub store: PathBuf,
+    /// Directory to mount on
+    pub dir: PathBuf,
+    /// Mount options, separated by commas; may be given several times
+    #[arg(
+        short = 'o',
+        long = "options",
+        value_name = "OPTS",
+        allow_hyphen_values = true
+    )]
+    pub options: Vec<String>,
+    /// Make the store first if it does not exist
+    #[arg(long)]
+    pub create: bool,
+    /// Stay in the foreground and log to standard error
+    #[arg(long, short = 'f')]
+    pub foreground: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What was written is made durable first, so that an error is seen here. Then the directory is
+unmounted and the command waits until the daemon has ended, so that the store can be mounted,
+checked or copied at once. A mount whose daemon has died is cleaned up.")]
+pub struct Umount {
+    /// Directory on which a store is mounted
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All DST show the same instant of SRC, with every write that returned before the command,
+and each appears whole. A clone may lie inside its own source. DST names the clone itself: an
+existing DST is refused unless it is an empty directory or --replace is given. If SRC is a symbolic
+link, what it points to is cloned.
+
+Everybody may clone a file that he may read: the clone is his. A tree is cloned by root or by the
+owner of its top directory; owners and modes inside stay.
+
+Examples:
+  cawfs clone /mnt/project /mnt/experiment
+  cawfs clone --replace /mnt/golden /mnt/vm1 /mnt/vm2 /mnt/vm3")]
+pub struct CloneArgs {
+    /// Replace an existing DST with all it holds
+    #[arg(long)]
+    pub replace: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// File or directory on a cawfs mount
+    pub src: PathBuf,
+    /// Names of the clones, on the same mount
+    #[arg(required = true, num_args = 1..)]
+    pub dst: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The tree disappears at once; its space comes back in the background. Root may remove every tree, an
+owner a tree whose top directory is his and which he may remove from where it lies, also
+if files of others are inside.
+
+Example:
+  cawfs rm /mnt/experiment")]
+pub struct Rm {
+    /// Files or directories on a cawfs mount
+    #[arg(required = true, num_args = 1..)]
+    pub paths: Vec<PathBuf>,
+    /// A missing PATH is no error
+    #[arg(long, short = 'f')]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// A directory or file on a cawfs mount
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes, as of fsck(8):
+  0   the store is in order
+  4   it is damaged
+  8   it could not be checked (missing, in use, not a store)
+  16  the command line makes no sense")]
+pub struct Check {
+    /// Store to check; it must not be mounted
+    pub store: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// A mounted directory, or a store that is not mounted
+    pub path: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cawfs dump --dot store.dot work.caw && dot -Tsvg store.dot > store.svg")]
+pub struct Dump {
+    /// Store to show; it must not be mounted
+    pub store: PathBuf,
+    /// Write a picture for Graphviz to FILE instead (`-`: to standard output)
+    #[arg(long, value_name = "FILE")]
+    pub dot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In a temporary folder: make a store, mount it, copy TREE into it, clone it many times, change files
+in the clones, compare byte by byte, remount, compare again. `cp -a` does the same beside it.
+Nothing is left behind. $TMPDIR says where (needs up to three times the size of TREE).")]
+pub struct Demo {
+    /// Directory to work with [default: a large tree found on this machine]
+    pub tree: Option<PathBuf>,
+    /// How many clones to make
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clones: u32,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}

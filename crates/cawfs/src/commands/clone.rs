@@ -1,0 +1,127 @@
+//! `cawfs clone`: stage the clones, then rename each into place.
+//!
+//! The rename goes through the kernel, which so checks rights, tells those who watch the directory,
+//! and shows the clone whole or not at all (the protocol: `cawfs_fs::protocol`).
+
+use super::target::Target;
+use crate::Outcome;
+use crate::args::CloneArgs;
+use crate::control;
+use crate::failure::Failure;
+use crate::output;
+use cawfs_fs::protocol::{CLONE_REPLACE, stage_name};
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use serde_json::json;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// Clones.
+pub fn run(args: &CloneArgs) -> Outcome {
+    let begun = Instant::now();
+    let destinations = clone(&args.src, &args.dst, args.replace)?;
+    if args.json {
+        output::json(&json!({
+            "source": args.src.to_string_lossy(),
+            "destinations": destinations,
+            "seconds": begun.elapsed().as_secs_f64(),
+        }));
+    }
+    Ok(0)
+}
+
+fn clone(src: &Path, dst: &[std::path::PathBuf], replace: bool) -> Result<Vec<String>, Failure> {
+    let (source, is_dir, device) = open_source(src)?;
+    let targets = dst
+        .iter()
+        .map(|d| Target::of(d))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut modes = Vec::with_capacity(targets.len());
+    for target in &targets {
+        modes.push(may_become(target, is_dir, device, replace)?);
+    }
+    let count = u32::try_from(targets.len()).map_err(|_| Failure::usage("too many DST"))?;
+    let flags = if replace { CLONE_REPLACE } else { 0 };
+    let token = control::stage(&source, count, flags)
+        .map_err(|refusal| refusal.at(src, |e| refused(src, e)))?;
+    for (index, (target, mode)) in (0..count).zip(targets.iter().zip(modes)) {
+        let staged = stage_name(token, index);
+        rustix::fs::renameat_with(&target.parent, staged, &target.parent, &target.name, mode)
+            .map_err(|e| misplaced(target, e))?;
+    }
+    Ok(targets
+        .iter()
+        .map(|t| t.path.to_string_lossy().into_owned())
+        .collect())
+}
+
+fn open_source(src: &Path) -> Result<(File, bool, u64), Failure> {
+    let meta = std::fs::metadata(src).map_err(|e| Failure::io(src, "cannot clone it", e))?;
+    if !meta.is_dir() && !meta.is_file() {
+        return Err(Failure::at(src, "only files and directories can be cloned"));
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let source = rustix::fs::open(src, flags, Mode::empty()).map_err(|e| match e {
+        Errno::NOTCONN => control::stale(src),
+        _ => Failure::io(src, "cannot read it", e),
+    })?;
+    Ok((File::from(source), meta.is_dir(), meta.dev()))
+}
+
+/// How to rename onto a destination; looks first, so that nothing is staged in vain.
+fn may_become(
+    target: &Target,
+    is_dir: bool,
+    device: u64,
+    replace: bool,
+) -> Result<RenameFlags, Failure> {
+    let place = rustix::fs::fstat(&target.parent)
+        .map_err(|e| Failure::io(&target.parent_path, "cannot look at it", e))?;
+    if place.st_dev != device {
+        return Err(Failure::at(&target.path, "SRC is on another mount")
+            .hint("a clone shares its data with the source: both must be on one mount"));
+    }
+    let Some(there) = target.stat()? else {
+        return Ok(RenameFlags::NOREPLACE);
+    };
+    let both_dirs = is_dir && FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+    if replace || (both_dirs && is_empty(target)) {
+        return Ok(RenameFlags::empty());
+    }
+    Err(exists(target))
+}
+
+fn is_empty(target: &Target) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&target.parent, &target.name, flags, Mode::empty())
+        .and_then(rustix::fs::Dir::new)
+        .is_ok_and(|dir| {
+            let mut names = dir.filter_map(Result::ok);
+            !names.any(|e| e.file_name() != c"." && e.file_name() != c"..")
+        })
+}
+
+fn exists(target: &Target) -> Failure {
+    Failure::at(&target.path, "it exists").hint("DST names the clone itself; --replace replaces it")
+}
+
+fn refused(src: &Path, e: Errno) -> Failure {
+    let failure = Failure::io(src, "cannot clone it", e);
+    match e {
+        Errno::PERM | Errno::ACCESS => failure
+            .hint("a tree is cloned by root or by the owner of its top directory; a file by whoever may read it"),
+        _ => failure,
+    }
+}
+
+fn misplaced(target: &Target, e: Errno) -> Failure {
+    match e {
+        Errno::EXIST | Errno::NOTEMPTY => exists(target),
+        Errno::ISDIR => Failure::at(&target.path, "it is a directory, SRC is a file"),
+        Errno::NOTDIR => Failure::at(&target.path, "it is no directory, SRC is one"),
+        Errno::BUSY => Failure::at(&target.path, "something is mounted there"),
+        _ => Failure::io(&target.path, "cannot put a clone there", e),
+    }
+}

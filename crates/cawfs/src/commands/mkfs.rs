@@ -1,0 +1,49 @@
+//! `cawfs mkfs`: an empty store with an empty file system in it.
+
+use crate::Outcome;
+use crate::args::Mkfs;
+use crate::failure::Failure;
+use crate::output;
+use crate::store::{self, Create, Opened};
+use cawfs_fs::{FormatOptions, Fs};
+use serde_json::json;
+use std::path::Path;
+
+/// Makes a store and reports it.
+pub fn run(args: &Mkfs) -> Outcome {
+    let how = Create {
+        size: args.size,
+        compression: args.compression,
+        force: args.force,
+    };
+    let opened = make(&args.store, &how)?;
+    let space = opened.store.space();
+    opened.close()?;
+    let path = args.store.display();
+    if args.json {
+        output::json(&json!({
+            "store": args.store.to_string_lossy(),
+            "size_bytes": space.total,
+            "compression": format!("{:?}", args.compression).to_lowercase(),
+        }));
+    } else {
+        let limit = output::bytes(space.total);
+        output::print(&format!(
+            "{path}: an empty store, may grow to {limit}\nmount it with: cawfs mount {path} DIR\n"
+        ));
+    }
+    Ok(0)
+}
+
+/// Makes a store whose root directory belongs to the caller, and leaves it open.
+pub fn make(path: &Path, how: &Create) -> Result<Opened, Failure> {
+    let opened = store::create(path, how)?;
+    let root = FormatOptions {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        mode: 0o755,
+    };
+    Fs::format(&opened.store, &root)
+        .map_err(|e| Failure::at(path, format_args!("cannot make a file system: {e}")))?;
+    Ok(opened)
+}

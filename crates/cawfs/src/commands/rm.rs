@@ -1,0 +1,72 @@
+//! `cawfs rm`: removes names with all that lies below them.
+
+use super::target::Target;
+use crate::Outcome;
+use crate::args::Rm;
+use crate::control;
+use crate::failure::{FAILED, Failure};
+use cawfs_fuse::control::NAME_ROOM;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Removes all paths; one that fails does not keep the others.
+pub fn run(args: &Rm) -> Outcome {
+    let mut code = 0;
+    for path in &args.paths {
+        if let Err(failure) = remove(path, args.force) {
+            failure.report("rm");
+            code = FAILED;
+        }
+    }
+    Ok(code)
+}
+
+fn remove(path: &Path, force: bool) -> Result<(), Failure> {
+    let target = Target::of(path)?;
+    let Some(there) = target.stat()? else {
+        let missing = Failure::at(path, "it does not exist");
+        return if force { Ok(()) } else { Err(missing) };
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(&target.parent_path, flags, Mode::empty())
+        .map_err(|e| Failure::io(&target.parent_path, "cannot read it", e))?;
+    let place =
+        rustix::fs::fstat(&parent).map_err(|e| Failure::io(path, "cannot look at it", e))?;
+    if place.st_dev != there.st_dev {
+        return Err(Failure::at(path, "a file system is mounted there")
+            .hint("unmount it, or remove what is in it"));
+    }
+    let parent = File::from(parent);
+    let (name, short) =
+        shortened(&parent, &target.name).map_err(|e| Failure::io(path, "cannot rename it", e))?;
+    let done = control::remove(&parent, name.as_bytes());
+    if done.is_err() && short {
+        // Best effort: the failure to report is that of the removal.
+        let _ = rustix::fs::renameat(&parent, &name, &parent, &target.name);
+    }
+    done.map_err(|refusal| refusal.at(path, |e| refused(path, e)))
+}
+
+/// A name that fits into the request: one that is too long gets another for its last moment.
+fn shortened(parent: &File, name: &OsStr) -> Result<(OsString, bool), Errno> {
+    if name.len() <= NAME_ROOM {
+        return Ok((name.to_owned(), false));
+    }
+    let short = OsString::from(format!(".cawfs-rm-{:016x}", fastrand::u64(..)));
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    rustix::fs::renameat_with(parent, name, parent, &short, flags)?;
+    Ok((short, true))
+}
+
+fn refused(path: &Path, e: Errno) -> Failure {
+    match e {
+        Errno::BUSY => Failure::at(path, "something is mounted in it"),
+        Errno::PERM | Errno::ACCESS => Failure::io(path, "cannot remove it", e)
+            .hint("a tree is removed by root, or by its owner from where he may remove it"),
+        _ => Failure::io(path, "cannot remove it", e),
+    }
+}

@@ -1,0 +1,54 @@
+//! `cawfs stats`: what a store holds and what its engine has done.
+
+use crate::Outcome;
+use crate::args::Stats;
+use crate::failure::Failure;
+use crate::{control, output, store};
+use cawdb::Store;
+use serde_json::{Value, json};
+use std::fs::File;
+
+/// Shows the statistics of a mount, or of a store that is not mounted.
+pub fn run(args: &Stats) -> Outcome {
+    let path = &args.path;
+    let meta = std::fs::metadata(path).map_err(|e| match crate::mounts::is_stale(&e) {
+        true => control::stale(path),
+        false => Failure::io(path, "cannot look at it", e),
+    })?;
+    let value = if meta.is_dir() {
+        let dir = File::open(path).map_err(|e| match crate::mounts::is_stale(&e) {
+            true => control::stale(path),
+            false => Failure::io(path, "cannot open it", e),
+        })?;
+        control::stats(&dir)
+            .map_err(|refusal| refusal.at(path, |e| Failure::io(path, "no answer", e)))?
+    } else {
+        let opened = store::open(
+            path,
+            &store::Open {
+                read_only: true,
+                ..Default::default()
+            },
+        )?;
+        let mut value = of_store(&opened.store);
+        value["store"] = json!(path.to_string_lossy());
+        value
+    };
+    match args.json {
+        true => output::json(&value),
+        false => output::print(&output::sections(&value)),
+    }
+    Ok(0)
+}
+
+/// The engine's part of the statistics.
+pub fn of_store(store: &Store) -> Value {
+    let space = store.space();
+    json!({
+        "space": {
+            "total_bytes": space.total,
+            "used_bytes": space.used,
+            "available_bytes": space.available,
+        },
+    })
+}

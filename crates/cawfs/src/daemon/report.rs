@@ -1,0 +1,46 @@
+//! What `cawfs stats` shows of a mounted store.
+
+use cawfs_fs::Fs;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Produces the report on demand.
+pub fn source(store: &Path, dir: &Path, fs: Arc<Fs>) -> cawfs_fuse::Stats {
+    let (store, dir) = (store.to_owned(), dir.to_owned());
+    Box::new(move || {
+        let mut report = crate::commands::stats::of_store(fs.store());
+        if let (Value::Object(report), Value::Object(own)) =
+            (&mut report, super::identity(&store, &dir))
+        {
+            report.extend(own);
+            report.insert("process".into(), process());
+        }
+        report.to_string()
+    })
+}
+
+/// What the kernel says about this process: bytes that really went to the disk and came from it.
+fn process() -> Value {
+    let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    json!({
+        "read_calls": field("syscr"),
+        "written_calls": field("syscw"),
+        "disk_read_bytes": field("read_bytes"),
+        "disk_written_bytes": field("write_bytes"),
+        "memory_bytes": resident(),
+    })
+}
+
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,6 @@
+//! `cawfs demo`.
+use crate::args::Demo;
+/// Runs the demonstration.
+pub fn run(_args: &Demo) -> crate::Outcome {
+    Ok(0)
+}

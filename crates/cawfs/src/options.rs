@@ -1,0 +1,238 @@
+//! Mount options in the style of fstab, and sizes.
+
+use crate::failure::Failure;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// No changes.
+    pub read_only: bool,
+    /// Set-id bits have no effect.
+    pub nosuid: bool,
+    /// Device files have no effect.
+    pub nodev: bool,
+    /// Nothing may be executed.
+    pub noexec: bool,
+    /// Reading leaves access times alone.
+    pub noatime: bool,
+    /// Other users may enter; `None`: if we are root.
+    pub allow_other: Option<bool>,
+    /// Memory for data read, in bytes.
+    pub cache: Option<u64>,
+    /// Memory for changes, in bytes.
+    pub memtable: Option<u64>,
+    /// Time after which changes are durable.
+    pub commit: Duration,
+    /// Second part of the type's name.
+    pub subtype: Option<String>,
+    /// Where the daemon logs.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            nosuid: false,
+            nodev: false,
+            noexec: false,
+            noatime: false,
+            allow_other: None,
+            cache: None,
+            memtable: None,
+            commit: Duration::from_secs(5),
+            subtype: None,
+            log: None,
+        }
+    }
+}
+
+/// Options of mount(8), fstab and systemd that mean nothing to us.
+const IGNORED: &[&str] = &[
+    "defaults",
+    "async",
+    "sync",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "group",
+    "owner",
+    "_netdev",
+    "nofail",
+    "atime",
+    "diratime",
+    "nodiratime",
+    "norelatime",
+    "lazytime",
+    "nolazytime",
+    "iversion",
+    "silent",
+    "loud",
+    "default_permissions",
+];
+
+impl Options {
+    /// Reads lists of options; later ones win.
+    ///
+    /// # Errors
+    /// An unknown option, a bad value, or `remount`.
+    pub fn parse(lists: &[String]) -> Result<Self, Failure> {
+        let mut out = Self::default();
+        for word in lists
+            .iter()
+            .flat_map(|list| list.split(','))
+            .filter(|w| !w.is_empty())
+        {
+            out.set(word)?;
+        }
+        Ok(out)
+    }
+
+    fn set(&mut self, word: &str) -> Result<(), Failure> {
+        if let Some((name, value)) = word.split_once('=') {
+            return self.set_value(name, value);
+        }
+        match word {
+            "ro" => self.read_only = true,
+            "rw" => self.read_only = false,
+            "nosuid" => self.nosuid = true,
+            "suid" => self.nosuid = false,
+            "nodev" => self.nodev = true,
+            "dev" => self.nodev = false,
+            "noexec" => self.noexec = true,
+            "exec" => self.noexec = false,
+            "noatime" => self.noatime = true,
+            "relatime" | "strictatime" => self.noatime = false,
+            "allow_other" => self.allow_other = Some(true),
+            "no_allow_other" => self.allow_other = Some(false),
+            "remount" => {
+                return Err(
+                    Failure::new("-o remount: a mounted store keeps its options").hint(
+                        "unmount it (cawfs umount DIR) and mount it again with the new options",
+                    ),
+                );
+            }
+            _ if IGNORED.contains(&word) || is_foreign(word) => {}
+            _ => return Err(unknown(word)),
+        }
+        Ok(())
+    }
+
+    fn set_value(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        let bad = |why: String| Failure::usage(format!("-o {name}={value}: {why}"));
+        match name {
+            "cache" => self.cache = Some(size(value).map_err(bad)?),
+            "memtable" => self.memtable = Some(size(value).map_err(bad)?),
+            "commit" => {
+                let seconds = value
+                    .parse()
+                    .ok()
+                    .filter(|&s: &u64| (1..=3600).contains(&s));
+                let seconds = seconds.ok_or_else(|| bad("give 1 to 3600 seconds".into()))?;
+                self.commit = Duration::from_secs(seconds);
+            }
+            "subtype" => {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                if value.is_empty() || !value.chars().all(plain) {
+                    return Err(bad("give letters, digits, '-', '_' or '.'".into()));
+                }
+                self.subtype = Some(value.into());
+            }
+            "log" => {
+                let path = std::path::absolute(value).map_err(|e| bad(e.to_string()))?;
+                self.log = Some(path);
+            }
+            "fsname" => {}
+            _ if is_foreign(name) => {}
+            _ => return Err(unknown(&format!("{name}={value}"))),
+        }
+        Ok(())
+    }
+}
+
+/// Comments of others in fstab: `x-systemd.automount`, `X-mount.mkdir`, `comment=…`.
+fn is_foreign(word: &str) -> bool {
+    word.starts_with("x-") || word.starts_with("X-") || word == "comment"
+}
+
+fn unknown(word: &str) -> Failure {
+    Failure::usage(format!("-o {word}: unknown option")).hint("see `cawfs mount --help`")
+}
+
+/// Reads a size: bytes, or a number with K, M, G or T (and optionally iB or B) for powers of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.len()
+        - text
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+            .len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit
+        .trim()
+        .to_ascii_uppercase()
+        .trim_end_matches('B')
+        .trim_end_matches('I')
+    {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("`{unit}` is no unit; use K, M, G or T")),
+    };
+    let why = || "give a size such as 512M or 20G".to_owned();
+    let bytes = match number.parse::<u64>() {
+        Ok(n) => n.checked_mul(1 << shift),
+        Err(_) => {
+            let n: f64 = number.parse().map_err(|_| why())?;
+            Some((n * (1_u64 << shift) as f64) as u64)
+        }
+    };
+    bytes.filter(|&b| b > 0).ok_or_else(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_as_in_fstab() {
+        let parse = |text: &str| Options::parse(&[text.to_owned()]);
+        let o = parse("ro,nosuid,nofail,x-systemd.automount,_netdev,cache=1.5G,commit=9").unwrap();
+        assert!(o.read_only && o.nosuid && !o.nodev);
+        assert_eq!((o.cache, o.commit.as_secs()), (Some(3 << 29), 9));
+        assert!(!parse("ro,rw").unwrap().read_only);
+        assert_eq!(
+            parse("subtype=cawfs").unwrap().subtype.as_deref(),
+            Some("cawfs")
+        );
+        for bad in [
+            "remount,ro",
+            "nonsense",
+            "cache=lots",
+            "commit=0",
+            "subtype=a b",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse("nonsense").unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("17", 17),
+            ("4K", 4096),
+            ("2MiB", 2 << 20),
+            ("1.5g", 3 << 29),
+        ] {
+            assert_eq!(size(text), Ok(bytes));
+        }
+        for bad in ["", "K", "0", "5X", "-1", "99999999999T"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}
