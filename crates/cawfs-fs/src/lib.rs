@@ -1,13 +1,49 @@
 //! POSIX files and directories on full-path keys.
 //!
-//! A library with typed operations by node id, usable without a kernel: [`Fs`] is the door.
-#![allow(clippy::todo)]
+//! A library with typed operations by node id, usable without a kernel: [`Fs`] is the door. Objects are named by node
+//! ids, which a handle table maps to places in the tree; keys are composed from those when needed, and every operation is
+//! one batch of the engine. Trees and files clone in O(height).
+//!
+//! ```
+//! use cawfs_fs::{Caller, FormatOptions, Fs, MountOptions, NodeId, WriteFlags};
+//! # fn main() -> Result<(), cawfs_fs::Error> {
+//! let store = cawdb::Store::in_memory();
+//! Fs::format(&store, &FormatOptions::default())?;
+//! let fs = Fs::mount(store, MountOptions::default())?;
+//! let me = Caller::ROOT;
+//! let dir = fs.mkdir(&me, NodeId::ROOT, b"original", 0o755)?;
+//! let (file, handle) = fs.create(&me, dir.node, b"hello", 0o644, libc::O_RDWR)?;
+//! fs.write(file.node, 0, b"world", WriteFlags::default())?;
+//! fs.release(file.node, handle);
+//!
+//! fs.clone_tree(&me, dir.node, NodeId::ROOT, b"copy", false)?;
+//! let copy = fs.lookup(&me, NodeId::ROOT, b"copy")?;
+//! let hello = fs.lookup(&me, copy.node, b"hello")?;
+//! assert_eq!(&fs.read(hello.node, 0, 100)?[..], b"world");
+//! # Ok(())
+//! # }
+//! ```
 
+mod acl;
+mod check;
+mod content;
+mod counters;
+mod data;
 mod errno;
-mod face;
+mod fs;
+mod handover;
+mod inode;
+mod listing;
+mod locks;
+mod ops;
 pub mod protocol;
+mod schema;
+mod stages;
+mod table;
 mod types;
 
+pub use check::{Fault, Finding, Report, check};
+pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
-pub use face::{FormatOptions, Fs, MountOptions};
+pub use fs::{FormatOptions, Fs, MountOptions};
 pub use types::*;

@@ -1,0 +1,426 @@
+//! Whether a volume in the store is a file system: the namespace invariants, over one snapshot. Reads only.
+//!
+//! Meta and data tables are in the same order, so both are walked once, side by side; memory is the depth of the tree,
+//! and with `numbers` eight bytes an object.
+//!
+//! ```text
+//! meta   Ea   Ed   Sd·Eb   Sd·Ef          each entry's directory came before it
+//! data   Ea·0 Ea·1         Sd·Ef·0        each block's file is the one the meta walk stands at
+//! ```
+
+use crate::errno::Result;
+use crate::inode::{HAS_XATTRS, Inode};
+use crate::schema::{
+    DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, SUBDIR, XATTR, misc,
+    push_subdir, table,
+};
+use crate::types::{BLOCK_BYTES, FileType};
+use bytes::Bytes;
+use cawdb::{KeyRange, Scan, Snapshot};
+use std::collections::HashSet;
+
+/// What is wrong; the numbers are for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// A record that does not decode.
+    BadRecord = 1,
+    /// A key that means nothing.
+    BadKey = 2,
+    /// An entry whose directory does not exist, or is none.
+    NoDirectory = 3,
+    /// A directory whose link count is not 2 + subdirectories.
+    BadLinks = 4,
+    /// An extended attribute of nothing, or of an object that says it has none.
+    StrayAttribute = 5,
+    /// A block of nothing, or of something other than a file.
+    StrayBlock = 6,
+    /// A file whose count of blocks is not what is stored.
+    BadBlocks = 7,
+    /// A block that holds bytes beyond the end of its file.
+    BeyondEnd = 8,
+    /// A number that two objects show.
+    SharedNumber = 9,
+    /// No root directory.
+    NoRoot = 10,
+}
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Where: a path, or a key in hexadecimal.
+    pub place: String,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What is wrong, in key order; empty if all is well.
+    pub findings: Vec<Finding>,
+    /// Directories, the root included.
+    pub directories: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Other objects.
+    pub others: u64,
+    /// File blocks, those of orphans included.
+    pub blocks: u64,
+    /// Unlinked objects that wait for their last close.
+    pub orphans: u64,
+}
+
+/// A directory on the way from the root to where the walk stands.
+struct Level {
+    /// S(dir), after the table byte.
+    prefix: Vec<u8>,
+    path: String,
+    inode: Inode,
+    shifts: u64,
+}
+
+/// The subtree of a directory comes later in key order than its record, after all of the record's neighbours; so the
+/// record is read again when the subtree begins.
+struct Walk<'a> {
+    view: &'a Snapshot,
+    report: Report,
+    levels: Vec<Level>,
+    /// The object whose record was read last, for the attributes and blocks that follow.
+    object: Option<Object>,
+    blocks: Blocks,
+    numbers: Option<HashSet<u64>>,
+    /// Subdirectories among the entries listed so far; none if the directory on top of `levels` is not being listed.
+    subdirs: Option<u64>,
+}
+
+struct Object {
+    key: Bytes,
+    path: String,
+    inode: Inode,
+}
+
+/// The walk over blocks.
+struct Blocks {
+    scan: Scan,
+    ahead: Option<(Bytes, usize)>,
+}
+
+impl Blocks {
+    fn new(mut scan: Scan) -> Result<Self> {
+        let ahead = take(&mut scan)?;
+        Ok(Self { scan, ahead })
+    }
+    fn advance(&mut self) -> Result<()> {
+        self.ahead = take(&mut self.scan)?;
+        Ok(())
+    }
+}
+
+fn take(scan: &mut Scan) -> Result<Option<(Bytes, usize)>> {
+    Ok(scan
+        .next()
+        .transpose()?
+        .map(|(key, value)| (key, value.len())))
+}
+
+/// Checks the file system of a snapshot. With `numbers`, also that no two objects show the same inode number.
+pub fn check(view: &Snapshot, numbers: bool) -> Result<Report> {
+    let blocks = Blocks::new(view.scan(tree_range(DATA)))?;
+    let mut walk = Walk {
+        view,
+        report: Report::default(),
+        levels: Vec::new(),
+        object: None,
+        blocks,
+        numbers: numbers.then(HashSet::new),
+        subdirs: Some(0),
+    };
+    walk.root()?;
+    for item in view.scan(tree_range(META)) {
+        let (key, value) = item?;
+        walk.key(&key, &value)?;
+    }
+    walk.leave_object()?;
+    walk.leave_listing();
+    walk.stray_blocks(None)?;
+    walk.orphans()?;
+    Ok(walk.report)
+}
+
+/// All of a table but staged clones.
+fn tree_range(which: u8) -> KeyRange {
+    let mut end = table(LIVE_VOLUME, which);
+    end.push(STAGED);
+    KeyRange::new(table(LIVE_VOLUME, which), end)
+}
+
+impl Walk<'_> {
+    fn fault(&mut self, fault: Fault, place: impl Into<String>) {
+        self.report.findings.push(Finding {
+            fault,
+            place: place.into(),
+        });
+    }
+    fn root(&mut self) -> Result<()> {
+        let record = self.view.get(&Location::root(LIVE_VOLUME).record())?;
+        match record.as_ref().map(Inode::decode) {
+            Some(Ok(inode)) if inode.is_dir() => {
+                self.report.directories = 1;
+                self.number(1, "/");
+                let (prefix, path, shifts) = (Vec::new(), String::new(), inode.shift);
+                self.levels.push(Level {
+                    prefix,
+                    path,
+                    inode,
+                    shifts,
+                });
+            }
+            Some(Err(_)) => self.fault(Fault::BadRecord, "/"),
+            _ => self.fault(Fault::NoRoot, "/"),
+        }
+        Ok(())
+    }
+    fn number(&mut self, number: u64, path: &str) {
+        if self
+            .numbers
+            .as_mut()
+            .is_some_and(|seen| !seen.insert(number))
+        {
+            self.fault(Fault::SharedNumber, path);
+        }
+    }
+    fn key(&mut self, key: &Bytes, value: &Bytes) -> Result<()> {
+        let path_key = key.get(5..).unwrap_or_default();
+        let Some((dir, name, rest)) = split(path_key) else {
+            self.fault(Fault::BadKey, hex(key));
+            return Ok(());
+        };
+        match rest {
+            Some([XATTR, ..]) => {
+                let owner = key.slice(..5 + dir.len() + 1 + name.len());
+                let owned = |o: &Object| o.key == owner && o.inode.has(HAS_XATTRS);
+                if !self.object.as_ref().is_some_and(owned) {
+                    self.fault(Fault::StrayAttribute, hex(key));
+                }
+            }
+            Some(_) => self.fault(Fault::BadKey, hex(key)),
+            None => {
+                self.leave_object()?;
+                self.enter(dir)?;
+                self.record(key, dir, name, value);
+            }
+        }
+        Ok(())
+    }
+    /// Goes to the directory with this prefix.
+    fn enter(&mut self, dir: &[u8]) -> Result<()> {
+        if self.levels.last().is_some_and(|level| level.prefix == dir) {
+            return Ok(());
+        }
+        self.leave_listing();
+        while self
+            .levels
+            .last()
+            .is_some_and(|level| !dir.starts_with(&level.prefix))
+        {
+            self.levels.pop();
+        }
+        while let Some(level) = self.levels.last()
+            && level.prefix.len() < dir.len()
+        {
+            let rest = dir.get(level.prefix.len() + 1..).unwrap_or_default();
+            let Some(name) = rest.split(|&b| b == 0).next() else {
+                break;
+            };
+            let mut record = table(LIVE_VOLUME, META);
+            record.extend_from_slice(&level.prefix);
+            record.push(ENTRY);
+            record.extend_from_slice(name);
+            let path = format!("{}/{}", level.path, String::from_utf8_lossy(name));
+            let found = self.view.get(&record)?;
+            match found.as_ref().map(Inode::decode) {
+                Some(Ok(inode)) if inode.is_dir() => {
+                    let mut prefix = level.prefix.clone();
+                    push_subdir(&mut prefix, name);
+                    let shifts = level.shifts.wrapping_add(inode.shift);
+                    self.levels.push(Level {
+                        prefix,
+                        path,
+                        inode,
+                        shifts,
+                    });
+                }
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+    /// The entries of the directory that was listed last are complete.
+    fn leave_listing(&mut self) {
+        let Some(subdirs) = self.subdirs.take() else {
+            return;
+        };
+        let Some(level) = self.levels.last() else {
+            return;
+        };
+        if u64::from(level.inode.links) != subdirs + 2 {
+            let path = level.path.clone();
+            self.fault(Fault::BadLinks, path);
+        }
+    }
+    fn record(&mut self, key: &Bytes, dir: &[u8], name: &[u8], value: &Bytes) {
+        let level = self.levels.last().filter(|level| level.prefix == dir);
+        let Some((path, shifts)) = level.map(|l| (l.path.clone(), l.shifts)) else {
+            return self.fault(Fault::NoDirectory, hex(key));
+        };
+        let subdirs = self.subdirs.get_or_insert(0);
+        let path = format!("{path}/{}", String::from_utf8_lossy(name));
+        let Ok(inode) = Inode::decode(value) else {
+            return self.fault(Fault::BadRecord, path);
+        };
+        match inode.kind {
+            FileType::Directory => {
+                *subdirs += 1;
+                self.report.directories += 1;
+            }
+            FileType::Regular => self.report.files += 1,
+            _ => self.report.others += 1,
+        }
+        self.number(inode.shown(shifts), &path);
+        self.object = Some(Object {
+            key: key.clone(),
+            path,
+            inode,
+        });
+    }
+    /// All blocks of the object just left must have been stored, and no others before them.
+    fn leave_object(&mut self) -> Result<()> {
+        let Some(object) = self.object.take() else {
+            return Ok(());
+        };
+        let mut prefix = object.key.to_vec();
+        if let Some(byte) = prefix.get_mut(4) {
+            *byte = DATA;
+        }
+        prefix.push(0);
+        if object.inode.is_dir() {
+            // Links are counted where entries are listed; a directory without entries never is.
+            if object.inode.links != 2 && self.is_bare(&object)? {
+                self.fault(Fault::BadLinks, object.path);
+            }
+            return Ok(());
+        }
+        self.stray_blocks(Some(&prefix))?;
+        let found = self.own_blocks(&prefix, &object)?;
+        if found != object.inode.blocks {
+            self.fault(Fault::BadBlocks, object.path);
+        }
+        Ok(())
+    }
+    fn is_bare(&self, object: &Object) -> Result<bool> {
+        let (dir, name) = match split(object.key.get(5..).unwrap_or_default()) {
+            Some((dir, name, _)) => (dir, name),
+            None => return Ok(false),
+        };
+        let mut prefix = table(LIVE_VOLUME, META);
+        prefix.extend_from_slice(dir);
+        push_subdir(&mut prefix, name);
+        prefix.push(ENTRY);
+        Ok(self
+            .view
+            .scan(KeyRange::prefix(prefix))
+            .next()
+            .transpose()?
+            .is_none())
+    }
+    fn own_blocks(&mut self, prefix: &[u8], object: &Object) -> Result<u64> {
+        let (mut found, mut beyond) = (0, false);
+        while let Some((key, len)) = self.blocks.ahead.clone()
+            && key.starts_with(prefix)
+        {
+            let number = key.get(prefix.len()..).and_then(|b| b.try_into().ok());
+            match number.map(u64::from_be_bytes) {
+                Some(number) => beyond |= !fits(number, len, object.inode.size),
+                None => self.fault(Fault::BadKey, hex(&key)),
+            }
+            found += 1;
+            self.blocks.advance()?;
+        }
+        if beyond {
+            self.fault(Fault::BeyondEnd, &object.path);
+        }
+        if found > 0 && object.inode.kind != FileType::Regular {
+            self.fault(Fault::StrayBlock, &object.path);
+        }
+        self.report.blocks += found;
+        Ok(found)
+    }
+    /// Blocks before this key belong to nothing.
+    fn stray_blocks(&mut self, before: Option<&[u8]>) -> Result<()> {
+        while let Some((key, _)) = self.blocks.ahead.clone()
+            && before.is_none_or(|before| key[..] < *before)
+        {
+            self.fault(Fault::StrayBlock, hex(&key));
+            self.blocks.advance()?;
+        }
+        Ok(())
+    }
+    /// The orphan area, in the same way.
+    fn orphans(&mut self) -> Result<()> {
+        let data = misc(LIVE_VOLUME, ORPHAN_DATA);
+        self.blocks = Blocks::new(self.view.scan(KeyRange::prefix(data.clone())))?;
+        let prefix = misc(LIVE_VOLUME, ORPHAN);
+        for item in self.view.scan(KeyRange::prefix(prefix.clone())) {
+            let (key, value) = item?;
+            let id = key.get(prefix.len()..).unwrap_or_default();
+            if id.len() != 8 {
+                continue; // an attribute; the sweep takes it with the area
+            }
+            let path = format!("orphan {}", hex(id));
+            let Ok(inode) = Inode::decode(&value) else {
+                self.fault(Fault::BadRecord, path);
+                continue;
+            };
+            self.report.orphans += 1;
+            self.number(inode.shown(0), &path);
+            let own = [&data[..], id].concat();
+            let object = Object {
+                key: key.clone(),
+                path,
+                inode,
+            };
+            self.stray_blocks(Some(&own))?;
+            if self.own_blocks(&own, &object)? != object.inode.blocks {
+                self.fault(Fault::BadBlocks, object.path);
+            }
+        }
+        self.stray_blocks(None)
+    }
+}
+
+/// Whether a block of this number and length lies within a file of this size.
+fn fits(number: u64, len: usize, size: u64) -> bool {
+    let start = number.checked_mul(BLOCK_BYTES);
+    let end = start.and_then(|start| start.checked_add(len as u64));
+    len as u64 <= BLOCK_BYTES
+        && start.is_some_and(|start| start < size)
+        && end.is_some_and(|end| end <= size)
+}
+
+/// A path key in parts: S(dir), the name, and what follows its 00 if anything does.
+fn split(key: &[u8]) -> Option<(&[u8], &[u8], Option<&[u8]>)> {
+    let mut at = 0;
+    while key.get(at) == Some(&SUBDIR) {
+        at += key.get(at..)?.iter().position(|&b| b == 0)? + 1;
+    }
+    let (dir, entry) = key.split_at_checked(at)?;
+    let name = entry.strip_prefix(&[ENTRY])?;
+    match name.iter().position(|&b| b == 0) {
+        Some(end) => Some((dir, name.get(..end)?, name.get(end + 1..))),
+        None => Some((dir, name, None)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

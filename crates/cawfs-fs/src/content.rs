@@ -1,0 +1,160 @@
+//! What hangs on an object, as a whole: copying it to another location, and erasing it.
+//!
+//! Content is the extended attributes, the blocks of a file, and all that lies below a directory. Where it is small it
+//! goes by value, as reading a block is cheaper than cutting the root of the engine's tree; else by reference, whatever the size.
+//!
+//! In a batch clones come first and read the state before it. So what occupied the target is deleted here only where no
+//! clone replaces it.
+
+use crate::errno::Result;
+use crate::inode::{HAS_XATTRS, Inode, blocks_of};
+use crate::schema::{DATA, Location, META};
+use bytes::Bytes;
+use cawdb::{Batch, KeyRange, Snapshot};
+
+/// Files of up to this many blocks are copied by value.
+const SMALL_BLOCKS: u64 = 1;
+/// Extended attributes up to this number and size are copied by value.
+const SMALL_XATTRS: usize = 16;
+const SMALL_XATTR_BYTES: usize = 16 * 1024;
+/// Dense files of up to this many blocks are deleted block by block.
+const POINT_DELETES: u64 = 16;
+
+/// Copies the content of `inode`, kept at `from`, to `to`, in place of that of `occupant`. The record is the caller's.
+pub(crate) fn copy(
+    view: &Snapshot,
+    batch: &mut Batch,
+    (from, inode): (&Location, &Inode),
+    (to, occupant): (&Location, Option<&Inode>),
+) -> Result<()> {
+    if inode.has(HAS_XATTRS) {
+        copy_xattrs(view, batch, from, to, occupant)?;
+    } else if let Some(old) = occupant {
+        erase_xattrs(batch, to, old);
+    }
+    if inode.blocks > 0 {
+        copy_blocks(view, batch, (from, inode), (to, occupant))?;
+    } else if let Some(old) = occupant {
+        erase_blocks(batch, to, old);
+    }
+    if inode.is_dir() {
+        let empty = is_empty(view, from)?;
+        for which in [META, DATA] {
+            let (prefix, range) = from.subtree(which);
+            let (target, whole) = to.subtree(which);
+            if !empty {
+                batch.clone_range(range, prefix, target);
+            } else if occupant.is_some_and(Inode::is_dir) {
+                batch.delete_range(whole);
+            }
+        }
+    } else if occupant.is_some_and(Inode::is_dir) {
+        erase_subtree(batch, to);
+    }
+    Ok(())
+}
+
+fn copy_xattrs(
+    view: &Snapshot,
+    batch: &mut Batch,
+    from: &Location,
+    to: &Location,
+    occupant: Option<&Inode>,
+) -> Result<()> {
+    let (source, target) = (from.attributes(), to.attributes());
+    let (mut small, mut bytes) = (Vec::new(), 0);
+    for item in view.scan(KeyRange::prefix(source.clone())) {
+        let (key, value) = item?;
+        bytes += value.len();
+        if small.len() == SMALL_XATTRS || bytes > SMALL_XATTR_BYTES {
+            batch.clone_prefix(source, target);
+            return Ok(());
+        }
+        let name = key.get(source.len()..).unwrap_or_default();
+        small.push((to.xattr(name), value));
+    }
+    if let Some(old) = occupant {
+        erase_xattrs(batch, to, old);
+    }
+    for (key, value) in small {
+        batch.put(key, value);
+    }
+    Ok(())
+}
+
+fn copy_blocks(
+    view: &Snapshot,
+    batch: &mut Batch,
+    (from, inode): (&Location, &Inode),
+    (to, occupant): (&Location, Option<&Inode>),
+) -> Result<()> {
+    if inode.blocks > SMALL_BLOCKS {
+        batch.clone_prefix(from.blocks(), to.blocks());
+        return Ok(());
+    }
+    if let Some(old) = occupant {
+        erase_blocks(batch, to, old);
+    }
+    let source = from.blocks();
+    for item in view.scan(KeyRange::prefix(source.clone())) {
+        let (key, value) = item?;
+        let number = key.get(source.len()..).unwrap_or_default();
+        batch.put([&to.blocks(), number].concat(), value);
+    }
+    Ok(())
+}
+
+/// Deletes a record and all content.
+pub(crate) fn erase(batch: &mut Batch, at: &Location, inode: &Inode) {
+    erase_alone(batch, at, inode);
+    if inode.is_dir() {
+        erase_subtree(batch, at);
+    }
+}
+
+/// Deletes a record and all content, except what a directory holds.
+pub(crate) fn erase_alone(batch: &mut Batch, at: &Location, inode: &Inode) {
+    batch.delete(at.record());
+    erase_xattrs(batch, at, inode);
+    erase_blocks(batch, at, inode);
+}
+
+fn erase_xattrs(batch: &mut Batch, at: &Location, inode: &Inode) {
+    if inode.has(HAS_XATTRS) {
+        batch.delete_range(KeyRange::prefix(at.attributes()));
+    }
+}
+
+fn erase_blocks(batch: &mut Batch, at: &Location, inode: &Inode) {
+    if inode.blocks > 0 {
+        erase_blocks_from(batch, at, inode, 0);
+    }
+}
+
+/// Deletes the blocks from `first` on.
+pub(crate) fn erase_blocks_from(batch: &mut Batch, at: &Location, inode: &Inode, first: u64) {
+    let end = blocks_of(inode.size);
+    if end.saturating_sub(first) <= POINT_DELETES {
+        for number in first..end {
+            batch.delete(at.block(number));
+        }
+    } else {
+        batch.delete_range(at.block_range(first, None));
+    }
+}
+
+fn erase_subtree(batch: &mut Batch, at: &Location) {
+    for which in [META, DATA] {
+        batch.delete_range(at.subtree(which).1);
+    }
+}
+
+/// Whether a directory has no entries.
+pub(crate) fn is_empty(view: &Snapshot, dir: &Location) -> Result<bool> {
+    Ok(view.scan(dir.subtree(META).1).next().transpose()?.is_none())
+}
+
+/// A value of the store, sliced without copying; shorter if the value is.
+pub(crate) fn head(value: &Bytes, len: usize) -> Bytes {
+    value.slice(..len.min(value.len()))
+}

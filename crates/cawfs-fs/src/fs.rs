@@ -1,0 +1,393 @@
+//! The mounted volume: its state, how it begins, and what all operations share.
+//!
+//! * Every operation is one batch, data and records together, so a clone or a crash sees whole operations.
+//! * Operations hold the namespace lock shared while they compose keys, commit and update the table; whatever moves
+//!   or removes directories holds it exclusively, and then needs no other lock.
+
+use crate::counters::Counters;
+use crate::errno::{Error, Kind, Result};
+use crate::inode::{Inode, NoSetId, PERM_BITS};
+use crate::listing::OpenDirs;
+use crate::locks::{lock, read, write};
+use crate::schema::{DATA, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, misc, table};
+use crate::stages::Stages;
+use crate::table::{Node, Pin, Place, Resolved, Table, pin, pin_child, pin_new_child};
+use crate::types::{Attr, Entry, FileType, NAME_MAX, NodeId, Time};
+use bytes::Bytes;
+use cawdb::{Batch, KeyRange, Store};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Version of the keys and records, and the block size, as the store names them.
+const FORMAT: [u8; 8] = [1, 0, 0, 0, 0, 0, 1, 0];
+/// Inode numbers taken from the store at a time.
+const LEASE: u64 = 1 << 16;
+
+/// How a new volume begins.
+#[derive(Debug, Clone)]
+pub struct FormatOptions {
+    /// Owner of the root directory.
+    pub uid: u32,
+    /// Group of the root directory.
+    pub gid: u32,
+    /// Permission bits of the root directory.
+    pub mode: u32,
+}
+
+impl Default for FormatOptions {
+    fn default() -> Self {
+        Self {
+            uid: 0,
+            gid: 0,
+            mode: 0o755,
+        }
+    }
+}
+
+/// How a volume is mounted.
+pub struct MountOptions {
+    /// Refuse every change.
+    pub read_only: bool,
+    /// Keep access times, relative: at most one step behind a change, or a day.
+    pub atime: bool,
+    /// The present.
+    pub clock: Box<dyn Fn() -> Time + Send + Sync>,
+    /// Seed of what is chosen by chance: inode shifts, staging tokens.
+    pub seed: u64,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        let (clock, seed) = (Box::new(system_time), fastrand::u64(..));
+        Self {
+            read_only: false,
+            atime: true,
+            clock,
+            seed,
+        }
+    }
+}
+
+/// The clock of the system.
+fn system_time() -> Time {
+    let since = std::time::UNIX_EPOCH.elapsed();
+    let (secs, nanos) = match since {
+        Ok(since) => (since.as_secs() as i64, since.subsec_nanos()),
+        Err(before) => (-(before.duration().as_secs() as i64) - 1, 0),
+    };
+    Time { secs, nanos }
+}
+
+/// A mounted volume. Operations may be called from many threads at once.
+pub struct Fs {
+    pub(crate) store: Store,
+    pub(crate) volume: u32,
+    pub(crate) table: Mutex<Table>,
+    pub(crate) names: RwLock<()>,
+    pub(crate) dirs: OpenDirs,
+    pub(crate) stages: Mutex<Stages>,
+    /// Nodes whose access time is newer than in the store.
+    pub(crate) lazy: Mutex<HashSet<NodeId>>,
+    pub(crate) atime: bool,
+    pub(crate) counters: Counters,
+    numbers: Mutex<Lease>,
+    rng: Mutex<fastrand::Rng>,
+    clock: Box<dyn Fn() -> Time + Send + Sync>,
+    read_only: bool,
+}
+
+/// Inode numbers `next..end` are ours to give.
+struct Lease {
+    next: u64,
+    end: u64,
+}
+
+impl Fs {
+    /// Makes an empty file system in a store. EEXIST if there is one.
+    pub fn format(store: &Store, options: &FormatOptions) -> Result<()> {
+        if store.get(&misc(0, b'F'))?.is_some() {
+            return Err(Kind::Exists.because("the store holds a file system already"));
+        }
+        let mut root = Inode::new(
+            FileType::Directory,
+            options.mode as u16 & PERM_BITS,
+            system_time(),
+        );
+        (root.uid, root.gid, root.number) = (options.uid, options.gid, 1);
+        let mut listed = misc(0, b'V');
+        listed.extend_from_slice(&LIVE_VOLUME.to_be_bytes());
+        let mut batch = Batch::new();
+        batch
+            .put(misc(0, b'F'), FORMAT.to_vec())
+            .put(listed, &b"live"[..])
+            .put(misc(LIVE_VOLUME, b'I'), 2u64.to_le_bytes().to_vec())
+            .put(Location::root(LIVE_VOLUME).record(), root.encode());
+        store.commit(batch)?;
+        Ok(store.sync()?)
+    }
+
+    /// Opens the file system of a store and sweeps orphans and staged clones of an earlier life.
+    pub fn mount(store: Store, options: MountOptions) -> Result<Self> {
+        Self::mount_with(store, options, true)
+    }
+
+    /// Mounts; sweeps unless orphans are still in use.
+    pub(crate) fn mount_with(store: Store, options: MountOptions, sweeps: bool) -> Result<Self> {
+        match store.get(&misc(0, b'F'))? {
+            Some(found) if found[..] == FORMAT => {}
+            Some(_) => return Err(Kind::Invalid.because("a file system of another version")),
+            None => return Err(Kind::Invalid.because("the store holds no file system")),
+        }
+        let volume = LIVE_VOLUME;
+        let root = store.get(&Location::root(volume).record())?;
+        let root = Inode::decode(&root.ok_or_else(|| Kind::Io.because("no root directory"))?)?;
+        let next = store.get(&misc(volume, b'I'))?;
+        let next = next
+            .as_deref()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_le_bytes);
+        let next = next.ok_or_else(|| Kind::Io.because("damaged count of inode numbers"))?;
+        if !root.is_dir() {
+            return Err(Kind::Io.because("the root is no directory"));
+        }
+        if sweeps && !options.read_only {
+            sweep(&store, volume)?;
+        }
+        Ok(Self {
+            store,
+            volume,
+            table: Mutex::new(Table::new(volume, root)),
+            names: RwLock::new(()),
+            dirs: OpenDirs::default(),
+            stages: Mutex::default(),
+            lazy: Mutex::default(),
+            atime: options.atime && !options.read_only,
+            counters: Counters::default(),
+            numbers: Mutex::new(Lease { next, end: next }),
+            rng: Mutex::new(fastrand::Rng::with_seed(options.seed)),
+            clock: options.clock,
+            read_only: options.read_only,
+        })
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+    /// What was done since the mount.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+    /// Nodes that are held in memory.
+    pub fn nodes(&self) -> usize {
+        lock(&self.table).len()
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        (self.clock)()
+    }
+    pub(crate) fn random(&self) -> u64 {
+        lock(&self.rng).u64(..)
+    }
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Kind::ReadOnly.because("the mount is read-only"));
+        }
+        Ok(())
+    }
+    /// For operations that leave directories where they are.
+    pub(crate) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        read(&self.names)
+    }
+    /// For operations that move or remove directories.
+    pub(crate) fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
+        write(&self.names)
+    }
+    /// The node of an id.
+    pub(crate) fn node(&self, id: NodeId) -> Result<Pin<'_>> {
+        pin(&self.table, id)
+    }
+    /// The node of an id, which must be a directory.
+    pub(crate) fn dir(&self, id: NodeId) -> Result<Pin<'_>> {
+        let node = self.node(id)?;
+        if !node.is_dir() {
+            return Err(Kind::NotDirectory.because("not a directory"));
+        }
+        Ok(node)
+    }
+    /// The node of an id, which must be a regular file.
+    pub(crate) fn file(&self, id: NodeId) -> Result<Pin<'_>> {
+        let node = self.node(id)?;
+        match node.kind {
+            FileType::Regular => Ok(node),
+            FileType::Directory => Err(Kind::IsDirectory.because("a directory")),
+            _ => Err(Kind::Invalid.because("not a regular file")),
+        }
+    }
+    /// Where a node is. The namespace lock must be held.
+    pub(crate) fn resolve(&self, node: &Node) -> Result<Resolved> {
+        lock(&self.table).resolve(node.id)
+    }
+    /// The object of a name; `None` if there is none. The directory must be held (or the whole namespace).
+    pub(crate) fn child(
+        &self,
+        parent: &Node,
+        at: &Location,
+        name: &Bytes,
+    ) -> Result<Option<Pin<'_>>> {
+        loop {
+            if let Some(pin) = pin_child(&self.table, parent.id, name) {
+                return Ok(Some(pin));
+            }
+            let epoch = lock(&self.table).epoch(parent.id);
+            let Some(record) = self.store.get(&at.child(name.clone()).record())? else {
+                return Ok(None);
+            };
+            let inode = Inode::decode(&record)?;
+            if let Some(pin) = pin_new_child(&self.table, parent, name, inode, Some(epoch)) {
+                return Ok(Some(pin));
+            }
+        }
+    }
+    /// Attributes of a node as they are shown.
+    pub(crate) fn attr(&self, node: &Node) -> Attr {
+        let inode = node.inode();
+        let set_id = inode.perm & (crate::inode::SET_UID | crate::inode::SET_GID) != 0;
+        // Only set-id bits depend on the directories above; most objects are spared the walk.
+        let hidden = match set_id && inode.kind == FileType::Regular {
+            true => self.resolve(node).map_or(NoSetId::None, |r| r.no_set_id),
+            false => NoSetId::None,
+        };
+        inode.attr(node.ino, hidden)
+    }
+    /// The reply for an object; `pin` becomes a reference of the caller.
+    pub(crate) fn entry(&self, pin: &Pin<'_>) -> Entry {
+        let mut table = lock(&self.table);
+        table.count(pin.id, crate::table::Count::Lookup);
+        let cacheable = table.place(pin.id) != Some(Place::Staged);
+        drop(table);
+        Entry {
+            node: pin.id,
+            attr: self.attr(pin),
+            cacheable,
+        }
+    }
+    /// A fresh inode number.
+    pub(crate) fn new_number(&self) -> Result<u64> {
+        let mut lease = lock(&self.numbers);
+        if lease.next == lease.end {
+            let end = lease.end + LEASE;
+            let mut batch = Batch::new();
+            batch.put(misc(self.volume, b'I'), end.to_le_bytes().to_vec());
+            self.commit(batch)?;
+            lease.end = end;
+        }
+        lease.next += 1;
+        Ok(lease.next - 1)
+    }
+    pub(crate) fn commit(&self, batch: Batch) -> Result<()> {
+        self.check_writable()?;
+        self.store.commit(batch).map_err(Error::from)
+    }
+    /// A change that begins now.
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change {
+            fs: self,
+            batch: Batch::new(),
+            records: Vec::new(),
+            now: self.now(),
+        }
+    }
+    /// Deletes what orphans left that nobody holds any more.
+    pub(crate) fn bury(&self) -> Result<()> {
+        let dead = std::mem::take(&mut lock(&self.table).dead);
+        for id in dead {
+            let at = Location::orphan(self.volume, id.0);
+            let Some(record) = self.store.get(&at.record())? else {
+                continue;
+            };
+            let mut batch = Batch::new();
+            crate::content::erase(&mut batch, &at, &Inode::decode(&record)?);
+            self.commit(batch)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes orphans and staged clones that an earlier mount left.
+fn sweep(store: &Store, volume: u32) -> Result<()> {
+    let mut staged = [table(volume, META), table(volume, DATA)];
+    staged.iter_mut().for_each(|key| key.push(STAGED));
+    let [meta, data] = staged;
+    let mut batch = Batch::new();
+    for prefix in [misc(volume, ORPHAN), misc(volume, ORPHAN_DATA), meta, data] {
+        let range = KeyRange::prefix(prefix);
+        if store.scan(range.clone()).next().transpose()?.is_some() {
+            batch.delete_range(range);
+        }
+    }
+    if !batch.is_empty() {
+        store.commit(batch)?;
+    }
+    Ok(())
+}
+
+/// A batch being made, with the inodes that will be so once it is committed.
+pub(crate) struct Change<'a> {
+    fs: &'a Fs,
+    pub(crate) batch: Batch,
+    records: Vec<(Arc<Node>, Inode)>,
+    /// The instant of the change.
+    pub(crate) now: Time,
+}
+
+impl Change<'_> {
+    /// Gives a node a new inode, kept at `at`.
+    pub(crate) fn record(&mut self, node: &Arc<Node>, at: &Location, inode: Inode) {
+        self.batch.put(at.record(), inode.encode());
+        self.records.push((node.clone(), inode));
+    }
+    /// Notes in a directory that its entries changed, and that it has `links` more subdirectories.
+    pub(crate) fn touch(&mut self, dir: &Arc<Node>, at: &Location, links: i64) -> Result<()> {
+        let known = self
+            .records
+            .iter()
+            .rev()
+            .find(|(node, _)| node.id == dir.id);
+        let mut inode = known.map_or_else(|| dir.inode(), |(_, inode)| inode.clone());
+        (inode.mtime, inode.ctime) = (self.now, self.now);
+        let count = i64::from(inode.links)
+            .checked_add(links)
+            .and_then(|n| u32::try_from(n).ok());
+        inode.links = count.ok_or_else(|| Kind::TooManyLinks.because("too many subdirectories"))?;
+        self.record(dir, at, inode);
+        Ok(())
+    }
+    /// Gives a node a new inode that no key of the store holds.
+    pub(crate) fn remember(&mut self, node: &Arc<Node>, inode: Inode) {
+        self.records.push((node.clone(), inode));
+    }
+    /// Makes it so.
+    pub(crate) fn commit(self) -> Result<()> {
+        self.fs.commit(self.batch)?;
+        for (node, inode) in self.records {
+            *lock(&node.inode) = inode;
+        }
+        Ok(())
+    }
+}
+
+/// A name that may be made or found in a directory.
+pub(crate) fn check_name(name: &[u8]) -> Result<Bytes> {
+    if name.len() > NAME_MAX {
+        return Err(Kind::NameTooLong.because("a name of more than 255 bytes"));
+    }
+    if name.is_empty()
+        || name == b"."
+        || name == b".."
+        || name.iter().any(|b| matches!(b, 0 | b'/'))
+    {
+        return Err(Kind::Invalid.because("not a name"));
+    }
+    Ok(Bytes::copy_from_slice(name))
+}

@@ -1,0 +1,163 @@
+//! Open directories: each holds a snapshot, so that a listing neither skips nor repeats while names change.
+//!
+//! The cookie of an entry is its ordinal in that snapshot (0 `.`, 1 `..`, then the names). A sparse index of every 256th name
+//! makes a seek a short walk; going on where the last reply ended costs nothing.
+
+use crate::errno::{Kind, Result};
+use crate::inode::Inode;
+use crate::locks::lock;
+use crate::types::{DirHandle, NodeId};
+use bytes::Bytes;
+use cawdb::{KeyRange, Scan, Snapshot};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Names between two entries of the index.
+const STRIDE: u64 = 256;
+
+/// All open directories.
+#[derive(Default)]
+pub(crate) struct OpenDirs(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    dirs: HashMap<DirHandle, (NodeId, Arc<Mutex<Listing>>)>,
+}
+
+impl OpenDirs {
+    /// Adds an open directory.
+    pub(crate) fn add(&self, node: NodeId, listing: Listing) -> DirHandle {
+        let mut open = lock(&self.0);
+        open.next += 1;
+        let handle = DirHandle(open.next);
+        open.dirs
+            .insert(handle, (node, Arc::new(Mutex::new(listing))));
+        handle
+    }
+    /// The directory and listing of a handle.
+    pub(crate) fn get(&self, handle: DirHandle) -> Result<(NodeId, Arc<Mutex<Listing>>)> {
+        let found = lock(&self.0).dirs.get(&handle).cloned();
+        found.ok_or_else(|| Kind::BadHandle.because("not an open directory"))
+    }
+    /// Closes; the directory, if it was open.
+    pub(crate) fn remove(&self, handle: DirHandle) -> Option<NodeId> {
+        lock(&self.0).dirs.remove(&handle).map(|(node, _)| node)
+    }
+    /// All that are open, for a hand-over.
+    pub(crate) fn all(&self) -> Vec<(DirHandle, NodeId)> {
+        lock(&self.0)
+            .dirs
+            .iter()
+            .map(|(&handle, &(node, _))| (handle, node))
+            .collect()
+    }
+    /// Opens again under the old handle.
+    pub(crate) fn restore(&self, handle: DirHandle, node: NodeId, listing: Listing) {
+        let mut open = lock(&self.0);
+        open.next = open.next.max(handle.0);
+        open.dirs
+            .insert(handle, (node, Arc::new(Mutex::new(listing))));
+    }
+}
+
+/// One walk over the names of a directory in a snapshot.
+pub(crate) struct Listing {
+    /// Snapshot and prefix of the records; none for a directory that was removed.
+    source: Option<(Snapshot, Bytes)>,
+    scan: Option<Scan>,
+    /// Ordinal of the next name of `scan`.
+    next: u64,
+    /// Keys of the names with ordinals 0, STRIDE, 2 STRIDE …
+    index: Vec<Bytes>,
+    /// A name that was read and not accepted.
+    refused: Option<Name>,
+    /// Whether names were given out since the snapshot was taken.
+    pub(crate) started: bool,
+}
+
+/// A name of a listing.
+#[derive(Clone)]
+pub(crate) struct Name {
+    /// Ordinal among the names.
+    pub(crate) ordinal: u64,
+    /// The name.
+    pub(crate) name: Bytes,
+    /// Its record in the snapshot.
+    pub(crate) inode: Inode,
+}
+
+impl Listing {
+    /// A listing of the names whose records start with `prefix`; without a source it is empty.
+    pub(crate) fn new(source: Option<(Snapshot, Vec<u8>)>) -> Self {
+        let source = source.map(|(snapshot, prefix)| (snapshot, Bytes::from(prefix)));
+        Self {
+            source,
+            scan: None,
+            next: 0,
+            index: Vec::new(),
+            refused: None,
+            started: false,
+        }
+    }
+    /// Goes to the name with this ordinal (or to the end).
+    pub(crate) fn seek(&mut self, ordinal: u64) -> Result<()> {
+        if self
+            .refused
+            .as_ref()
+            .is_some_and(|name| name.ordinal == ordinal)
+        {
+            return Ok(());
+        }
+        self.refused = None;
+        if self.scan.is_none() || self.next != ordinal {
+            let at = (ordinal / STRIDE).min((self.index.len() as u64).saturating_sub(1));
+            self.start(at);
+            while self.next < ordinal && self.read()?.is_some() {}
+        }
+        Ok(())
+    }
+    fn start(&mut self, at: u64) {
+        let Some((snapshot, prefix)) = &self.source else {
+            return;
+        };
+        let mut range = KeyRange::prefix(prefix.clone());
+        self.next = 0;
+        if let Some(key) = self.index.get(at as usize) {
+            range.lo = key.clone();
+            self.next = at * STRIDE;
+        }
+        self.scan = Some(snapshot.scan(range));
+    }
+    /// The next name.
+    pub(crate) fn read(&mut self) -> Result<Option<Name>> {
+        if let Some(name) = self.refused.take() {
+            return Ok(Some(name));
+        }
+        let (Some((_, prefix)), Some(scan)) = (&self.source, &mut self.scan) else {
+            return Ok(None);
+        };
+        for item in scan {
+            let (key, value) = item?;
+            let name = key.slice(prefix.len().min(key.len())..);
+            if name.contains(&0) {
+                continue; // an extended attribute
+            }
+            let ordinal = self.next;
+            self.next += 1;
+            if ordinal == self.index.len() as u64 * STRIDE {
+                self.index.push(key);
+            }
+            return Ok(Some(Name {
+                ordinal,
+                name,
+                inode: Inode::decode(&value)?,
+            }));
+        }
+        Ok(None)
+    }
+    /// Takes back a name that the reader had no room for.
+    pub(crate) fn refuse(&mut self, name: Name) {
+        self.refused = Some(name);
+    }
+}

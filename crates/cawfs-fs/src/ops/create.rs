@@ -1,0 +1,235 @@
+//! Making objects: files, directories, links, devices, and files without a name.
+
+use crate::acl::{ACCESS, Acl, DEFAULT};
+use crate::content;
+use crate::counters::add;
+use crate::errno::{Kind, Result};
+use crate::fs::{Fs, check_name};
+use crate::inode::{HAS_ACL, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, PERM_BITS, SET_GID};
+use crate::locks::{lock, write};
+use crate::schema::Location;
+use crate::table::{Count, Pin, Place, pin_new, pin_new_child};
+use crate::types::{Caller, Entry, FileHandle, FileType, NodeId, TARGET_MAX};
+use bytes::Bytes;
+
+/// A new object and the lists it inherits.
+struct Newborn {
+    inode: Inode,
+    lists: Vec<(&'static [u8], Vec<u8>)>,
+}
+
+impl Fs {
+    /// Makes a regular file, pipe, socket or device. `mode` carries the kind (S_IFMT; none means regular).
+    pub fn mknod(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        name: &[u8],
+        mode: u32,
+        rdev: u32,
+    ) -> Result<Entry> {
+        let kind = match mode & libc::S_IFMT {
+            0 | libc::S_IFREG => FileType::Regular,
+            libc::S_IFIFO => FileType::Fifo,
+            libc::S_IFSOCK => FileType::Socket,
+            libc::S_IFCHR => FileType::CharDevice,
+            libc::S_IFBLK => FileType::BlockDevice,
+            _ => return Err(Kind::Invalid.because("mknod makes no such kind")),
+        };
+        let device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
+        let rdev = if device { rdev } else { 0 };
+        let pin = self.make(
+            caller,
+            parent,
+            name,
+            |inode| inode.rdev = rdev,
+            (kind, mode),
+        )?;
+        Ok(self.entry(&pin))
+    }
+
+    /// Makes a directory.
+    pub fn mkdir(&self, caller: &Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
+        let pin = self.make(caller, parent, name, |_| (), (FileType::Directory, mode))?;
+        Ok(self.entry(&pin))
+    }
+
+    /// Makes a symbolic link; its target is 1 to 4095 bytes.
+    pub fn symlink(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        name: &[u8],
+        target: &[u8],
+    ) -> Result<Entry> {
+        if target.is_empty() || target.contains(&0) {
+            return Err(Kind::Invalid.because("not a target of a symbolic link"));
+        }
+        if target.len() > TARGET_MAX {
+            return Err(Kind::NameTooLong.because("a target of more than 4095 bytes"));
+        }
+        let fill = |inode: &mut Inode| {
+            inode.target = Bytes::copy_from_slice(target);
+            (inode.size, inode.perm) = (target.len() as u64, 0o777);
+        };
+        let pin = self.make(caller, parent, name, fill, (FileType::Symlink, 0o777))?;
+        Ok(self.entry(&pin))
+    }
+
+    /// Makes and opens a regular file (flags of open(2)); EEXIST if the name is taken.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        name: &[u8],
+        mode: u32,
+        flags: i32,
+    ) -> Result<(Entry, FileHandle)> {
+        let handle = FileHandle::from_flags(flags);
+        let pin = self.make(caller, parent, name, |_| (), (FileType::Regular, mode))?;
+        lock(&self.table).count(pin.id, Count::Open(handle.writable()));
+        Ok((self.entry(&pin), handle))
+    }
+
+    /// Makes and opens a regular file without a name; it lives until it is closed, or gets a name by [`Fs::link`].
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        mode: u32,
+        flags: i32,
+    ) -> Result<(Entry, FileHandle)> {
+        let _names = self.shared();
+        self.check_writable()?;
+        let (dir, handle) = (self.dir(parent)?, FileHandle::from_flags(flags));
+        let at = self.resolve(&dir)?.at;
+        let mut born = self.newborn(caller, &dir.inode(), &at, (FileType::Regular, mode))?;
+        born.inode.number = self.new_number()?;
+        born.inode.links = 0;
+        let pin = pin_new(
+            &self.table,
+            born.inode.clone(),
+            born.inode.number,
+            Place::Orphan,
+        )?;
+        let mut change = self.change();
+        let home = Location::orphan(self.volume, pin.id.0);
+        put_lists(&mut change.batch, &home, &born);
+        change.record(&pin, &home, born.inode);
+        change.commit()?;
+        lock(&self.table).count(pin.id, Count::Open(handle.writable()));
+        Ok((self.entry(&pin), handle))
+    }
+
+    /// Names a file made by [`Fs::tmpfile`]. EPERM for all others: there are no hard links.
+    pub fn link(
+        &self,
+        _caller: &Caller,
+        node: NodeId,
+        parent: NodeId,
+        name: &[u8],
+    ) -> Result<Entry> {
+        let name = check_name(name)?;
+        let _names = self.shared();
+        self.check_writable()?;
+        let (dir, file) = (self.dir(parent)?, self.node(node)?);
+        let _held = (write(&dir.busy), write(&file.busy));
+        let at = self.resolve(&dir)?.at;
+        let mut inode = file.inode();
+        if lock(&self.table).place(node) != Some(Place::Orphan) || inode.links != 0 {
+            return Err(Kind::NotPermitted.because("hard links are not supported"));
+        }
+        if self.child(&dir, &at, &name)?.is_some() {
+            return Err(Kind::Exists.because("the name exists"));
+        }
+        let (from, to) = (self.resolve(&file)?.at, at.child(name.clone()));
+        let (mut change, view) = (self.change(), self.store.snapshot());
+        content::copy(&view, &mut change.batch, (&from, &inode), (&to, None))?;
+        content::erase(&mut change.batch, &from, &inode);
+        (inode.links, inode.ctime) = (1, change.now);
+        inode.number = file.ino.wrapping_sub(dir.shifts);
+        change.record(&file, &to, inode);
+        change.touch(&dir, &at, 0)?;
+        change.commit()?;
+        lock(&self.table).put(node, Place::Child(parent, name));
+        Ok(self.entry(&file))
+    }
+
+    fn make(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        name: &[u8],
+        fill: impl FnOnce(&mut Inode),
+        (kind, mode): (FileType, u32),
+    ) -> Result<Pin<'_>> {
+        let name = check_name(name)?;
+        let _names = self.shared();
+        self.check_writable()?;
+        let dir = self.dir(parent)?;
+        let _held = write(&dir.busy);
+        let at = self.resolve(&dir)?.at;
+        if self.child(&dir, &at, &name)?.is_some() {
+            return Err(Kind::Exists.because("the name exists"));
+        }
+        let mut born = self.newborn(caller, &dir.inode(), &at, (kind, mode))?;
+        fill(&mut born.inode);
+        let ino = self.new_number()?;
+        born.inode.number = ino.wrapping_sub(dir.shifts);
+        let home = at.child(name.clone());
+        let mut change = self.change();
+        put_lists(&mut change.batch, &home, &born);
+        change.batch.put(home.record(), born.inode.encode());
+        change.touch(&dir, &at, i64::from(kind == FileType::Directory))?;
+        change.commit()?;
+        add(&self.counters.creates, 1);
+        let pin = pin_new_child(&self.table, &dir, &name, born.inode, None);
+        pin.ok_or_else(|| Kind::Stale.because("the directory is not known any more"))
+    }
+
+    /// Owner, mode and inherited lists of a new object.
+    fn newborn(
+        &self,
+        caller: &Caller,
+        dir: &Inode,
+        at: &Location,
+        (kind, mode): (FileType, u32),
+    ) -> Result<Newborn> {
+        let mut inode = Inode::new(kind, mode as u16 & PERM_BITS, self.now());
+        (inode.uid, inode.gid) = (caller.uid, caller.gid);
+        if dir.perm & SET_GID != 0 {
+            inode.gid = dir.gid;
+            if kind == FileType::Directory {
+                inode.perm |= SET_GID;
+            } else if inode.perm & 0o010 != 0 && !caller.is_root() && !caller.in_group(dir.gid) {
+                inode.perm &= !SET_GID;
+            }
+        }
+        let mut lists = Vec::new();
+        let default = match dir.has(HAS_DEFAULT_ACL) && kind != FileType::Symlink {
+            true => self.store.get(&at.xattr(DEFAULT))?,
+            false => None,
+        };
+        if let Some(value) = default {
+            let (access, perm) = Acl::decode(&value)?.inherit(inode.perm);
+            inode.perm = perm;
+            if !access.is_plain() {
+                inode.flags |= HAS_XATTRS | HAS_ACL;
+                lists.push((ACCESS, access.encode()));
+            }
+            if kind == FileType::Directory {
+                inode.flags |= HAS_XATTRS | HAS_DEFAULT_ACL;
+                lists.push((DEFAULT, value.to_vec()));
+            }
+        } else {
+            inode.perm &= !(caller.umask as u16 & 0o777);
+        }
+        Ok(Newborn { inode, lists })
+    }
+}
+
+fn put_lists(batch: &mut cawdb::Batch, at: &Location, born: &Newborn) {
+    for (name, value) in &born.lists {
+        batch.put(at.xattr(name), value.clone());
+    }
+}

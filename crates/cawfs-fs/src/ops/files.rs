@@ -1,0 +1,107 @@
+//! Open files: opening, reading, writing, closing.
+
+use crate::counters::add;
+use crate::data;
+use crate::errno::{Kind, Result};
+use crate::fs::Fs;
+use crate::locks::{lock, read, write};
+use crate::ops::attributes::kill_caps;
+use crate::table::Count;
+use crate::types::{Caller, FILE_MAX, FileHandle, NodeId, SetAttr, WriteFlags};
+use bytes::Bytes;
+
+impl Fs {
+    /// Opens a file (flags of open(2)). O_TRUNC truncates here, and clears set-id bits if `kill_suidgid`.
+    pub fn open(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        flags: i32,
+        kill_suidgid: bool,
+    ) -> Result<FileHandle> {
+        add(&self.counters.opens, 1);
+        let handle = FileHandle::from_flags(flags);
+        let _names = self.shared();
+        let file = self.file(node)?;
+        if handle.writable() || flags & libc::O_TRUNC != 0 {
+            self.check_writable()?;
+        }
+        let _held = write(&file.busy);
+        self.resolve(&file)?;
+        if flags & libc::O_TRUNC != 0 {
+            let change = SetAttr {
+                size: Some(0),
+                kill_suidgid,
+                ..SetAttr::default()
+            };
+            self.set_attributes(caller, &file, &change)?;
+        }
+        lock(&self.table).count(node, Count::Open(handle.writable()));
+        Ok(handle)
+    }
+
+    /// Closes what `open`, `create` or `tmpfile` opened.
+    pub fn release(&self, node: NodeId, handle: FileHandle) {
+        if let Ok(pin) = self.node(node) {
+            lock(&self.table).uncount(node, Count::Open(handle.writable()), 1);
+            self.last_chance(&pin);
+        }
+        self.bury_quietly();
+    }
+
+    /// Reads at most `len` bytes from `offset` on; fewer only at the end of the file.
+    pub fn read(&self, node: NodeId, offset: u64, len: u32) -> Result<Bytes> {
+        let _names = self.shared();
+        let file = self.file(node)?;
+        let (at, view, inode) = {
+            let _held = read(&file.busy);
+            (self.resolve(&file)?.at, self.store.snapshot(), file.inode())
+        };
+        let bytes = data::read(&view, &at, &inode, offset, u64::from(len))?;
+        add(&self.counters.reads, 1);
+        add(&self.counters.read_bytes, bytes.len() as u64);
+        self.accessed(&file);
+        Ok(bytes)
+    }
+
+    /// Writes all of `data`; returns its length. One batch: nobody sees half of it.
+    pub fn write(&self, node: NodeId, offset: u64, data: &[u8], flags: WriteFlags) -> Result<u32> {
+        let Ok(len) = u32::try_from(data.len()) else {
+            return Err(Kind::Invalid.because("a write of more than 4 GiB"));
+        };
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let bytes = Bytes::copy_from_slice(data);
+        let _names = self.shared();
+        let file = self.file(node)?;
+        let _held = write(&file.busy);
+        let (at, mut inode) = (self.resolve(&file)?.at, file.inode());
+        let offset = if flags.append { inode.size } else { offset };
+        if offset
+            .checked_add(u64::from(len))
+            .is_none_or(|end| end > FILE_MAX)
+        {
+            return Err(Kind::FileTooBig.because("beyond the largest file"));
+        }
+        let (mut change, view) = (self.change(), self.store.snapshot());
+        data::write(&view, &mut change.batch, &at, &mut inode, offset, &bytes)?;
+        kill_caps(&mut change, &at, &mut inode);
+        if flags.kill_suidgid {
+            inode.kill_set_id();
+        }
+        (inode.mtime, inode.ctime) = (change.now, change.now);
+        change.record(&file, &at, inode);
+        change.commit()?;
+        add(&self.counters.writes, 1);
+        add(&self.counters.written_bytes, u64::from(len));
+        Ok(len)
+    }
+
+    /// Makes a file or directory, and what is needed to find it, durable; and so all that was done before.
+    pub fn fsync(&self, node: NodeId) -> Result<()> {
+        self.node(node)?;
+        add(&self.counters.syncs, 1);
+        Ok(self.store.sync()?)
+    }
+}

@@ -1,0 +1,14 @@
+//! The operations, by theme.
+
+mod attributes;
+mod clone;
+mod copy;
+mod create;
+mod files;
+mod lookup;
+mod readdir;
+mod remove;
+mod rename;
+mod space;
+mod sync;
+mod xattr;

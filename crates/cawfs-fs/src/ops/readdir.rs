@@ -1,0 +1,215 @@
+//! Listing directories.
+
+use crate::counters::add;
+use crate::errno::Result;
+use crate::fs::Fs;
+use crate::inode::Inode;
+use crate::listing::{Listing, Name};
+use crate::locks::{lock, read};
+use crate::schema::Location;
+use crate::table::{Count, Node, Pin, Place, pin_child, pin_new_child};
+use crate::types::{DirEntry, DirHandle, FileType, NodeId};
+use bytes::Bytes;
+use cawdb::{KeyRange, Scan};
+
+/// Cookies below this are `.` and `..`.
+const DOTS: u64 = 2;
+
+impl Fs {
+    /// Opens a directory and remembers its present content.
+    pub fn opendir(&self, node: NodeId) -> Result<DirHandle> {
+        add(&self.counters.opendirs, 1);
+        let _names = self.shared();
+        let dir = self.dir(node)?;
+        let _held = read(&dir.busy);
+        self.resolve(&dir)?;
+        let handle = self.dirs.add(node, self.listing(&dir));
+        lock(&self.table).count(node, Count::Open(false));
+        Ok(handle)
+    }
+
+    /// Closes a directory.
+    pub fn releasedir(&self, handle: DirHandle) {
+        if let Some(node) = self.dirs.remove(handle)
+            && let Ok(pin) = self.node(node)
+        {
+            lock(&self.table).uncount(node, Count::Open(false), 1);
+            self.last_chance(&pin);
+        }
+    }
+
+    /// Lists from the cookie `from` on (0: from the start, with present content) until `accept` says false. The entry that
+    /// was not accepted comes again next time.
+    pub fn readdir(
+        &self,
+        handle: DirHandle,
+        from: u64,
+        accept: &mut dyn FnMut(DirEntry) -> bool,
+    ) -> Result<()> {
+        self.list(handle, from, false, accept)
+    }
+
+    /// Like [`Fs::readdir`], with node and attributes as they are now; each accepted entry that has them gives the caller
+    /// one more reference to its node.
+    pub fn readdirplus(
+        &self,
+        handle: DirHandle,
+        from: u64,
+        accept: &mut dyn FnMut(DirEntry) -> bool,
+    ) -> Result<()> {
+        self.list(handle, from, true, accept)
+    }
+
+    /// A listing of what a directory holds now; empty if it was removed.
+    pub(crate) fn listing(&self, dir: &Node) -> Listing {
+        let found = self.resolve(dir).ok();
+        Listing::new(found.map(|found| (self.store.snapshot(), found.at.entries())))
+    }
+
+    fn list(
+        &self,
+        handle: DirHandle,
+        from: u64,
+        plus: bool,
+        accept: &mut dyn FnMut(DirEntry) -> bool,
+    ) -> Result<()> {
+        let (node, listing) = self.dirs.get(handle)?;
+        let _names = self.shared();
+        let dir = self.dir(node)?;
+        let _held = read(&dir.busy);
+        let mut listing = lock(&listing);
+        if from == 0 {
+            if listing.started {
+                *listing = self.listing(&dir);
+            }
+            self.accessed(&dir);
+        }
+        listing.started = true;
+        if !self.list_dots(&dir, from, accept)? {
+            return Ok(());
+        }
+        listing.seek(from.saturating_sub(DOTS))?;
+        let mut live = if plus {
+            self.resolve(&dir).ok().map(|r| Live::new(self, &dir, r.at))
+        } else {
+            None
+        };
+        while let Some(name) = listing.read()? {
+            let pin = match &mut live {
+                Some(live) => live.find(&name.name)?,
+                None => None,
+            };
+            if !self.offer(&dir, &name, pin, accept) {
+                listing.refuse(name);
+                break;
+            }
+            add(&self.counters.listed, 1);
+        }
+        Ok(())
+    }
+
+    fn list_dots(
+        &self,
+        dir: &Node,
+        from: u64,
+        accept: &mut dyn FnMut(DirEntry) -> bool,
+    ) -> Result<bool> {
+        let parent = match lock(&self.table).place(dir.id) {
+            Some(Place::Child(parent, _)) => parent,
+            _ => dir.id,
+        };
+        let parent = self.node(parent)?.ino;
+        for (ordinal, name, ino) in [(0, &b"."[..], dir.ino), (1, b"..", parent)] {
+            let (name, kind) = (Bytes::from_static(name), FileType::Directory);
+            let entry = DirEntry {
+                name,
+                ino,
+                kind,
+                next: ordinal + 1,
+                entry: None,
+            };
+            if ordinal >= from && !accept(entry) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn offer(
+        &self,
+        dir: &Node,
+        name: &Name,
+        pin: Option<Pin<'_>>,
+        accept: &mut dyn FnMut(DirEntry) -> bool,
+    ) -> bool {
+        let entry = pin.as_ref().map(|pin| self.entry(pin));
+        let (node, ino, kind) = match &entry {
+            Some(entry) => (Some(entry.node), entry.attr.ino, entry.attr.kind),
+            None => (None, name.inode.shown(dir.shifts), name.inode.kind),
+        };
+        let next = name.ordinal + DOTS + 1;
+        let accepted = accept(DirEntry {
+            name: name.name.clone(),
+            ino,
+            kind,
+            next,
+            entry,
+        });
+        if let (false, Some(node)) = (accepted, node) {
+            lock(&self.table).uncount(node, Count::Lookup, 1);
+        }
+        accepted
+    }
+}
+
+/// Walks the live directory beside the listing, so that finding all nodes costs one scan.
+struct Live<'a, 'b> {
+    fs: &'a Fs,
+    dir: &'b Node,
+    at: Location,
+    epoch: u64,
+    scan: Option<Scan>,
+    /// The name the scan stands at, with its record.
+    ahead: Option<(Bytes, Bytes)>,
+}
+
+impl<'a, 'b> Live<'a, 'b> {
+    fn new(fs: &'a Fs, dir: &'b Node, at: Location) -> Self {
+        let epoch = lock(&fs.table).epoch(dir.id);
+        Self {
+            fs,
+            dir,
+            at,
+            epoch,
+            scan: None,
+            ahead: None,
+        }
+    }
+    /// The node of a name, if it lives. Names come in rising order.
+    fn find(&mut self, name: &Bytes) -> Result<Option<Pin<'a>>> {
+        if let Some(pin) = pin_child(&self.fs.table, self.dir.id, name) {
+            return Ok(Some(pin));
+        }
+        let prefix = self.at.entries();
+        let scan = self.scan.get_or_insert_with(|| {
+            let mut range = KeyRange::prefix(prefix.clone());
+            range.lo = [&prefix[..], name].concat().into();
+            self.fs.store.scan(range)
+        });
+        while self.ahead.as_ref().is_none_or(|(ahead, _)| ahead < name) {
+            let Some(item) = scan.next() else {
+                return Ok(None);
+            };
+            let (key, value) = item?;
+            self.ahead = Some((key.slice(prefix.len().min(key.len())..), value));
+        }
+        let Some((_, record)) = self.ahead.as_ref().filter(|(ahead, _)| ahead == name) else {
+            return Ok(None);
+        };
+        let inode = Inode::decode(record)?;
+        match pin_new_child(&self.fs.table, self.dir, name, inode, Some(self.epoch)) {
+            Some(pin) => Ok(Some(pin)),
+            None => self.fs.child(self.dir, &self.at, name),
+        }
+    }
+}

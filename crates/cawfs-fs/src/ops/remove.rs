@@ -1,0 +1,188 @@
+//! Removing names, and whole trees.
+
+use crate::content;
+use crate::counters::add;
+use crate::errno::{Kind, Result};
+use crate::fs::{Change, Fs, check_name};
+use crate::locks::{lock, write};
+use crate::schema::Location;
+use crate::table::{Node, Pin, Place};
+use crate::types::{Caller, Invalidation, NodeId};
+use bytes::Bytes;
+use cawdb::Snapshot;
+use std::sync::Arc;
+
+/// Where nodes go once the change that removes their names is committed.
+pub(crate) type Moves = Vec<(NodeId, Place)>;
+
+impl Fs {
+    /// Removes a name that is not a directory; the object lives on while it is open.
+    pub fn unlink(&self, _caller: &Caller, parent: NodeId, name: &[u8]) -> Result<()> {
+        let name = check_name(name)?;
+        let _names = self.shared();
+        self.check_writable()?;
+        let dir = self.dir(parent)?;
+        let _held = write(&dir.busy);
+        let at = self.resolve(&dir)?.at;
+        let file = self.existing(&dir, &at, &name)?;
+        if file.is_dir() {
+            return Err(Kind::IsDirectory.because("a directory"));
+        }
+        let _held_file = write(&file.busy);
+        let (mut change, view) = (self.change(), self.store.snapshot());
+        let home = at.child(name);
+        let moves = self.displace(&mut change, &view, &file, &home)?;
+        content::erase(&mut change.batch, &home, &file.inode());
+        change.touch(&dir, &at, 0)?;
+        change.commit()?;
+        add(&self.counters.removes, 1);
+        self.settle(moves);
+        Ok(())
+    }
+
+    /// Removes an empty directory.
+    pub fn rmdir(&self, _caller: &Caller, parent: NodeId, name: &[u8]) -> Result<()> {
+        let name = check_name(name)?;
+        let _names = self.shared();
+        self.check_writable()?;
+        let dir = self.dir(parent)?;
+        let at = self.resolve(&dir)?.at;
+        // Two directories are locked by rising node id, so the child must be known before it is sure.
+        let child = {
+            let _held = write(&dir.busy);
+            self.existing(&dir, &at, &name)?
+        };
+        if !child.is_dir() {
+            return Err(Kind::NotDirectory.because("not a directory"));
+        }
+        let (low, high) = if dir.id < child.id {
+            (&dir, &child)
+        } else {
+            (&child, &dir)
+        };
+        let _held = (write(&low.busy), write(&high.busy));
+        if lock(&self.table).place(child.id) != Some(Place::Child(parent, name.clone())) {
+            return Err(Kind::NotFound.because("the name went meanwhile"));
+        }
+        let (view, home) = (self.store.snapshot(), at.child(name));
+        if !content::is_empty(&view, &home)? {
+            return Err(Kind::NotEmpty.because("the directory has entries"));
+        }
+        let mut change = self.change();
+        let moves = self.displace(&mut change, &view, &child, &home)?;
+        content::erase_alone(&mut change.batch, &home, &child.inode());
+        change.touch(&dir, &at, -1)?;
+        change.commit()?;
+        add(&self.counters.removes, 1);
+        self.settle(moves);
+        Ok(())
+    }
+
+    /// Removes a name and everything below it, in O(height). Allowed to root, and to the owner of the tree's root who may
+    /// remove it from its parent. Files open below live on.
+    pub fn remove_tree(
+        &self,
+        caller: &Caller,
+        parent: NodeId,
+        name: &[u8],
+    ) -> Result<Vec<Invalidation>> {
+        let name = check_name(name)?;
+        let _names = self.exclusive();
+        self.check_writable()?;
+        let dir = self.dir(parent)?;
+        let at = self.resolve(&dir)?.at;
+        let top = self.existing(&dir, &at, &name)?;
+        may_remove(caller, &dir, &top)?;
+        let (mut change, view) = (self.change(), self.store.snapshot());
+        let home = at.child(name.clone());
+        let moves = self.displace(&mut change, &view, &top, &home)?;
+        content::erase(&mut change.batch, &home, &top.inode());
+        change.touch(&dir, &at, -i64::from(top.is_dir()))?;
+        change.commit()?;
+        add(&self.counters.trees_removed, 1);
+        self.settle(moves);
+        Ok(vec![
+            Invalidation::Entry { parent, name },
+            Invalidation::Attributes(parent),
+        ])
+    }
+
+    /// The object of a name that must exist.
+    pub(crate) fn existing(&self, dir: &Node, at: &Location, name: &Bytes) -> Result<Pin<'_>> {
+        self.child(dir, at, name)?
+            .ok_or_else(|| Kind::NotFound.because("no such name"))
+    }
+
+    /// Takes an object, kept at `home`, out of the namespace: open files (it, or below it) move to the orphan area.
+    /// Record and content at `home` are the caller's to erase or replace; the moves take effect by [`Fs::settle`].
+    pub(crate) fn displace(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        top: &Arc<Node>,
+        home: &Location,
+    ) -> Result<Moves> {
+        let mut moves = Vec::new();
+        let open = match top.is_dir() {
+            true => lock(&self.table).open_below(top.id, false),
+            false => Vec::new(),
+        };
+        for id in open.into_iter().filter(|&id| id != top.id) {
+            let node = self.node(id)?;
+            let at = self.resolve(&node)?.at;
+            moves.push((id, self.displace_one(change, view, &node, &at)?));
+        }
+        moves.push((top.id, self.displace_one(change, view, top, home)?));
+        Ok(moves)
+    }
+
+    fn displace_one(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        node: &Arc<Node>,
+        at: &Location,
+    ) -> Result<Place> {
+        let mut inode = node.inode();
+        let open = !node.is_dir() && lock(&self.table).opens(node.id) > 0;
+        if open {
+            let orphanage = Location::orphan(self.volume, node.id.0);
+            content::copy(view, &mut change.batch, (at, &inode), (&orphanage, None))?;
+            self.leave_zone(change, node, &mut inode, &orphanage);
+            (inode.links, inode.ctime, inode.number) = (0, change.now, node.ino);
+            change.record(node, &orphanage, inode);
+            return Ok(Place::Orphan);
+        }
+        (inode.links, inode.ctime) = (0, change.now);
+        change.remember(node, inode);
+        Ok(Place::Gone)
+    }
+
+    /// Carries out the moves of a committed change.
+    pub(crate) fn settle(&self, moves: Moves) {
+        let mut table = lock(&self.table);
+        for (id, place) in moves {
+            table.put(id, place);
+        }
+    }
+}
+
+/// The rights that the kernel would check for each step, checked for the whole.
+fn may_remove(caller: &Caller, dir: &Node, top: &Node) -> Result<()> {
+    if caller.is_root() {
+        return Ok(());
+    }
+    let (dir, top) = (dir.inode(), top.inode());
+    let bits = match () {
+        () if caller.uid == dir.uid => dir.perm >> 6,
+        () if caller.in_group(dir.gid) => dir.perm >> 3,
+        () => dir.perm,
+    };
+    if bits & 0o3 != 0o3 {
+        return Err(Kind::AccessDenied.because("no right to change the parent directory"));
+    }
+    if caller.uid != top.uid {
+        return Err(Kind::NotPermitted.because("only its owner may remove a tree at once"));
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Extended attributes.
+
+use crate::acl::{ACCESS, Acl, DEFAULT};
+use crate::counters::add;
+use crate::errno::{Error, Kind, Result};
+use crate::fs::Fs;
+use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, SET_GID};
+use crate::locks::{read, write};
+use crate::types::{Caller, FileType, NAME_MAX, NodeId, XATTR_VALUE_MAX, XattrMode};
+use bytes::Bytes;
+use cawdb::KeyRange;
+
+/// Name of the attribute that gives a program rights.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
+/// The flag of the record that tells of an attribute without a read.
+pub(crate) fn flag_of(name: &[u8]) -> u32 {
+    match name {
+        CAPABILITY => HAS_CAPS,
+        ACCESS => HAS_ACL,
+        DEFAULT => HAS_DEFAULT_ACL,
+        _ => 0,
+    }
+}
+
+fn none() -> Error {
+    Kind::NoAttribute.because("no such attribute")
+}
+
+fn check(name: &[u8]) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        return Err(Kind::Range.because("attribute names have 1 to 255 bytes"));
+    }
+    if name.contains(&0) {
+        return Err(Kind::Invalid.because("not an attribute name"));
+    }
+    Ok(())
+}
+
+impl Fs {
+    /// Sets an extended attribute. Setting an access list also sets the mode.
+    pub fn setxattr(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+    ) -> Result<()> {
+        check(name)?;
+        if value.len() > XATTR_VALUE_MAX {
+            return Err(Kind::TooBig.because("an attribute of more than 64 KiB"));
+        }
+        add(&self.counters.xattr_changes, 1);
+        let _names = self.shared();
+        let node = self.node(node)?;
+        let _held = write(&node.busy);
+        let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        let exists = mode != XattrMode::Any
+            && inode.has(HAS_XATTRS)
+            && self.store.get(&at.xattr(name))?.is_some();
+        match mode {
+            XattrMode::Create if exists => return Err(Kind::Exists.because("the attribute exists")),
+            XattrMode::Replace if !exists => return Err(none()),
+            _ => {}
+        }
+        let mut change = self.change();
+        inode.ctime = change.now;
+        if set_list(caller, &mut inode, name, value)? {
+            inode.flags |= HAS_XATTRS | flag_of(name);
+            change
+                .batch
+                .put(at.xattr(name), Bytes::copy_from_slice(value));
+        } else {
+            inode.flags &= !flag_of(name);
+            change.batch.delete(at.xattr(name));
+        }
+        change.record(&node, &at, inode);
+        change.commit()
+    }
+
+    /// Value of an extended attribute; ENODATA if there is none. No read if the object has none at all.
+    pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Bytes> {
+        check(name)?;
+        let _names = self.shared();
+        let node = self.node(node)?;
+        let _held = read(&node.busy);
+        let inode = node.inode();
+        let flag = flag_of(name);
+        if !inode.has(HAS_XATTRS) || (flag != 0 && !inode.has(flag)) {
+            return Err(none());
+        }
+        let found = self.resolve(&node)?;
+        if name == CAPABILITY && found.no_set_id.hides(inode.uid) {
+            return Err(none());
+        }
+        self.store.get(&found.at.xattr(name))?.ok_or_else(none)
+    }
+
+    /// Names of all extended attributes, each followed by a NUL.
+    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
+        let _names = self.shared();
+        let node = self.node(node)?;
+        let _held = read(&node.busy);
+        let (mut out, inode) = (Vec::new(), node.inode());
+        if !inode.has(HAS_XATTRS) {
+            return Ok(out);
+        }
+        let found = self.resolve(&node)?;
+        let prefix = found.at.attributes();
+        for item in self.store.scan(KeyRange::prefix(prefix.clone())) {
+            let (key, _) = item?;
+            let name = key.get(prefix.len()..).unwrap_or_default();
+            if name != CAPABILITY || !found.no_set_id.hides(inode.uid) {
+                out.extend_from_slice(name);
+                out.push(0);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Removes an extended attribute; ENODATA if there is none.
+    pub fn removexattr(&self, _caller: &Caller, node: NodeId, name: &[u8]) -> Result<()> {
+        check(name)?;
+        add(&self.counters.xattr_changes, 1);
+        let _names = self.shared();
+        let node = self.node(node)?;
+        let _held = write(&node.busy);
+        let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        if !inode.has(HAS_XATTRS) || self.store.get(&at.xattr(name))?.is_none() {
+            return Err(none());
+        }
+        let mut change = self.change();
+        change.batch.delete(at.xattr(name));
+        inode.flags &= !flag_of(name);
+        if !self.has_other_xattrs(&at.attributes(), name)? {
+            inode.flags &= !HAS_XATTRS;
+        }
+        inode.ctime = change.now;
+        change.record(&node, &at, inode);
+        change.commit()
+    }
+
+    fn has_other_xattrs(&self, prefix: &[u8], name: &[u8]) -> Result<bool> {
+        for item in self.store.scan(KeyRange::prefix(prefix.to_vec())).take(2) {
+            if item?.0.get(prefix.len()..) != Some(name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What setting an access control list does to the inode; false if it is not to be stored, as the mode says the same.
+fn set_list(caller: &Caller, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<bool> {
+    if name == DEFAULT {
+        if inode.kind != FileType::Directory {
+            return Err(Kind::AccessDenied.because("only directories have default lists"));
+        }
+        // An empty list takes the list away.
+        return if value.len() == 4 {
+            Ok(false)
+        } else {
+            Acl::decode(value).map(|_| true)
+        };
+    }
+    if name != ACCESS {
+        return Ok(true);
+    }
+    if value.len() == 4 {
+        return Ok(false);
+    }
+    let acl = Acl::decode(value)?;
+    inode.perm = (inode.perm & !0o777) | acl.mode();
+    // Only a list of groups says whether a caller may keep it; the kernel clears it for those it knows.
+    if !caller.is_root() && !caller.groups.is_empty() && !caller.in_group(inode.gid) {
+        inode.perm &= !SET_GID;
+    }
+    Ok(!acl.is_plain())
+}

@@ -1,0 +1,263 @@
+//! Which keys mean what.
+//!
+//! ```text
+//! key = volume (u32 BE) · table · path key
+//!
+//! S(root) = ""        S(dir/name) = S(dir) 'S' name 00
+//!
+//! 'm' meta   S(dir) 'E' name                   inode record
+//!            S(dir) 'E' name 00 'x' attr       extended attribute
+//!            'T' token (8)                     in the place of S(dir): staged clones
+//! 'd' data   S(dir) 'E' name 00 block (u64 BE) file block
+//! 'x' misc   'R'                               inode record of the root directory
+//!            'R' 00 'x' attr                   its extended attributes
+//!            'O' id (u64 BE) …                 orphan: record and attributes as above
+//!            'P' id block                      orphan: its blocks
+//!            'I'                               first inode number not leased yet (u64)
+//! volume 0:  'x' 'F'                           format version and block size
+//!            'x' 'V' volume (u32 BE)           list of volumes: their names
+//! ```
+//!
+//! Names hold no 00, so nothing is escaped and an entry's keys are exactly those with the prefix `E name 00`, and its record.
+//! 'E' < 'S': all entries of a directory are adjacent and come before what its subdirectories hold. 'H' and 'L' (hard
+//! links) are reserved between them.
+
+use bytes::Bytes;
+use cawdb::KeyRange;
+
+/// The volume that is mounted.
+pub(crate) const LIVE_VOLUME: u32 = 1;
+/// Table of records.
+pub(crate) const META: u8 = b'm';
+/// Table of file blocks.
+pub(crate) const DATA: u8 = b'd';
+/// Table of what is never cloned.
+pub(crate) const MISC: u8 = b'x';
+/// Tag of an entry in its directory.
+pub(crate) const ENTRY: u8 = b'E';
+/// Tag of the prefix of a directory.
+pub(crate) const SUBDIR: u8 = b'S';
+/// Tag of the prefix of a staged clone.
+pub(crate) const STAGED: u8 = b'T';
+/// Tag of an extended attribute.
+pub(crate) const XATTR: u8 = b'x';
+/// Tag of an orphan's record.
+pub(crate) const ORPHAN: u8 = b'O';
+/// Tag of an orphan's blocks.
+pub(crate) const ORPHAN_DATA: u8 = b'P';
+
+/// The start of all keys of a table.
+pub(crate) fn table(volume: u32, table: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&volume.to_be_bytes());
+    key.push(table);
+    key
+}
+
+/// A key of the table of what is never cloned.
+pub(crate) fn misc(volume: u32, tag: u8) -> Vec<u8> {
+    let mut key = table(volume, MISC);
+    key.push(tag);
+    key
+}
+
+/// Where an object is kept: from here follow all its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Location {
+    volume: u32,
+    kind: Where,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Where {
+    Root,
+    Entry { dir: Vec<u8>, name: Bytes },
+    Orphan(u64),
+}
+
+impl Location {
+    /// The root directory.
+    pub(crate) fn root(volume: u32) -> Self {
+        Self {
+            volume,
+            kind: Where::Root,
+        }
+    }
+    /// An unlinked object that is still open.
+    pub(crate) fn orphan(volume: u32, id: u64) -> Self {
+        Self {
+            volume,
+            kind: Where::Orphan(id),
+        }
+    }
+    /// The shared copy of a clone that waits for its destinations.
+    pub(crate) fn staged(volume: u32, token: u64) -> Self {
+        let mut dir = vec![STAGED];
+        dir.extend_from_slice(&token.to_be_bytes());
+        Self {
+            volume,
+            kind: Where::Entry {
+                dir,
+                name: Bytes::from_static(b"s"),
+            },
+        }
+    }
+    /// The object `name` of this directory.
+    pub(crate) fn child(&self, name: Bytes) -> Self {
+        Self {
+            volume: self.volume,
+            kind: Where::Entry {
+                dir: self.dir_key(),
+                name,
+            },
+        }
+    }
+    /// S(this): what the path keys of everything inside this directory start with.
+    fn dir_key(&self) -> Vec<u8> {
+        match &self.kind {
+            Where::Entry { dir, name } => {
+                let mut key = Vec::with_capacity(dir.len() + name.len() + 2 + 256);
+                key.extend_from_slice(dir);
+                push_subdir(&mut key, name);
+                key
+            }
+            // Orphans are never directories; as one it would be empty.
+            Where::Root | Where::Orphan(_) => Vec::new(),
+        }
+    }
+    /// Key of the inode record.
+    pub(crate) fn record(&self) -> Vec<u8> {
+        match &self.kind {
+            Where::Root => misc(self.volume, b'R'),
+            Where::Entry { .. } => self.entry_in(META),
+            Where::Orphan(id) => tagged(self.volume, ORPHAN, *id),
+        }
+    }
+    fn entry_in(&self, which: u8) -> Vec<u8> {
+        let mut key = table(self.volume, which);
+        if let Where::Entry { dir, name } = &self.kind {
+            key.extend_from_slice(dir);
+            key.push(ENTRY);
+            key.extend_from_slice(name);
+        }
+        key
+    }
+    /// Prefix of everything that hangs on the record: the extended attributes.
+    pub(crate) fn attributes(&self) -> Vec<u8> {
+        let mut key = self.record();
+        key.extend_from_slice(&[0, XATTR]);
+        key
+    }
+    /// Key of an extended attribute.
+    pub(crate) fn xattr(&self, name: &[u8]) -> Vec<u8> {
+        let mut key = self.attributes();
+        key.extend_from_slice(name);
+        key
+    }
+    /// Prefix of the blocks of a file.
+    pub(crate) fn blocks(&self) -> Vec<u8> {
+        match &self.kind {
+            Where::Orphan(id) => tagged(self.volume, ORPHAN_DATA, *id),
+            Where::Root | Where::Entry { .. } => {
+                let mut key = self.entry_in(DATA);
+                key.push(0);
+                key
+            }
+        }
+    }
+    /// Key of a block of a file.
+    pub(crate) fn block(&self, number: u64) -> Vec<u8> {
+        let mut key = self.blocks();
+        key.extend_from_slice(&number.to_be_bytes());
+        key
+    }
+    /// Blocks `from..to` of a file, or all from `from` on.
+    pub(crate) fn block_range(&self, from: u64, to: Option<u64>) -> KeyRange {
+        match to {
+            Some(to) => KeyRange::new(self.block(from), self.block(to)),
+            None => KeyRange {
+                lo: self.block(from).into(),
+                hi: KeyRange::prefix(self.blocks()).hi,
+            },
+        }
+    }
+    /// What this directory holds in a table: the prefix that all keys carry, and their range.
+    pub(crate) fn subtree(&self, which: u8) -> (Vec<u8>, KeyRange) {
+        let mut prefix = table(self.volume, which);
+        prefix.extend_from_slice(&self.dir_key());
+        let range = if self.kind == Where::Root {
+            // Everything from the first entry to the last subdirectory, without staged clones.
+            KeyRange::new(tag(&prefix, ENTRY), tag(&prefix, SUBDIR + 1))
+        } else {
+            KeyRange::prefix(prefix.clone())
+        };
+        (prefix, range)
+    }
+    /// Prefix of the records (and their attributes) of this directory's entries.
+    pub(crate) fn entries(&self) -> Vec<u8> {
+        let (prefix, _) = self.subtree(META);
+        tag(&prefix, ENTRY)
+    }
+}
+
+fn tag(prefix: &[u8], tag: u8) -> Vec<u8> {
+    [prefix, &[tag]].concat()
+}
+
+fn tagged(volume: u32, tag: u8, id: u64) -> Vec<u8> {
+    let mut key = misc(volume, tag);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// Extends S(dir) to S(dir/name).
+pub(crate) fn push_subdir(key: &mut Vec<u8>, name: &[u8]) {
+    key.push(SUBDIR);
+    key.extend_from_slice(name);
+    key.push(0);
+}
+
+/// The block number at the end of a block's key.
+pub(crate) fn block_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &str) -> Location {
+        path.split('/').fold(Location::root(1), |dir, name| {
+            dir.child(name.to_owned().into())
+        })
+    }
+
+    #[test]
+    fn an_entry_owns_its_keys_and_no_others() {
+        let (foo, bar) = (at("d/foo"), at("d/foobar"));
+        assert_eq!(foo.record(), b"\0\0\0\x01mSd\0Efoo");
+        assert_eq!(foo.block(1), b"\0\0\0\x01dSd\0Efoo\0\0\0\0\0\0\0\0\x01");
+        assert!(!KeyRange::prefix(foo.attributes()).contains(&bar.record()));
+        assert!(!KeyRange::prefix(foo.blocks()).contains(&bar.block(0)));
+        assert!(!foo.block_range(3, None).contains(&foo.block(2)));
+        assert!(foo.block_range(3, None).contains(&foo.block(u64::MAX)));
+        assert!(foo.block_range(3, Some(5)).contains(&foo.block(4)));
+    }
+
+    #[test]
+    fn entries_come_before_subtrees_and_siblings_do_not_mix() {
+        let (dir, inner) = (at("d"), at("d/a/b"));
+        assert!(at("d/zz").record() < inner.record());
+        assert!(dir.subtree(META).1.contains(&inner.record()));
+        assert!(!dir.subtree(META).1.contains(&at("dd/x").record()));
+        assert!(!dir.subtree(META).1.contains(&dir.record()));
+    }
+
+    #[test]
+    fn the_root_holds_all_but_what_is_staged() {
+        let (_, range) = Location::root(1).subtree(META);
+        assert!(range.contains(&at("\u{ff}/x").record()) && range.contains(&at("a").record()));
+        assert!(!range.contains(&Location::staged(1, 7).record()));
+        assert!(!range.contains(&Location::root(1).record()));
+    }
+}
