@@ -41,14 +41,14 @@ pub(super) struct DiskRun {
 }
 
 impl DiskRun {
-    fn named<T>(&self, part: impl std::fmt::Display, result: Result<T>) -> Result<T> {
+    pub(super) fn named<T>(&self, part: impl std::fmt::Display, result: Result<T>) -> Result<T> {
         result.map_err(|e| match e {
             Error::Corrupt(what) => Error::Corrupt(format!("run {}, {part}: {what}", self.id.0)),
             other => other,
         })
     }
 
-    fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
+    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
         let bytes = self.source.read_at(offset, len)?;
         if bytes.len() != len {
             return Err(Error::mismatch(
@@ -107,10 +107,7 @@ impl DiskRun {
             for (i, info) in index.segments.iter().enumerate() {
                 let start = info.offset as usize;
                 let stored = image.slice(start..start + info.stored_len);
-                if let Ok(segment) = self.decode_segment(&index, i, stored) {
-                    self.cache
-                        .insert(self.id, i as u32, Cached::Segment(segment));
-                }
+                let _ = self.keep_segment(&index, i, stored);
             }
         }
         Ok(index)
@@ -148,17 +145,35 @@ impl DiskRun {
             .map(Arc::new)
     }
 
-    /// A segment; from disk it takes one request.
-    pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
-        if let Some(Cached::Segment(segment)) = self.cache.get(self.id, i as u32) {
-            return Ok(segment);
+    /// A segment, if it is cached.
+    pub(super) fn cached(&self, i: usize) -> Option<Arc<Segment>> {
+        match self.cache.get(self.id, i as u32) {
+            Some(Cached::Segment(segment)) => Some(segment),
+            _ => None,
         }
-        let info = &index.segments[i];
-        let stored = self.read(info.offset, info.stored_len)?;
+    }
+
+    /// Verifies and decodes a segment as it was stored, and puts it in the cache.
+    pub(super) fn keep_segment(
+        &self,
+        index: &RunIndex,
+        i: usize,
+        stored: Bytes,
+    ) -> Result<Arc<Segment>> {
         let segment = self.decode_segment(index, i, stored)?;
         self.cache
             .insert(self.id, i as u32, Cached::Segment(segment.clone()));
         Ok(segment)
+    }
+
+    /// A segment; from disk it takes one request.
+    pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
+        if let Some(segment) = self.cached(i) {
+            return Ok(segment);
+        }
+        let info = &index.segments[i];
+        let stored = self.read(info.offset, info.stored_len)?;
+        self.keep_segment(index, i, stored)
     }
 
     /// See [`crate::Run::get`].

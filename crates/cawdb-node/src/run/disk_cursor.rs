@@ -9,12 +9,14 @@
 //! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `position`, on the
 //! way of the cursor, are done.
 
+use super::ahead::Ahead;
 use super::cursor::Direction::{self, Backward, Forward};
 use super::disk::DiskRun;
 use super::index::RunIndex;
 use super::mem::just_above;
 use super::segment::Segment;
 use crate::{Key, KeyRange, Message, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// See the picture above.
@@ -25,6 +27,7 @@ pub(super) struct DiskCursor {
     direction: Direction,
     position: Position,
     coming: Vec<(Key, Message)>,
+    ahead: Ahead,
 }
 
 enum Position {
@@ -55,6 +58,7 @@ impl DiskCursor {
             direction,
             position,
             coming: Vec::new(),
+            ahead: Ahead::default(),
         })
     }
 
@@ -98,7 +102,8 @@ impl DiskCursor {
         } else {
             among.end - 1
         };
-        let segment = self.disk.segment(&self.index, number)?;
+        self.ahead.reset();
+        let segment = self.segment(number, &among)?;
         let block = match (self.direction, &self.range.hi) {
             (Forward, _) => segment.block_of(&self.range.lo)?,
             (Backward, Some(hi)) => segment.block_of(hi)?,
@@ -122,17 +127,23 @@ impl DiskCursor {
         } else {
             number.wrapping_sub(1)
         };
-        if !self.index.overlapping(&self.range).contains(&next) {
+        let among = self.index.overlapping(&self.range);
+        if !among.contains(&next) {
             self.position = Position::End;
             return Ok(());
         }
-        let segment = self.disk.segment(&self.index, next)?;
+        let segment = self.segment(next, &among)?;
         let block = if self.direction == Forward {
             0
         } else {
             segment.blocks() - 1
         };
         self.load(next, segment, block)
+    }
+
+    fn segment(&mut self, number: usize, among: &Range<usize>) -> Result<Arc<Segment>> {
+        self.ahead
+            .segment(&self.disk, &self.index, number, among, self.direction)
     }
 
     /// Takes the points of a block that lie in the range.

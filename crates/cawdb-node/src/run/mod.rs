@@ -12,9 +12,11 @@
 //! - content never changes; the body changes once, from memory to disk, and both bodies answer alike;
 //! - an id names one content, for ever.
 
+mod ahead;
 mod bloom;
 mod builder;
 mod chain;
+mod check;
 mod cursor;
 mod disk;
 mod disk_cursor;

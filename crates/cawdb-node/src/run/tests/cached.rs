@@ -129,3 +129,31 @@ fn the_image_on_a_disk_is_read_within_its_place() {
         "the last owner frees the extent"
     );
 }
+
+#[test]
+fn a_cursor_reads_ahead_but_not_beyond_its_range() {
+    for budget in [0, 1 << 30] {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let (_, run, source) = both_bodies(small_run(64, 64 << 10), Compression::None, budget);
+            let mut cursor = run.cursor(&KeyRange::all(), direction).unwrap();
+            assert_eq!(source.reads(), 1, "the index");
+            assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 64);
+            assert!(
+                source.reads() <= 10,
+                "{} requests for 4 MiB",
+                source.reads()
+            );
+        }
+    }
+    let (_, run, source) = both_bodies(small_run(64, 64 << 10), Compression::None, 1 << 30);
+    let few = KeyRange::new(10_u32.to_be_bytes().to_vec(), 13_u32.to_be_bytes().to_vec());
+    let mut cursor = run.cursor(&few, Direction::Forward).unwrap();
+    assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 3);
+    assert_eq!(source.reads(), 3, "index, one segment, the other two");
+    for i in 10..13_u32 {
+        assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
+    }
+    assert_eq!(source.reads(), 3, "all three are cached now");
+    assert!(run.get(&13_u32.to_be_bytes()).unwrap().is_some());
+    assert_eq!(source.reads(), 4, "the one after the range was not read");
+}

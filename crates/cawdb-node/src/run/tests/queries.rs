@@ -111,6 +111,27 @@ fn estimates_are_exact_or_monotone_and_never_zero_over_something() {
 }
 
 #[test]
+fn a_range_that_ends_where_a_segment_starts_does_not_weigh_it() {
+    for_random_runs(|_, name, _, _, _, disk| {
+        let Body::Disk(body) = disk.body() else {
+            panic!("{name}")
+        };
+        let index = body.index().unwrap();
+        let firsts: Vec<_> = index.segments.iter().map(|s| s.first.clone()).collect();
+        let ranges = index.deletes.len() as u64 * RANGE_BYTES;
+        if ranges == 0 && !firsts.is_empty() {
+            let starts = std::iter::once(Key::new()).chain(firsts[1..].iter().cloned());
+            let ends = firsts[1..].iter().cloned().map(Some).chain([None]);
+            let parts = starts
+                .zip(ends)
+                .map(|(lo, hi)| disk.estimate(&KeyRange { lo, hi }).unwrap());
+            assert_eq!(parts.sum::<u64>(), disk.bytes(), "{name}");
+        }
+        disk.check().unwrap_or_else(|e| panic!("{name}: {e}"));
+    });
+}
+
+#[test]
 fn spans() {
     for_random_runs(|rng, name, size, model, memory, disk| {
         for _ in 0..60 {

@@ -1,0 +1,98 @@
+//! Reading ahead: a cursor that goes on from segment to segment reads more of them with each request.
+//!
+//! ```text
+//!   image   [ s0 ][ s1 ][ s2 ][ s3 ][ s4 ][ s5 ] ...
+//!   reads    ----  ----------  ----------------       first what is wanted, then ever longer windows
+//! ```
+//!
+//! Invariants: no segment outside of the cursor's range is read; what was read ahead is kept as it is stored, and
+//! verified and decoded when it is reached; at most [`MAX_WINDOW`] bytes, or one segment, are kept.
+
+use super::cursor::Direction;
+use super::disk::DiskRun;
+use super::index::RunIndex;
+use super::segment::Segment;
+use crate::Result;
+use bytes::Bytes;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes of the second request in a row.
+const FIRST_WINDOW: u64 = 256 << 10;
+/// Bytes of the longest request.
+const MAX_WINDOW: u64 = 1 << 20;
+
+/// What one cursor has read ahead.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// How much the next request may read; 0 before the first.
+    window: u64,
+    /// Stored segments, one after the other.
+    stored: Bytes,
+    /// Where they start in the image.
+    offset: u64,
+}
+
+impl Ahead {
+    /// Starts anew with short requests, since the cursor jumped.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Segment `number`; those of `among` that come after it, in `direction`, will be wanted next.
+    pub(super) fn segment(
+        &mut self,
+        disk: &DiskRun,
+        index: &RunIndex,
+        number: usize,
+        among: &Range<usize>,
+        direction: Direction,
+    ) -> Result<Arc<Segment>> {
+        if let Some(segment) = disk.cached(number) {
+            return Ok(segment);
+        }
+        if self.find(index, number).is_none() {
+            let wanted = self.wanted(index, number, among, direction);
+            let end = &index.segments[wanted.end - 1];
+            let offset = index.segments[wanted.start].offset;
+            let len = end.offset + end.stored_len as u64 - offset;
+            (self.stored, self.offset) = (disk.read(offset, len as usize)?, offset);
+            self.window = (self.window * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
+        }
+        // Copied, so that a cached segment that is stored as it is does not keep its neighbours in memory.
+        let stored = Bytes::copy_from_slice(self.find(index, number).unwrap_or_default());
+        disk.keep_segment(index, number, stored)
+    }
+
+    /// The stored bytes of a segment, if they were read ahead.
+    fn find(&self, index: &RunIndex, number: usize) -> Option<&[u8]> {
+        let info = &index.segments[number];
+        let start = usize::try_from(info.offset.checked_sub(self.offset)?).ok()?;
+        self.stored.get(start..start.checked_add(info.stored_len)?)
+    }
+
+    /// The segments to read in one request: `number`, and those after it that fit the window.
+    fn wanted(
+        &self,
+        index: &RunIndex,
+        number: usize,
+        among: &Range<usize>,
+        direction: Direction,
+    ) -> Range<usize> {
+        let stored = |i: usize| index.segments[i].stored_len as u64;
+        let mut left = self.window.saturating_sub(stored(number));
+        let mut fits = |i: &usize| {
+            let fits = stored(*i) <= left;
+            left = left.saturating_sub(stored(*i));
+            fits
+        };
+        match direction {
+            Direction::Forward => {
+                number..number + 1 + (number + 1..among.end).take_while(&mut fits).count()
+            }
+            Direction::Backward => {
+                number - (among.start..number).rev().take_while(&mut fits).count()..number + 1
+            }
+        }
+    }
+}
