@@ -23,6 +23,9 @@ const ZSTD_LEVEL: i32 = 3;
 /// The longest output that is produced, in bytes: a value of the longest sort and room for its key.
 pub const MAX_RAW: usize = crate::MAX_VALUE + (64 << 20);
 
+/// The longest point, key and payload together, in bytes: its segment stays below [`MAX_RAW`].
+pub const MAX_POINT: usize = MAX_RAW - 1024;
+
 impl Compression {
     /// Its number on disk.
     pub fn code(self) -> u8 {

@@ -83,3 +83,68 @@ pub fn hi_less(a: Option<&Key>, b: Option<&Key>) -> bool {
         (None, _) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(len: usize) -> Vec<Key> {
+        let mut all = vec![Key::new()];
+        for i in 0.. {
+            if all[i].len() == len {
+                return all;
+            }
+            all.extend([0, b'a', 0xff].map(|c| Key::from([&all[i][..], &[c]].concat())));
+        }
+        all
+    }
+
+    #[test]
+    fn the_successor_ends_what_starts_with_a_prefix() {
+        for prefix in keys(3) {
+            let range = KeyRange::prefix(prefix.clone());
+            assert!(
+                keys(4)
+                    .iter()
+                    .all(|k| range.contains(k) == k.starts_with(&prefix)),
+                "{prefix:?}"
+            );
+        }
+        assert_eq!(successor(b"a\xff"), Some(Key::from_static(b"b")));
+        assert_eq!((successor(b""), successor(b"\xff\xff")), (None, None));
+    }
+
+    #[test]
+    fn ranges_as_sets_of_keys() {
+        let ends: Vec<_> = keys(2).into_iter().map(Some).chain([None]).collect();
+        let starts = ends.iter().flatten();
+        let ranges: Vec<_> = starts
+            .flat_map(|lo| {
+                ends.iter().map(|hi| KeyRange {
+                    lo: lo.clone(),
+                    hi: hi.clone(),
+                })
+            })
+            .collect();
+        // Between two different ends lies the lower end itself: keys of this length tell all ranges apart.
+        let keys = keys(2);
+        for a in &ranges {
+            assert_eq!(a.is_empty(), !keys.iter().any(|k| a.contains(k)), "{a:?}");
+            for b in &ranges {
+                let both = |k: &&Key| a.contains(k) && b.contains(k);
+                let part = a.intersect(b);
+                assert!(
+                    keys.iter().all(|k| part.contains(k) == both(&k)),
+                    "{a:?} {b:?}"
+                );
+                assert_eq!(a.overlaps(b), keys.iter().any(|k| both(&k)), "{a:?} {b:?}");
+                if a.covers(b) {
+                    assert!(
+                        keys.iter().all(|k| a.contains(k) || !b.contains(k)),
+                        "{a:?} {b:?}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -78,7 +78,7 @@ impl Patch {
             .sum()
     }
 
-    /// This patch and an older one as one. O(pieces of both), plus at most [`JOIN_BYTES`] copied at each seam.
+    /// This patch and an older one as one. O(pieces of both), plus at most 4 KiB copied at each seam.
     #[must_use]
     pub fn over(self, older: Self) -> Self {
         let mut out = Self {

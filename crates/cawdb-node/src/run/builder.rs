@@ -3,6 +3,7 @@
 //! Invariants: what it makes is as [`MemRun`] demands, whatever order delete-ranges came in; small values are
 //! copied together, so that a few bytes never keep a whole segment or request in memory.
 
+use crate::compress::MAX_POINT;
 use crate::run::mem::{RANGE_BYTES, point_bytes};
 use crate::{Key, KeyRange, MemRun, Message, Patch, RangeSet};
 use bytes::{Bytes, BytesMut};
@@ -30,10 +31,16 @@ impl MemRunBuilder {
     /// Adds a point, above all delete-ranges of the run.
     ///
     /// # Panics
-    /// If `key` is not above the one pushed before.
+    /// If `key` is not above the one pushed before, or the point is longer than a segment may be
+    /// ([`crate::compress::MAX_POINT`]).
     pub fn push(&mut self, key: Key, message: Message) {
         let ascends = self.points.last().is_none_or(|(last, _)| *last < key);
         assert!(ascends, "points of a run must ascend: {key:?}");
+        let len = key.len() + message.payload_len();
+        assert!(
+            len <= MAX_POINT,
+            "a point of {len} bytes could not be read back"
+        );
         self.bytes += point_bytes(&key, &message);
         let message = match message {
             Message::Put(value) => Message::Put(self.compact(value)),
