@@ -408,7 +408,9 @@ fn fits(number: u64, len: usize, size: u64) -> bool {
 }
 
 /// A path key in parts: S(dir), the name, and what follows its 00 if anything does.
-fn split(key: &[u8]) -> Option<(&[u8], &[u8], Option<&[u8]>)> {
+type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+fn split(key: &[u8]) -> Option<Parts<'_>> {
     let mut at = 0;
     while key.get(at) == Some(&SUBDIR) {
         at += key.get(at..)?.iter().position(|&b| b == 0)? + 1;

@@ -382,7 +382,7 @@ impl Table {
         });
         (self.next, passed.collect())
     }
-    fn depth(&self, mut slot: &Slot) -> usize {
+    fn depth<'a>(&'a self, mut slot: &'a Slot) -> usize {
         let mut depth = 0;
         while let Place::Child(parent, _) = &slot.place
             && let Some(above) = self.slots.get(parent)
