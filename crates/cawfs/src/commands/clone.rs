@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Clones.
@@ -32,7 +32,11 @@ pub fn run(args: &CloneArgs) -> Outcome {
     Ok(0)
 }
 
-fn clone(src: &Path, dst: &[std::path::PathBuf], replace: bool) -> Result<Vec<String>, Failure> {
+/// Clones `src` to each of `dst`; the answer is the names of the clones.
+///
+/// # Errors
+/// Whatever keeps a clone from its place; those before it are there then.
+pub fn clone(src: &Path, dst: &[PathBuf], replace: bool) -> Result<Vec<String>, Failure> {
     let (source, is_dir, device) = open_source(src)?;
     let targets = dst
         .iter()

@@ -11,6 +11,9 @@ mod sync;
 mod target;
 pub mod umount;
 
+pub use clone::clone;
+pub use sync::sync;
+
 use crate::Outcome;
 use crate::args::Command;
 

@@ -1,0 +1,191 @@
+//! How mounts begin and end: they come back, wait for the store, survive the death of a daemon.
+
+mod common;
+
+use common::{Site, cawfs, done, refused};
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn umount_leaves_the_store_free_and_complete() {
+    let site = Site::unmounted();
+    let (store, root) = (site.store(), site.root());
+    let (store, root) = (store.to_str().unwrap(), root.to_str().unwrap());
+    for round in 0..5 {
+        site.mount("");
+        fs::write(site.path(format!("file-{round}")), vec![round; 100_000]).unwrap();
+        site.umount();
+        File::open(store)
+            .unwrap()
+            .try_lock()
+            .expect("the store is still in use");
+        done(cawfs(["check", store]));
+    }
+    site.mount("");
+    for round in 0..5 {
+        assert_eq!(
+            fs::read(site.path(format!("file-{round}"))).unwrap(),
+            vec![round; 100_000]
+        );
+    }
+    site.umount();
+    assert_eq!(site.shown(), None);
+    refused(cawfs(["umount", root]), 1, "nothing is mounted");
+}
+
+#[test]
+fn a_busy_mount_is_not_torn_away() {
+    let site = Site::new();
+    fs::write(site.path("file"), "x").unwrap();
+    let open = File::open(site.path("file")).unwrap();
+    let root = site.root();
+    refused(cawfs(["umount".as_ref(), root.as_os_str()]), 1, "in use");
+    assert!(site.path("file").exists());
+    drop(open);
+    site.umount();
+}
+
+#[test]
+fn the_mount_shows_its_store_and_type() {
+    let site = Site::unmounted();
+    let store = site
+        .store()
+        .canonicalize()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    site.mount("nofail,_netdev,x-systemd.automount,noauto,user");
+    assert_eq!(site.shown(), Some((store.clone(), "fuse".into())));
+    site.umount();
+    site.mount("subtype=cawfs");
+    assert_eq!(site.shown(), Some((store.clone(), "fuse.cawfs".into())));
+    let stats = site.stats();
+    assert_eq!(stats["store"], store);
+    let text = done(cawfs(["stats".as_ref(), site.root().as_os_str()]));
+    assert!(text.contains("\nspace\n"), "{text}");
+}
+
+#[test]
+fn it_is_a_mount_helper() {
+    let site = Site::unmounted();
+    for name in ["mount.fuse.cawfs", "mount.cawfs"] {
+        let helper = site.folder().join(name);
+        symlink(site.program(), &helper).unwrap();
+        let mut command = Command::new(&helper);
+        command
+            .arg(site.store())
+            .arg(site.root())
+            .args(["-o", "rw,subtype=cawfs,nosuid"]);
+        done(command.output().unwrap());
+        assert_eq!(site.shown().unwrap().1, "fuse.cawfs");
+        fs::write(site.path(name), "x").unwrap();
+        site.umount();
+    }
+    let mut command = Command::new(site.program());
+    command
+        .arg(site.store())
+        .arg(site.root())
+        .args(["-o", "ro"]);
+    done(command.output().unwrap());
+    assert!(site.path("mount.cawfs").exists());
+}
+
+#[test]
+fn a_read_only_mount_changes_nothing() {
+    let site = Site::new();
+    fs::write(site.path("file"), "x").unwrap();
+    site.umount();
+    let before = fs::read(site.store()).unwrap();
+    site.mount("ro");
+    assert_eq!(fs::read(site.path("file")).unwrap(), b"x");
+    let refusal = fs::write(site.path("file"), "y").unwrap_err();
+    assert_eq!(refusal.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    refused(site.run(&["clone", "file", "copy"]), 1, "read-only");
+    refused(site.run(&["rm", "file"]), 1, "read-only");
+    site.umount();
+    assert!(
+        fs::read(site.store()).unwrap() == before,
+        "the store was changed"
+    );
+}
+
+#[test]
+fn a_second_mount_is_refused_or_waits() {
+    let site = Site::new();
+    let other = site.folder().join("other");
+    fs::create_dir(&other).unwrap();
+    let mut second = Command::new(site.program());
+    second.arg("mount").arg(site.store()).arg(&other);
+    let second = std::thread::spawn(move || second.output().unwrap());
+    std::thread::sleep(Duration::from_millis(300));
+    site.umount();
+    done(second.join().unwrap());
+    done(cawfs(["umount".as_ref(), other.as_os_str()]));
+}
+
+#[test]
+fn a_dead_daemon_is_explained_and_cleaned_up() {
+    let site = Site::new();
+    fs::write(site.path("file"), "x").unwrap();
+    done(site.run(&["sync", "."]));
+    let daemon = site.daemon();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+    let root = site.root();
+    let root = root.to_str().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    refused(cawfs(["stats", root]), 1, "has died");
+    refused(cawfs(["sync", root]), 1, "has died");
+    site.mount("");
+    assert!(site.shown().is_some());
+    let daemon = site.daemon();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    site.umount();
+    assert_eq!(site.shown(), None);
+}
+
+#[test]
+fn a_signal_ends_it_cleanly() {
+    let site = Site::new();
+    fs::write(site.path("file"), "written before the signal").unwrap();
+    let daemon = site.daemon();
+    rustix::process::kill_process(daemon, rustix::process::Signal::TERM).unwrap();
+    let begun = Instant::now();
+    while site.shown().is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The mount waits until the store is free.
+    site.mount("");
+    assert_eq!(
+        fs::read(site.path("file")).unwrap(),
+        b"written before the signal"
+    );
+}
+
+#[test]
+fn create_makes_the_store_and_foreground_stays() {
+    let site = Site::unmounted();
+    fs::remove_file(site.store()).unwrap();
+    let mut command = Command::new(site.program());
+    command
+        .args(["mount", "--create", "--foreground"])
+        .arg(site.store())
+        .arg(site.root());
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while site.shown().is_none() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it does not mount"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(site.path("file"), "x").unwrap();
+    site.umount();
+    assert!(child.wait().unwrap().success());
+    done(cawfs(["check".as_ref(), site.store().as_os_str()]));
+}
