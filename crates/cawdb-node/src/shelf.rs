@@ -10,7 +10,7 @@ use crate::node_wire;
 use crate::{
     Cache, Compression, Error, MemRun, Node, NodeHandle, NodeId, Result, Run, RunId, Slot, Table,
 };
-use cawdb_disk::{Checksum, Disk, SpaceMap};
+use cawdb_disk::{Checksum, Disk, Place, SpaceMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -146,6 +146,14 @@ impl Shelf {
         state.rep = Some(Arc::new(new));
         state.place = None;
         true
+    }
+
+    /// Says that the representation `rep` of a node now also lies at `place`. Nothing happens if it was replaced.
+    pub fn written(&self, handle: &NodeHandle, rep: &Arc<Node>, place: &Arc<Place>) {
+        let mut state = handle.write();
+        if state.place.is_none() && state.rep.as_ref().is_some_and(|now| Arc::ptr_eq(now, rep)) {
+            state.place = Some(place.clone());
+        }
     }
 
     /// Takes up to `limit` nodes of count zero out of the table and releases what they name. How many it took.

@@ -5,7 +5,7 @@
 //!   the same tree as one clone of s: │ d/f1 ─────────────── r d→s ─────────────────────────│
 //! ```
 //! Two neighbours are one if all their runs, their child and all translations agree, the translations apply to the
-//! joined range, and nothing hidden shows in a gap between them. Normalised translations are what makes this
+//! joined range, and nothing hidden shows in a gap between them; at height 0 only as long as they are small together. Normalised translations are what makes this
 //! happen: they are equal although each file was cloned under its own name.
 
 use crate::tree::Tree;
@@ -25,6 +25,12 @@ impl Tree {
                 joined.push(slot);
                 continue;
             };
+            let both = last.layer_bytes() + slot.layer_bytes();
+            // At height 0 a slot stays small enough not to be cut again at once.
+            if node.height == 0 && both >= self.policy.run_bytes / 2 * 3 {
+                joined.push(slot);
+                continue;
+            }
             match self.joined(last, &slot, &range)? {
                 Some(both) => *joined.last_mut().expect("it has a last slot") = both,
                 None => joined.push(slot),

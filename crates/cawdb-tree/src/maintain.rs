@@ -39,6 +39,15 @@ struct Sweep {
     changes_before: u64,
 }
 
+/// Holds the agenda, so that nobody works on it.
+struct Paused<'a> {
+    _agenda: MutexGuard<'a, Agenda>,
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {}
+}
+
 impl Agenda {
     fn note(&mut self, fresh: &Fresh) {
         self.changes += 1;
@@ -73,6 +82,11 @@ impl Tree {
             return Ok(busy);
         }
         self.sweep_on(roots, &mut agenda)
+    }
+
+    /// Keeps background work out for as long as the result lives.
+    pub fn pause(&self) -> impl Drop + '_ {
+        Paused { _agenda: self.agenda() }
     }
 
     /// Puts the root in shape at once: for writers who made it too wide or too deep. Merges nothing.

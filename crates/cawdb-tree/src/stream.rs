@@ -28,7 +28,7 @@ pub trait Points: Send {
     /// If a segment cannot be read.
     fn take(&mut self) -> Result<Option<(Key, Message)>>;
     /// Steps over all points before `key` in the cursor's direction; ascending it then stands at `key` or above,
-    /// descending below `key`.
+    /// descending at `key` or below.
     ///
     /// # Errors
     /// If a segment cannot be read.
@@ -165,7 +165,13 @@ impl Stream {
             let Some(cover) = newer.iter().find_map(|l| l.covering(key)) else { return Ok(()) };
             match (self.direction, &cover.hi) {
                 (Direction::Forward, Some(hi)) => rest[0].points.seek(hi)?,
-                (Direction::Backward, _) => rest[0].points.seek(&cover.lo)?,
+                (Direction::Backward, _) => {
+                    let lo = cover.lo.clone();
+                    rest[0].points.seek(&lo)?;
+                    if rest[0].points.peek()?.is_some_and(|(k, _)| *k == lo) {
+                        rest[0].points.take()?;
+                    }
+                }
                 (Direction::Forward, None) => {
                     while rest[0].points.take()?.is_some() {}
                     return Ok(());

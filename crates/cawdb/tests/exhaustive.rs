@@ -34,7 +34,7 @@ fn clones(prefixes: &[Vec<u8>]) -> Vec<KvOp> {
 
 /// Commits the batches above a state where every key of at most two letters but one lives, and compares.
 fn check(batches: &[Vec<KvOp>], background: bool) {
-    let (mut engine, mut model) = (Driven::open(), KvModel::default());
+    let (mut engine, mut model) = (Driven::open(0), KvModel::default());
     let living = strings(2)
         .into_iter()
         .filter(|key| key != b"a\xff")

@@ -19,7 +19,7 @@ fn small_values() {
         &plan,
         &format!("{COMMAND} small_values"),
         (mix, Limits::default()),
-        |_| Driven::open(),
+        Driven::open,
     );
     assert!(
         progress.operations > 0 && progress.comparisons > 0,
@@ -42,7 +42,7 @@ fn values_of_some_kib() {
         &plan,
         &format!("{COMMAND} values_of_some_kib"),
         (mix, limits),
-        |_| Driven::open(),
+        Driven::open,
     );
     assert!(
         progress.operations > 0 && progress.comparisons > 0,
@@ -60,9 +60,7 @@ fn much_background_work() {
     };
     let plan = Plan::from_env(20, 600);
     let command = format!("{COMMAND} much_background_work");
-    let progress = run(&plan, &command, (mix, Limits::default()), |_| {
-        Driven::open()
-    });
+    let progress = run(&plan, &command, (mix, Limits::default()), Driven::open);
     assert!(
         progress.operations > 0 && progress.comparisons > 0,
         "{progress:?}"

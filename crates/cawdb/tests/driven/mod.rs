@@ -1,19 +1,61 @@
 //! The store as the test kit drives it: the one place where tests open, reopen and check an engine.
-use cawdb::{Batch, Error, KeyRange, Snapshot, Store};
+use cawdb::disk::{FaultyDisk, RamDisk};
+use cawdb::{Batch, Compression, CreateOptions, Error, KeyRange, Options, Snapshot, Store};
 use cawfs_sim::{Engine, KvOp, Pair, Span};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
-/// A store as the harness drives it.
+/// A store as the harness drives it: on a disk that can lose what was not synced, everything tiny.
 pub struct Driven {
-    store: Store,
+    disk: Arc<FaultyDisk<RamDisk>>,
+    store: Option<Store>,
+    options: Options,
 }
 
 impl Driven {
-    /// A fresh store.
-    pub fn open() -> Self {
-        Self {
-            store: Store::in_memory(),
+    /// A fresh store; its sizes depend on the seed.
+    pub fn open(seed: u64) -> Self {
+        let disk = Arc::new(FaultyDisk::new(RamDisk::new()).unwrap());
+        let compression = [Compression::Lz4, Compression::None, Compression::Zstd][seed as usize % 3];
+        let create = CreateOptions { size: 1 << 30, compression, journal_bytes: Some(64 << 10) };
+        Store::create(disk.clone(), &create).unwrap();
+        let options = Options::tiny([4, 8, 16][seed as usize / 3 % 3]);
+        let store = Some(Store::open(disk.clone(), options.clone()).unwrap());
+        Self { disk, store, options }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        self.store = Some(Store::open(self.disk.clone(), self.options.clone()).map_err(text)?);
+        Ok(())
+    }
+}
+
+/// What all stores of a test did.
+static COUNTED: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.count();
+    }
+}
+
+impl Driven {
+    fn count(&self) {
+        let Some(store) = &self.store else { return };
+        for (name, count) in store.stats().counters {
+            *COUNTED.lock().unwrap().entry(name).or_default() += count;
         }
     }
+}
+
+/// Counters of all stores of this test program that ended so far, summed.
+pub fn counted() -> BTreeMap<&'static str, u64> {
+    COUNTED.lock().unwrap().clone()
 }
 
 fn range(span: &Span) -> KeyRange {
@@ -45,17 +87,17 @@ impl Engine for Driven {
     type Snapshot = Snapshot;
 
     fn commit(&mut self, ops: &[KvOp]) -> Result<(), String> {
-        self.store.commit(batch(ops)).map_err(text)
+        self.store().commit(batch(ops)).map_err(text)
     }
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         Ok(self
-            .store
+            .store()
             .get(key)
             .map_err(text)?
             .map(|value| value.to_vec()))
     }
     fn snapshot(&mut self) -> Result<Snapshot, String> {
-        Ok(self.store.snapshot())
+        Ok(self.store().snapshot())
     }
     fn get_at(&mut self, at: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         Ok(at.get(key).map_err(text)?.map(|value| value.to_vec()))
@@ -70,21 +112,32 @@ impl Engine for Driven {
             .collect()
     }
     fn tick(&mut self) -> Result<bool, String> {
-        self.store.tick().map_err(text)
+        self.store().tick().map_err(text)
     }
     fn sync(&mut self) -> Result<(), String> {
-        self.store.sync().map_err(text)
+        self.store().sync().map_err(text)
     }
     fn checkpoint(&mut self) -> Result<(), String> {
-        self.store.checkpoint().map_err(text)
+        self.store().checkpoint().map_err(text)
     }
     fn reopen(&mut self) -> Result<(), String> {
-        Ok(())
+        self.count();
+        self.store = None;
+        self.start()
     }
-    fn crash(&mut self, _seed: u64) -> Result<bool, String> {
-        Ok(false)
+    fn crash(&mut self, seed: u64) -> Result<bool, String> {
+        self.count();
+        let image = self.disk.crash(seed);
+        self.store = None;
+        self.disk = Arc::new(FaultyDisk::new(image).map_err(|e| e.to_string())?);
+        self.start()?;
+        Ok(true)
     }
     fn check(&mut self) -> Result<(), String> {
-        Ok(())
+        let report = self.store().check(false).map_err(text)?;
+        match report.findings.is_empty() {
+            true => Ok(()),
+            false => Err(report.findings.join("\n")),
+        }
     }
 }

@@ -1,0 +1,87 @@
+//! The one place with threads: it calls [`Store::tick`] while there is work, and syncs from time to time.
+
+use crate::Store;
+use cawdb_disk::sync::lock;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the worker rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(100);
+
+/// Background threads of a store; they end when this is dropped.
+pub struct Background {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts a thread that ticks, and one that makes everything durable every `commit` at the latest.
+    pub fn start(store: &Store, commit: Duration) -> Self {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let ticking = spawn("cawdb-tick", store, &stop, move |store, stop| {
+            while !rest(stop, REST) {
+                work(store, stop);
+            }
+        });
+        let syncing = spawn("cawdb-commit", store, &stop, move |store, stop| {
+            while !rest(stop, commit) {
+                if let Err(error) = store.commit_periodically() {
+                    tracing::error!(%error, "periodic commit");
+                }
+            }
+        });
+        Self { stop, threads: ticking.into_iter().chain(syncing).collect() }
+    }
+}
+
+type Stop = Arc<(Mutex<bool>, Condvar)>;
+
+fn spawn(
+    name: &str,
+    store: &Store,
+    stop: &Stop,
+    run: impl FnOnce(&Store, &Stop) + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    let (store, stop) = (store.clone(), stop.clone());
+    let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&store, &stop));
+    thread.inspect_err(|error| tracing::error!(%error, "starting {name}")).ok()
+}
+
+/// Ticks until there is nothing to do, or an error: then it rests before it tries again.
+fn work(store: &Store, stop: &Stop) {
+    let mut errors_told = None;
+    while !*lock(&stop.0) {
+        match store.tick() {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                let now = Instant::now();
+                if errors_told.replace(now).is_none() {
+                    tracing::error!(%error, "background work");
+                }
+                rest(stop, Duration::from_secs(1));
+                break;
+            }
+        }
+    }
+}
+
+/// Waits; true if the store is being closed.
+fn rest(stop: &Stop, time: Duration) -> bool {
+    let guard = lock(&stop.0);
+    let waited = stop.1.wait_timeout_while(guard, time, |stop| !*stop);
+    *waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        *lock(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Checkpoints: a cut through memory becomes the state on disk.
+//!
+//! ```text
+//!   cut (short, under the locks): seal; root, changed table entries, journal position, space
+//!   write: new runs ─ new nodes ─ root ─ table entries (twice) ─ flush ─ superblock ─ flush
+//!   then: what the last checkpoint needed and this one does not is free
+//! ```
+//! Invariants: what is written is what was cut, whatever happens to the live state meanwhile; a run or node that
+//! died before the cut is never written; nothing the last checkpoint names is overwritten before this one is durable.
+
+use crate::error::{Error, Result};
+use crate::image::{Body, Entry, MAX_DELTAS, Twice, Written, write_table};
+use crate::store::{Inner, read_only};
+use cawdb_disk::sync::lock;
+use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
+use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, node_wire};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Space that waits for a checkpoint no longer to name it is worth one from this many bytes on; each checkpoint
+/// leaves a little of it, its predecessor's root and table.
+const IDLE_LIMBO: u64 = 64 << 10;
+
+/// What the last durable checkpoint stands on. Whoever holds its lock is the one who writes a checkpoint.
+pub struct Anchors {
+    /// The superblock of the last checkpoint.
+    pub superblock: Superblock,
+    /// Its body.
+    pub body: Body,
+    /// Owners of the root's space and of the table's.
+    pub root: Arc<Place>,
+    /// The base.
+    pub base: [Place; 2],
+    /// The deltas.
+    pub deltas: Vec<[Place; 2]>,
+}
+
+/// A node of the cut.
+struct NodeCut {
+    handle: Arc<NodeHandle>,
+    count: u32,
+    rep: Option<Arc<Node>>,
+    place: Option<Arc<Place>>,
+}
+
+/// One immutable cut through the live state.
+struct Cut {
+    root: Arc<Node>,
+    seq: u64,
+    journal: u64,
+    space: u64,
+    next_ids: (u64, u64),
+    nodes: Vec<NodeCut>,
+    runs: Vec<(Arc<Run>, u32, u64)>,
+    gone: Vec<Entry>,
+    changed: Changed,
+    full: bool,
+    merged: u64,
+    sealed: u64,
+}
+
+impl Inner {
+    /// Writes a checkpoint of everything seen now.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.poison.check()?;
+        if self.options.read_only {
+            return Err(read_only());
+        }
+        let mut anchors = lock(&self.anchors);
+        let cut = self.cut(&anchors)?;
+        let Some(cut) = cut else { return Ok(()) };
+        match self.write_cut(&mut anchors, &cut) {
+            Ok(()) => {
+                self.became_durable(&cut);
+                Ok(())
+            }
+            Err(error) => {
+                lock(&self.writer).pending.cut_failed(cut.seq);
+                self.shelf.table().put_back_changed(cut.changed);
+                Err(self.poison.note(error))
+            }
+        }
+    }
+
+    /// Takes the cut; none if nothing changed since the last.
+    fn cut(&self, anchors: &Anchors) -> Result<Option<Cut>> {
+        let journal = lock(&self.journal);
+        let mut writer = lock(&self.writer);
+        self.seal(&writer)?;
+        let root = self.published.pin().view.root;
+        let mut table = self.shelf.table();
+        let nothing_new = writer.seq == anchors.body.seq && !table.has_changed();
+        if nothing_new && self.space.stats().limbo < IDLE_LIMBO {
+            return Ok(None);
+        }
+        let deltas_bytes: u64 = anchors.body.deltas.iter().map(|d| d.len).sum();
+        let full = anchors.body.deltas.len() >= MAX_DELTAS || deltas_bytes > anchors.body.base.len.max(4096);
+        let changed = table.take_changed();
+        let node_cut = |e: &cawdb_node::NodeEntry| {
+            let state = e.handle.state();
+            let rep = state.rep.filter(|_| state.place.is_none());
+            NodeCut { handle: e.handle.clone(), count: e.count, rep, place: state.place }
+        };
+        let run_cut = |e: &cawdb_node::RunEntry| (e.run.clone(), e.count, e.shown);
+        let (mut nodes, mut runs, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        if full {
+            nodes.extend(table.nodes().map(node_cut));
+            runs.extend(table.runs().map(run_cut));
+        } else {
+            for id in &changed.nodes {
+                match table.node(*id) {
+                    Some(entry) => nodes.push(node_cut(entry)),
+                    None => gone.push(Entry::NodeGone { id: id.0 }),
+                }
+            }
+            for id in &changed.runs {
+                match table.run(*id) {
+                    Some(entry) => runs.push(run_cut(entry)),
+                    None => gone.push(Entry::RunGone { id: id.0 }),
+                }
+            }
+        }
+        for place in nodes.iter().filter_map(|n| n.place.as_ref()) {
+            place.mark_persistent();
+        }
+        for place in runs.iter().filter_map(|(run, ..)| run.place()) {
+            place.mark_persistent();
+        }
+        let seq = writer.seq;
+        writer.pending.cut(seq);
+        nodes.sort_by_key(|n| n.handle.id());
+        runs.sort_by_key(|(run, ..)| run.id());
+        Ok(Some(Cut {
+            root,
+            seq: writer.seq,
+            journal: journal.head(),
+            space: self.space.cut(),
+            next_ids: self.shelf.next_ids(),
+            nodes,
+            runs,
+            gone,
+            changed,
+            full,
+            merged: self.tree.counters.merged_bytes.get(),
+            sealed: self.unwritten.load(Ordering::Relaxed),
+        }))
+    }
+
+    fn write_cut(&self, anchors: &mut Anchors, cut: &Cut) -> Result<()> {
+        let mut entries = cut.gone.clone();
+        for (run, count, shown) in &cut.runs {
+            entries.push(self.run_entry(run, *count, *shown)?);
+        }
+        for node in &cut.nodes {
+            entries.push(self.node_entry(node)?);
+        }
+        let root = Arc::new(self.write_node(NodeId(0), &cut.root)?);
+        let generation = anchors.superblock.generation + 1;
+        let table = write_table(self.disk.as_ref(), &self.space, generation, &entries)?;
+        let body = next_body(&anchors.body, cut, &root, table.twice);
+        self.disk.sync()?;
+        let superblock = Superblock { generation, body: body.encode(), ..anchors.superblock.clone() };
+        superblock::write(self.disk.as_ref(), &superblock)?;
+        root.mark_persistent();
+        table.places.iter().for_each(Place::mark_persistent);
+        let Written { places, .. } = table;
+        anchors.superblock = superblock;
+        anchors.body = body;
+        anchors.root = root;
+        if cut.full {
+            anchors.base = places;
+            anchors.deltas.clear();
+        } else {
+            anchors.deltas.push(places);
+        }
+        Ok(())
+    }
+
+    fn run_entry(&self, run: &Arc<Run>, count: u32, shown: u64) -> Result<Entry> {
+        if run.is_dirty() {
+            let encoded = run.encode(self.shelf.compression);
+            let place = Arc::new(self.write_bytes(&encoded.bytes, 0)?);
+            let source = Arc::new(PlacedImage::new(self.disk.clone(), place));
+            run.settle(source, &encoded, self.shelf.cache.clone());
+            self.counters.runs_written.fetch_add(1, Ordering::Relaxed);
+        }
+        let (Some(place), Some(meta)) = (run.place(), run.meta()) else {
+            return Err(Error::Corrupt(format!("{run:?} has no place")));
+        };
+        place.mark_persistent();
+        Ok(Entry::Run { id: run.id().0, count, shown, extent: place.extent(), meta })
+    }
+
+    fn node_entry(&self, cut: &NodeCut) -> Result<Entry> {
+        let id = cut.handle.id();
+        let place = match (&cut.place, &cut.rep) {
+            (Some(place), _) => place.clone(),
+            (None, Some(rep)) => {
+                let place = Arc::new(self.write_node(id, rep)?);
+                self.shelf.written(&cut.handle, rep, &place);
+                place
+            }
+            (None, None) => return Err(Error::Corrupt(format!("{id:?} has no content"))),
+        };
+        place.mark_persistent();
+        let (extent, checksum) = (place.extent(), place.checksum());
+        Ok(Entry::Node { id: id.0, count: cut.count, height: cut.handle.height(), extent, checksum })
+    }
+
+    fn write_node(&self, id: NodeId, node: &Node) -> Result<Place> {
+        let (image, checksum) = node_wire::encode(id, node, self.shelf.compression);
+        self.counters.nodes_written.fetch_add(1, Ordering::Relaxed);
+        self.write_bytes(&image, checksum.0)
+    }
+
+    fn write_bytes(&self, bytes: &[u8], checksum: u64) -> Result<Place> {
+        let extent = self.space.allocate(round_up(bytes.len() as u64, UNIT), Class::Checkpoint)?;
+        let place = Place::new(extent, checksum, self.space.clone());
+        self.disk.reserve(extent)?;
+        self.disk.write_at(bytes, extent.offset)?;
+        self.counters.written_bytes.fetch_add(extent.len, Ordering::Relaxed);
+        Ok(place)
+    }
+
+    fn became_durable(&self, cut: &Cut) {
+        self.checkpointed.fetch_max(cut.seq, Ordering::AcqRel);
+        self.durable.fetch_max(cut.seq, Ordering::AcqRel);
+        self.space.durable(cut.space);
+        self.unwritten.fetch_sub(cut.sealed, Ordering::Relaxed);
+        self.merged_before.store(cut.merged, Ordering::Relaxed);
+        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        let mut journal = lock(&self.journal);
+        journal.set_tail(cut.journal);
+        lock(&self.writer).pending.durable(cut.seq);
+    }
+}
+
+fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {
+    let mut body = Body {
+        seq: cut.seq,
+        journal: cut.journal,
+        next_ids: cut.next_ids,
+        root: (cut.root.height, root.extent(), root.checksum()),
+        ..last.clone()
+    };
+    if cut.full {
+        body.base = table;
+        body.deltas.clear();
+    } else {
+        body.deltas.push(table);
+    }
+    body
+}

@@ -1,0 +1,191 @@
+//! The write path: a batch becomes part of the history.
+//!
+//! ```text
+//!   batch ─► clones: seal if they must see the memtable, new root ─┐
+//!         ─► the rest: into the memtable, not yet seen ────────────┴─► published as one ─► pending for the journal
+//! ```
+//! Invariants: under the writer's lock, batches get their numbers, enter the memtable and are published, in one
+//! order, which is that of the journal too; a batch that fails leaves no trace.
+
+use crate::batch::{Batch, Op};
+use crate::error::{Error, Result};
+use crate::memtable::{Cuts, MemOp, Memtable};
+use crate::store::{Inner, Writer};
+use crate::view::View;
+use crate::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use cawdb_disk::sync;
+use cawdb_node::{KeyRange, Message, Node};
+use cawdb_tree::CloneSpec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Runs made of a memtable end at a pivot of the root only from this size on, or clones make crumbs.
+const BOUND_MIN_BYTES: u64 = 256 << 10;
+/// Memtables that fit into the memory for unwritten changes.
+const MEMTABLES: u64 = 4;
+
+impl Inner {
+    /// Commits a batch: validates, waits if too much is unwritten, applies, and tidies up behind.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<()> {
+        self.poison.check()?;
+        if self.options.read_only {
+            return Err(Error::Io("the store is open for reading only".into()));
+        }
+        validate(&batch)?;
+        if batch.ops.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_room()?;
+        let mut writer = sync::lock(&self.writer);
+        let batch = Arc::new(batch);
+        self.apply(&mut writer, &batch)?;
+        let seq = writer.seq;
+        writer.pending.push(seq, batch, self.options.journal_bulk_bytes);
+        drop(writer);
+        self.after_commit()
+    }
+
+    /// Applies a batch under the writer's lock and publishes it.
+    pub(crate) fn apply(&self, writer: &mut Writer, batch: &Batch) -> Result<()> {
+        let pinned = self.published.pin();
+        let clones = clone_specs(batch);
+        let ops: Vec<MemOp> = batch.ops.iter().filter_map(mem_op).collect();
+        let seq = writer.seq + 1;
+        if clones.is_empty() {
+            pinned.view.mem.insert(seq, &ops);
+            writer.seq = seq;
+            self.published.advance(seq);
+            return Ok(());
+        }
+        let mut view = pinned.view.clone();
+        let mut touched = false;
+        for clone in &clones {
+            touched |= view.mem.holds(&clone.source) || view.mem.holds(&clone.destination()?);
+        }
+        let mut root = Node::clone(&view.root);
+        if touched {
+            root = self.sealed(&root, &view.mem)?;
+            view.mem = Arc::default();
+        }
+        root = self.tree.clone_ranges(&root, &clones)?;
+        self.shelf.exchange_root(&view.root.slots, &root.slots);
+        view.root = Arc::new(root);
+        view.mem.insert(seq, &ops);
+        writer.seq = seq;
+        self.published.replace(view, seq);
+        Ok(())
+    }
+
+    /// Seals the memtable under the writer's lock: its content becomes runs, the newest layers of the root.
+    pub(crate) fn seal(&self, writer: &Writer) -> Result<()> {
+        let mut view = self.published.pin().view;
+        if view.mem.is_empty() {
+            return Ok(());
+        }
+        let root = self.sealed(&view.root, &view.mem)?;
+        self.shelf.exchange_root(&view.root.slots, &root.slots);
+        view = View { root: Arc::new(root), mem: Arc::default() };
+        self.published.replace(view, writer.seq);
+        Ok(())
+    }
+
+    fn sealed(&self, root: &Node, mem: &Memtable) -> Result<Node> {
+        let bounds: Vec<_> = root.pivots().skip(1).cloned().collect();
+        let target_bytes = self.options.policy.run_bytes;
+        let cuts = Cuts { target_bytes, bounds: &bounds, bound_min_bytes: BOUND_MIN_BYTES };
+        let runs = mem.freeze(cuts);
+        let bytes: u64 = runs.iter().map(|r| r.bytes()).sum();
+        self.unwritten.fetch_add(bytes, Ordering::Relaxed);
+        let runs: Vec<_> = runs.into_iter().map(|r| self.shelf.new_run(r)).collect();
+        Ok(self.tree.lay(root, &runs)?)
+    }
+
+    /// What a writer does when its batch is in: seal a full memtable, keep the root within bounds.
+    fn after_commit(&self) -> Result<()> {
+        let view = self.published.pin().view;
+        if view.mem.bytes() as u64 >= self.options.memtable_bytes / MEMTABLES {
+            let writer = sync::lock(&self.writer);
+            if Arc::ptr_eq(&self.published.pin().view.mem, &view.mem) {
+                self.seal(&writer)?;
+            }
+        }
+        let root = self.published.pin().view.root;
+        if root.slots.len() > self.options.policy.root_slots {
+            self.tree.tidy(self)?;
+        }
+        let deepest = root.slots.iter().map(|s| s.layers.len()).max().unwrap_or(0);
+        if deepest > self.options.policy.root_max_layers {
+            self.tree.tick(self, false)?;
+        }
+        Ok(())
+    }
+
+    /// Changes in memory that a checkpoint would write, in bytes, about.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        let merged = self.tree.counters.merged_bytes.get();
+        let since = merged.saturating_sub(self.merged_before.load(Ordering::Relaxed));
+        self.unwritten.load(Ordering::Relaxed) + since
+    }
+
+    /// Writers wait for a checkpoint when unwritten changes take several times the memory they should.
+    fn wait_for_room(&self) -> Result<()> {
+        if self.unwritten_bytes() > 3 * self.options.memtable_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}
+
+fn validate(batch: &Batch) -> Result<()> {
+    let key = |key: &[u8]| match key.len() <= MAX_KEY_BYTES {
+        true => Ok(()),
+        false => Err(Error::Invalid(format!("a key of {} bytes; {MAX_KEY_BYTES} is the most", key.len()))),
+    };
+    let value = |len: usize| match len <= MAX_VALUE_BYTES {
+        true => Ok(()),
+        false => Err(Error::Invalid(format!("a value of {len} bytes; {MAX_VALUE_BYTES} is the most"))),
+    };
+    let range = |r: &KeyRange| key(&r.lo).and_then(|()| r.hi.as_ref().map_or(Ok(()), |hi| key(hi)));
+    for op in &batch.ops {
+        match op {
+            Op::Put { key: k, value: v } => key(k).and_then(|()| value(v.len()))?,
+            Op::Delete { key: k } => key(k)?,
+            Op::Patch { key: k, offset, bytes } => {
+                key(k)?;
+                value((*offset as usize).saturating_add(bytes.len()))?;
+            }
+            Op::DeleteRange { range: r } => range(r)?,
+            Op::CloneRange { source, from, to } => {
+                range(source)?;
+                if !source.is_empty() {
+                    let spec = CloneSpec { source: source.clone(), from: from.clone(), to: to.clone() };
+                    range(&spec.destination()?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn clone_specs(batch: &Batch) -> Vec<CloneSpec> {
+    let spec = |op: &Op| match op {
+        Op::CloneRange { source, from, to } if !source.is_empty() => {
+            Some(CloneSpec { source: source.clone(), from: from.clone(), to: to.clone() })
+        }
+        _ => None,
+    };
+    batch.ops.iter().filter_map(spec).collect()
+}
+
+fn mem_op(op: &Op) -> Option<MemOp> {
+    Some(match op {
+        Op::Put { key, value } => MemOp::Point(key.clone(), Message::Put(value.clone())),
+        Op::Delete { key } => MemOp::Point(key.clone(), Message::Delete),
+        Op::Patch { bytes, .. } if bytes.is_empty() => return None,
+        Op::Patch { key, offset, bytes } => {
+            MemOp::Point(key.clone(), Message::patch(*offset, bytes.clone()))
+        }
+        Op::DeleteRange { range } => MemOp::DeleteRange(range.clone()),
+        Op::CloneRange { .. } => return None,
+    })
+}

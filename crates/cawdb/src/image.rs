@@ -1,0 +1,251 @@
+//! The node table on disk: a base and the changes since, each written twice, and the superblock's body that names them.
+//!
+//! ```text
+//!   superblock body ─► root │ base ×2 │ delta 1 ×2 │ delta 2 ×2 │ ...
+//!
+//!   base, delta: frame( entry, entry, ... )          entry: tag u8, then
+//!     1 node       id, count, height u8, extent, checksum u64
+//!     2 run        id, count, shown, extent, meta (45 bytes)
+//!     3 node gone  id
+//!     4 run gone   id                                 extent: offset / 512, length / 512
+//! ```
+//! Numbers without a width are varints. A base holds no tags 3 and 4. Later entries override earlier ones.
+
+use crate::error::{Error, Result};
+use cawdb_disk::codec::{Reader, Writer};
+use cawdb_disk::{Class, Disk, Extent, Place, SpaceMap, UNIT, frame, round_up};
+use cawdb_node::RunMeta;
+use std::sync::Arc;
+
+/// Frame kind of a base or delta.
+pub const TABLE_KIND: u8 = 16;
+/// Deltas that the superblock has room for.
+pub const MAX_DELTAS: usize = 48;
+const BODY_VERSION: u8 = 1;
+
+/// One entry of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of the node table; see the picture above")]
+pub enum Entry {
+    Node { id: u64, count: u32, height: u8, extent: Extent, checksum: u64 },
+    Run { id: u64, count: u32, shown: u64, extent: Extent, meta: RunMeta },
+    NodeGone { id: u64 },
+    RunGone { id: u64 },
+}
+
+/// Where a base or delta lies: twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Twice {
+    /// The two copies.
+    pub copies: [Extent; 2],
+    /// Bytes of the frame.
+    pub len: u64,
+    /// Generation of the checkpoint that wrote it: the frame's id.
+    pub generation: u64,
+}
+
+/// What the superblock says beside the fixed fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The last batch that the checkpoint holds.
+    pub seq: u64,
+    /// Where the journal goes on after it.
+    pub journal: u64,
+    /// Next ids of nodes and runs.
+    pub next_ids: (u64, u64),
+    /// How runs are compressed.
+    pub compression: u8,
+    /// Height, extent and checksum of the root.
+    pub root: (u8, Extent, u64),
+    /// The table.
+    pub base: Twice,
+    /// Its changes, oldest first.
+    pub deltas: Vec<Twice>,
+}
+
+fn put_extent(w: &mut Writer, extent: Extent) {
+    w.varint(extent.offset / UNIT);
+    w.varint(extent.len / UNIT);
+}
+
+fn get_extent(r: &mut Reader<'_>) -> cawdb_disk::Result<Extent> {
+    let (offset, len) = (r.varint()?, r.varint()?);
+    match (offset.checked_mul(UNIT), len.checked_mul(UNIT)) {
+        (Some(offset), Some(len)) => Extent::checked(offset, len),
+        _ => Err(r.corrupt("an extent", format!("{offset}+{len} units"))),
+    }
+}
+
+/// Entries as the payload of a frame.
+pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
+    let mut w = Writer::with_capacity(entries.len() * 32);
+    for entry in entries {
+        match entry {
+            Entry::Node { id, count, height, extent, checksum } => {
+                w.u8(1);
+                w.varint(*id);
+                w.varint(u64::from(*count));
+                w.u8(*height);
+                put_extent(&mut w, *extent);
+                w.u64(*checksum);
+            }
+            Entry::Run { id, count, shown, extent, meta } => {
+                w.u8(2);
+                w.varint(*id);
+                w.varint(u64::from(*count));
+                w.varint(*shown);
+                put_extent(&mut w, *extent);
+                let mut fixed = cawdb_node::codec::Writer::new();
+                meta.encode(&mut fixed);
+                w.raw(fixed.as_slice());
+            }
+            Entry::NodeGone { id } => {
+                w.u8(3);
+                w.varint(*id);
+            }
+            Entry::RunGone { id } => {
+                w.u8(4);
+                w.varint(*id);
+            }
+        }
+    }
+    w.into_vec()
+}
+
+/// Entries from the payload of a frame.
+pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
+    let mut r = Reader::new("node table", payload);
+    let mut entries = Vec::new();
+    while r.remaining() > 0 {
+        let (tag, id) = (r.u8()?, r.varint()?);
+        entries.push(match tag {
+            1 => {
+                let (count, height) = (count(&mut r)?, r.u8()?);
+                Entry::Node { id, count, height, extent: get_extent(&mut r)?, checksum: r.u64()? }
+            }
+            2 => {
+                let (count, shown) = (count(&mut r)?, r.varint()?);
+                let extent = get_extent(&mut r)?;
+                let fixed = r.take(RunMeta::ENCODED_LEN)?;
+                let meta = RunMeta::decode(&mut cawdb_node::codec::Reader::new(fixed))?;
+                Entry::Run { id, count, shown, extent, meta }
+            }
+            3 => Entry::NodeGone { id },
+            4 => Entry::RunGone { id },
+            _ => return Err(r.corrupt("a tag from 1 to 4", format!("{tag}")).into()),
+        });
+    }
+    Ok(entries)
+}
+
+fn count(r: &mut Reader<'_>) -> Result<u32> {
+    let count = r.varint()?;
+    u32::try_from(count).map_err(|_| r.corrupt("a count", format!("{count}")).into())
+}
+
+fn put_twice(w: &mut Writer, twice: &Twice) {
+    twice.copies.iter().for_each(|e| put_extent(w, *e));
+    w.varint(twice.len);
+    w.varint(twice.generation);
+}
+
+fn get_twice(r: &mut Reader<'_>) -> Result<Twice> {
+    let copies = [get_extent(r)?, get_extent(r)?];
+    let (len, generation) = (r.varint()?, r.varint()?);
+    if copies.iter().any(|c| c.len < len) {
+        return Err(r.corrupt("a table that fits its extents", format!("{len} bytes")).into());
+    }
+    Ok(Twice { copies, len, generation })
+}
+
+impl Body {
+    /// As the body of a superblock.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(BODY_VERSION);
+        w.varint(self.seq);
+        w.varint(self.journal);
+        w.varint(self.next_ids.0);
+        w.varint(self.next_ids.1);
+        w.u8(self.compression);
+        w.u8(self.root.0);
+        put_extent(&mut w, self.root.1);
+        w.u64(self.root.2);
+        put_twice(&mut w, &self.base);
+        w.varint(self.deltas.len() as u64);
+        self.deltas.iter().for_each(|d| put_twice(&mut w, d));
+        w.into_vec()
+    }
+
+    /// From the body of a superblock.
+    ///
+    /// # Errors
+    /// If it is not what [`Self::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new("superblock body", bytes);
+        let version = r.u8()?;
+        if version != BODY_VERSION {
+            return Err(r.corrupt(format!("version {BODY_VERSION}"), format!("{version}")).into());
+        }
+        let (seq, journal) = (r.varint()?, r.varint()?);
+        let next_ids = (r.varint()?, r.varint()?);
+        let compression = r.u8()?;
+        let root = (r.u8()?, get_extent(&mut r)?, r.u64()?);
+        let base = get_twice(&mut r)?;
+        let n = r.varint()?;
+        if n > MAX_DELTAS as u64 {
+            return Err(r.corrupt(format!("at most {MAX_DELTAS} deltas"), format!("{n}")).into());
+        }
+        let deltas = (0..n).map(|_| get_twice(&mut r)).collect::<Result<_>>()?;
+        Ok(Self { seq, journal, next_ids, compression, root, base, deltas })
+    }
+}
+
+/// A base or delta that was written, and its space.
+pub struct Written {
+    /// Where it lies.
+    pub twice: Twice,
+    /// Owners of the two extents.
+    pub places: [Place; 2],
+}
+
+/// Writes entries twice. Durable only after a sync.
+///
+/// # Errors
+/// If there is no space, or a write fails.
+pub fn write_table(
+    disk: &dyn Disk,
+    space: &Arc<SpaceMap>,
+    generation: u64,
+    entries: &[Entry],
+) -> Result<Written> {
+    let image = frame::seal(TABLE_KIND, generation, &encode_entries(entries))?;
+    let len = image.len() as u64;
+    let copy = || -> Result<Place> {
+        let extent = space.allocate(round_up(len, UNIT), Class::Checkpoint)?;
+        let place = Place::new(extent, 0, space.clone());
+        disk.reserve(extent)?;
+        disk.write_at(&image, extent.offset)?;
+        Ok(place)
+    };
+    let places = [copy()?, copy()?];
+    let copies = [places[0].extent(), places[1].extent()];
+    Ok(Written { twice: Twice { copies, len, generation }, places })
+}
+
+/// Reads what [`write_table`] wrote; one good copy is enough.
+///
+/// # Errors
+/// If neither copy is good: both reasons.
+pub fn read_table(disk: &dyn Disk, twice: &Twice) -> Result<Vec<Entry>> {
+    let read = |extent: Extent| -> Result<Vec<Entry>> {
+        let mut image = vec![0; twice.len as usize];
+        disk.read_at(&mut image, extent.offset)?;
+        decode_entries(frame::open(TABLE_KIND, twice.generation, &image)?)
+    };
+    read(twice.copies[0]).or_else(|first| {
+        read(twice.copies[1]).map_err(|second| {
+            Error::Corrupt(format!("both copies of the node table: {first}; {second}"))
+        })
+    })
+}

@@ -1,0 +1,187 @@
+//! Making a store, and opening one: the newest checkpoint, then the journal after it, batch by batch, through the
+//! ordinary path. Free space is what no table entry names.
+
+use crate::checkpoint::Anchors;
+use crate::error::{Error, Result};
+use crate::image::{Body, Entry, Twice, Written, read_table, write_table};
+use crate::options::{CreateOptions, Options};
+use crate::pending::Pending;
+use crate::poison::Poison;
+use crate::record;
+use crate::store::{Inner, StoreCounters, Writer};
+use crate::view::{Published, View};
+use cawdb_disk::journal::Reader;
+use cawdb_disk::space::Reserved;
+use cawdb_disk::sync::lock;
+use cawdb_disk::{Class, Disk, Extent, Journal, Layout, Place, SpaceMap, Superblock, UNIT, round_up, superblock};
+use cawdb_node::{Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, RunMeta, Shelf, node_wire};
+use cawdb_tree::Tree;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Makes `disk` an empty store.
+pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
+    let limit = disk.limit().unwrap_or(options.size).min(options.size);
+    let journal = options.journal_bytes.unwrap_or_else(|| Layout::default_journal(limit));
+    let layout = Layout::new(journal)?;
+    if limit < layout.data + MIN_DATA {
+        let least = layout.data + MIN_DATA;
+        return Err(Error::Invalid(format!("a store of {limit} bytes; {least} is the least")));
+    }
+    let space = Arc::new(SpaceMap::new(layout.data, Some(limit))?);
+    let root = Node::empty(0, KeyRange::all());
+    let (image, checksum) = node_wire::encode(NodeId(0), &root, options.compression);
+    let extent = space.allocate(round_up(image.len() as u64, UNIT), Class::Checkpoint)?;
+    disk.reserve(Extent::new(0, layout.data))?;
+    disk.reserve(extent)?;
+    disk.write_at(&image, extent.offset)?;
+    let Written { twice, .. } = write_table(disk.as_ref(), &space, FIRST, &[])?;
+    disk.sync()?;
+    let body = Body {
+        seq: 0,
+        journal: 0,
+        next_ids: (1, 1),
+        compression: options.compression.code(),
+        root: (0, extent, checksum.0),
+        base: twice,
+        deltas: Vec::new(),
+    };
+    let uuid = fastrand::u128(..).to_le_bytes();
+    let first = Superblock { uuid, generation: FIRST, journal: layout.journal, limit, body: body.encode() };
+    superblock::format(disk.as_ref(), &first)?;
+    Ok(())
+}
+
+/// Generation of the first superblock.
+const FIRST: u64 = 1;
+/// Room for data that a store must have at least.
+const MIN_DATA: u64 = 1 << 20;
+
+/// Opens the store on `disk`.
+pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
+    let superblock = superblock::read(disk.as_ref())?;
+    let body = Body::decode(&superblock.body)?;
+    let layout = superblock.layout()?;
+    let limit = disk.limit().map_or(superblock.limit, |l| l.min(superblock.limit));
+    let space = Arc::new(SpaceMap::new(layout.data, Some(limit))?);
+    let cache = Arc::new(Cache::new(options.cache_bytes));
+    let compression = Compression::from_code(body.compression)?;
+    let shelf = Arc::new(Shelf::new(disk.clone(), space.clone(), cache, compression));
+    load_table(&shelf, &body)?;
+    shelf.set_next_ids(body.next_ids.0, body.next_ids.1);
+    let root_place = Arc::new(owned(&space, body.root.1, body.root.2)?);
+    let root = shelf.load(&NodeHandle::on_disk(NodeId(0), body.root.0, root_place.clone()))?;
+    let anchors = Anchors {
+        root: root_place,
+        base: owned_twice(&space, &body.base)?,
+        deltas: body.deltas.iter().map(|d| owned_twice(&space, d)).collect::<Result<_>>()?,
+        superblock: superblock.clone(),
+        body: body.clone(),
+    };
+    space.mark_unpunched(disk.len());
+    reserve(&space, limit - layout.data, &options);
+    let number = |n| AtomicU64::new(n);
+    let inner = Inner {
+        tree: Tree::new(shelf.clone(), options.policy.clone()),
+        published: Published::new(View { root, mem: Arc::default() }, body.seq),
+        anchors: Mutex::new(anchors),
+        journal: Mutex::new(Journal::new(disk.clone(), superblock.journal, superblock.uuid)?),
+        writer: Mutex::new(Writer { seq: body.seq, pending: Pending::default() }),
+        poison: Poison::default(),
+        durable: number(body.seq),
+        checkpointed: number(body.seq),
+        unwritten: number(0),
+        merged_before: number(0),
+        counters: StoreCounters::default(),
+        data_start: layout.data,
+        disk,
+        space,
+        shelf,
+        options,
+    };
+    replay(&inner, &superblock, &body)?;
+    Ok(inner)
+}
+
+/// What is set aside so that background work, checkpoints and deletes always find room.
+fn reserve(space: &SpaceMap, data: u64, options: &Options) {
+    let background = (4 * options.policy.job_bytes).min(data / 16);
+    let checkpoint = (options.memtable_bytes / 2).min(data / 32).max(256 << 10);
+    space.set_reserved(Reserved { background, checkpoint });
+}
+
+fn owned(space: &Arc<SpaceMap>, extent: Extent, checksum: u64) -> Result<Place> {
+    space.mark_used(extent)?;
+    let place = Place::new(extent, checksum, space.clone());
+    place.mark_persistent();
+    Ok(place)
+}
+
+fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
+    Ok([owned(space, twice.copies[0], 0)?, owned(space, twice.copies[1], 0)?])
+}
+
+type Nodes = HashMap<u64, (u32, u8, Extent, u64)>;
+type Runs = HashMap<u64, (u32, u64, Extent, RunMeta)>;
+
+fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
+    let (mut nodes, mut runs) = (Nodes::new(), Runs::new());
+    for twice in std::iter::once(&body.base).chain(&body.deltas) {
+        for entry in read_table(shelf.disk.as_ref(), twice)? {
+            match entry {
+                Entry::Node { id, count, height, extent, checksum } => {
+                    nodes.insert(id, (count, height, extent, checksum));
+                }
+                Entry::Run { id, count, shown, extent, meta } => {
+                    runs.insert(id, (count, shown, extent, meta));
+                }
+                Entry::NodeGone { id } => {
+                    nodes.remove(&id);
+                }
+                Entry::RunGone { id } => {
+                    runs.remove(&id);
+                }
+            }
+        }
+    }
+    for (id, (count, shown, extent, meta)) in runs {
+        let place = Arc::new(owned(&shelf.space, extent, 0)?);
+        let source = Arc::new(PlacedImage::new(shelf.disk.clone(), place));
+        let run = Run::on_disk(RunId(id), source, meta, shelf.cache.clone());
+        shelf.table().load_run(run, count, shown);
+    }
+    for (id, (count, height, extent, checksum)) in nodes {
+        let place = Arc::new(owned(&shelf.space, extent, checksum)?);
+        shelf.table().load_node(NodeHandle::on_disk(NodeId(id), height, place), count);
+    }
+    Ok(())
+}
+
+/// Applies what the journal holds after the checkpoint, each batch exactly once.
+fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<()> {
+    let (extent, uuid) = (superblock.journal, superblock.uuid);
+    let mut reader = Reader::new(inner.disk.clone(), extent, uuid, body.journal, 0)?;
+    for entry in reader.by_ref() {
+        let entry = entry?;
+        let mut writer = lock(&inner.writer);
+        if entry.seq <= writer.seq {
+            continue;
+        }
+        if entry.seq != writer.seq + 1 {
+            let (expected, found) = (writer.seq + 1, entry.seq);
+            return Err(Error::Corrupt(format!("journal: batch {expected} expected, {found} found")));
+        }
+        inner.apply(&mut writer, &record::decode(&entry.payload.into())?)?;
+        if inner.published.pin().view.mem.bytes() as u64 > inner.options.memtable_bytes {
+            inner.seal(&writer)?;
+        }
+        inner.counters.replayed.fetch_add(1, Ordering::Relaxed);
+    }
+    let seq = lock(&inner.writer).seq;
+    inner.durable.store(seq, Ordering::Release);
+    if !inner.options.read_only {
+        *lock(&inner.journal) = Journal::resume(reader)?;
+    }
+    Ok(())
+}
