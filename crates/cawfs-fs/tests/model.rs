@@ -129,7 +129,7 @@ impl World {
         let len = self.offset() / 2 + 1;
         let (byte, stride) = (self.rng.u8(1..), self.rng.u8(..7));
         (0..len)
-            .map(|i| byte.wrapping_add((i % 251) as u8 * stride) | 1)
+            .map(|i| byte.wrapping_add(((i % 251) as u8).wrapping_mul(stride)) | 1)
             .collect()
     }
     fn agree<T: std::fmt::Debug>(&self, real: Result<T, cawfs_fs::Error>, model: Result<(), i32>) {
@@ -434,6 +434,7 @@ impl World {
                 .rename(&ME, parent, staged.as_bytes(), parent, &name, mode);
             let copy = self.model.copy(master);
             let expected = self.model.place(copy, to, &name, flags != 0, fresh);
+            self.agree(real, expected);
             if let Some(entry) = looked {
                 assert!(!entry.cacheable);
                 if expected.is_ok() {
@@ -445,7 +446,6 @@ impl World {
                 }
                 self.held.push(entry.node);
             }
-            self.agree(real, expected);
         }
         self.model.discard(master);
     }
@@ -665,6 +665,9 @@ fn run(seed: u64, steps: usize) {
     while !world.opened.is_empty() {
         world.close();
     }
+    // Stages of failed renames hold their source until they expire.
+    world.clock.fetch_add(10_000, Ordering::Relaxed);
+    world.fs().sync_all().unwrap();
     world
         .held
         .drain(..)

@@ -258,7 +258,8 @@ impl Fs {
         expired.iter().try_for_each(|stage| self.end_stage(stage))
     }
 
-    fn end_stage(&self, stage: &Stage) -> Result<()> {
+    /// Lets go of what a stage that was taken out held.
+    pub(crate) fn end_stage(&self, stage: &Stage) -> Result<()> {
         match stage.source {
             Source::Live(source) => {
                 let pin = self.node(source)?;

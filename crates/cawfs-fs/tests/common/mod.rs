@@ -100,12 +100,10 @@ impl Model {
         path.reverse();
         path
     }
-    /// Objects with names (and the root).
+    /// Objects that a path leads to.
     pub fn named(&self, filter: impl Fn(Id) -> bool) -> Vec<Id> {
         let all = self.objects.keys().copied();
-        all.filter(|id| *id == ROOT || self.parents.contains_key(id))
-            .filter(|&id| filter(id))
-            .collect()
+        all.filter(|&id| self.is_below(id, ROOT)).filter(|&id| filter(id)).collect()
     }
     /// Adds an object without a name.
     pub fn add(&mut self, body: Body, mode: u32) -> Id {
@@ -124,7 +122,8 @@ impl Model {
         if self.entries(dir).contains_key(name) {
             return Err(libc::EEXIST);
         }
-        let id = self.add(body, mode);
+        let inherits = matches!(body, Body::Dir(_)) && self.objects[&dir].mode & 0o2000 != 0;
+        let id = self.add(body, if inherits { mode | 0o2000 } else { mode });
         self.attach(id, dir, name);
         Ok(id)
     }
