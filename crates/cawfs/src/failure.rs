@@ -23,6 +23,8 @@ pub struct Failure {
     pub text: String,
     /// What to do.
     pub hint: Option<String>,
+    /// Whether bytes in the store are not what was written.
+    pub damaged: bool,
 }
 
 impl Failure {
@@ -32,6 +34,7 @@ impl Failure {
             code: FAILED,
             text: text.into(),
             hint: None,
+            damaged: false,
         }
     }
 

@@ -20,6 +20,7 @@ mod helper;
 mod mounts;
 mod options;
 mod output;
+mod report;
 mod store;
 
 use clap::Parser;

@@ -238,10 +238,7 @@ fn a_clone_contains_what_was_written_through_a_mapping() {
         let name = format!("at-{i}");
         done(site.run(&["clone", "a", &name]));
         let found = fs::read(site.path(&name).join("mapped")).unwrap();
-        assert_eq!(
-            &found[50_000..50_000 + text.len()],
-            text.as_bytes()
-        );
+        assert_eq!(&found[50_000..50_000 + text.len()], text.as_bytes());
     }
     drop(map);
     done(site.run(&["sync", "."]));

@@ -4,7 +4,8 @@ use crate::Outcome;
 use crate::args::Mkfs;
 use crate::failure::Failure;
 use crate::output;
-use crate::store::{self, Create, Opened};
+use crate::store::{self, Create};
+use cawdb::Store;
 use cawfs_fs::{FormatOptions, Fs};
 use serde_json::json;
 use std::path::Path;
@@ -16,9 +17,9 @@ pub fn run(args: &Mkfs) -> Outcome {
         compression: args.compression,
         force: args.force,
     };
-    let opened = make(&args.store, &how)?;
-    let space = opened.store.space();
-    opened.close()?;
+    let store = make(&args.store, &how)?;
+    let space = store.space();
+    store::close(&store, &args.store)?;
     let path = args.store.display();
     if args.json {
         output::json(&json!({
@@ -36,14 +37,14 @@ pub fn run(args: &Mkfs) -> Outcome {
 }
 
 /// Makes a store whose root directory belongs to the caller, and leaves it open.
-pub fn make(path: &Path, how: &Create) -> Result<Opened, Failure> {
-    let opened = store::create(path, how)?;
+pub fn make(path: &Path, how: &Create) -> Result<Store, Failure> {
+    let store = store::create(path, how)?;
     let root = FormatOptions {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         mode: 0o755,
     };
-    Fs::format(&opened.store, &root)
+    Fs::format(&store, &root)
         .map_err(|e| Failure::at(path, format_args!("cannot make a file system: {e}")))?;
-    Ok(opened)
+    Ok(store)
 }

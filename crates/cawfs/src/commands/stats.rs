@@ -3,9 +3,8 @@
 use crate::Outcome;
 use crate::args::Stats;
 use crate::failure::Failure;
-use crate::{control, output, store};
-use cawdb::Store;
-use serde_json::{Value, json};
+use crate::{control, output, report, store};
+use serde_json::json;
 use std::fs::File;
 
 /// Shows the statistics of a mount, or of a store that is not mounted.
@@ -30,7 +29,7 @@ pub fn run(args: &Stats) -> Outcome {
                 ..Default::default()
             },
         )?;
-        let mut value = of_store(&opened.store);
+        let mut value = report::of_store(&opened);
         value["store"] = json!(path.to_string_lossy());
         value
     };
@@ -39,16 +38,4 @@ pub fn run(args: &Stats) -> Outcome {
         false => output::print(&output::sections(&value)),
     }
     Ok(0)
-}
-
-/// The engine's part of the statistics.
-pub fn of_store(store: &Store) -> Value {
-    let space = store.space();
-    json!({
-        "space": {
-            "total_bytes": space.total,
-            "used_bytes": space.used,
-            "available_bytes": space.available,
-        },
-    })
 }

@@ -6,14 +6,13 @@
 //!                                └─► ready: the mount has answered a first statfs
 //! ```
 
-mod keeper;
 mod report;
 mod signals;
 pub mod start;
 
 use crate::failure::Failure;
 use crate::options::Options;
-use crate::store::{self, Opened};
+use crate::store;
 use cawfs_fs::{Fs, Time};
 use cawfs_fuse::{Mount, MountOptions};
 use serde_json::json;
@@ -39,19 +38,20 @@ pub struct Plan {
 /// # Errors
 /// Whatever kept it from mounting, or from writing everything at the end.
 pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
-    let opened = open(plan)?;
+    let store = open(plan)?;
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
         atime: !plan.options.noatime,
         clock: Box::new(now),
         seed: fastrand::u64(..),
     };
-    let fs = Fs::mount(opened.store.clone(), options)
+    let fs = Fs::mount(store.clone(), options)
         .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))?;
     let fs = Arc::new(fs);
     let mount = Mount::attach(&plan.dir, &mount_options(plan)).map_err(Failure::from)?;
     let signals = signals::watch(&plan.dir).map_err(|e| system("cannot watch signals", &e));
-    let keeper = keeper::start(fs.clone(), plan.options.commit);
+    let background =
+        (!plan.options.read_only).then(|| cawdb::Background::start(&store, plan.options.commit));
     let stats = report::source(&plan.store, &plan.dir, fs.clone());
     let serving = fs.clone();
     let server = std::thread::Builder::new().name("cawfs-serve".into());
@@ -76,14 +76,19 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
     let served = server.join();
     tracing::info!(dir = %plan.dir.display(), "unmounted");
     signals.close();
-    keeper.stop();
+    drop(background);
     let synced = if plan.options.read_only {
         Ok(())
     } else {
         fs.sync_all()
     };
     drop(fs);
-    let closed = opened.close();
+    let read_only = plan.options.read_only;
+    let closed = if read_only {
+        Ok(())
+    } else {
+        store::close(&store, &plan.store)
+    };
     synced.map_err(|e| Failure::at(&plan.store, e))?;
     closed?;
     match served {
@@ -93,7 +98,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
     }
 }
 
-fn open(plan: &Plan) -> Result<Opened, Failure> {
+fn open(plan: &Plan) -> Result<cawdb::Store, Failure> {
     if plan.create && !plan.store.exists() {
         let how = store::Create {
             size: None,

@@ -9,12 +9,15 @@ use std::sync::Arc;
 pub fn source(store: &Path, dir: &Path, fs: Arc<Fs>) -> cawfs_fuse::Stats {
     let (store, dir) = (store.to_owned(), dir.to_owned());
     Box::new(move || {
-        let mut report = crate::commands::stats::of_store(fs.store());
+        let mut report = crate::report::of_store(fs.store());
         if let (Value::Object(report), Value::Object(own)) =
             (&mut report, super::identity(&store, &dir))
         {
             report.extend(own);
             report.insert("process".into(), process());
+            let files = fs.counters().all().into_iter();
+            let files = files.map(|(name, n)| (name.to_owned(), json!(n))).collect();
+            report.insert("files".into(), Value::Object(files));
         }
         report.to_string()
     })

@@ -62,6 +62,7 @@ pub fn launch(plan: &Plan, lists: &[String]) -> Result<(), Failure> {
                 .unwrap_or(1),
             text: text.to_owned(),
             hint: words["hint"].as_str().map(str::to_owned),
+            damaged: false,
         }),
         None => {
             let how = status.map_or_else(|e| e.to_string(), |s| s.to_string());

@@ -7,7 +7,7 @@ use crate::commands::{mkfs, umount};
 use crate::daemon::{Plan, start};
 use crate::failure::Failure;
 use crate::options::Options;
-use crate::store::Create;
+use crate::store::{self, Create};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -34,7 +34,8 @@ impl Scene {
             compression: crate::args::Compression::Lz4,
             force: false,
         };
-        mkfs::make(&scene.store(), &how)?.close()?;
+        let path = scene.store();
+        store::close(&mkfs::make(&path, &how)?, &path)?;
         scene.mount()?;
         Ok(scene)
     }

@@ -1,0 +1,56 @@
+//! What a store is and did, as JSON; `output` makes it readable.
+
+use cawdb::Store;
+use serde_json::{Map, Value, json};
+
+/// Sizes, sharing, caches and counters of a store.
+pub fn of_store(store: &Store) -> Value {
+    let (space, s) = (store.space(), store.stats());
+    let counters: Map<String, Value> = s
+        .counters
+        .iter()
+        .map(|(name, n)| ((*name).to_owned(), json!(n)))
+        .collect();
+    json!({
+        "space": {
+            "limit_bytes": space.total,
+            "used_bytes": space.used,
+            "available_bytes": space.available,
+            "allocated_bytes": s.allocated_bytes,
+            "waiting_to_be_free_bytes": s.limbo_bytes,
+            "file_blocks_bytes": s.used_blocks_bytes,
+            "file_occupies_bytes": s.occupied_bytes,
+        },
+        "content": {
+            "shown_bytes": s.shown_bytes,
+            "stored_bytes": s.run_bytes,
+            "exclusive_bytes": s.exclusive_bytes,
+            "shared_bytes": s.shared_bytes,
+        },
+        "tree": {
+            "height": s.height,
+            "root_slots": s.root_slots,
+            "nodes": s.nodes,
+            "shared_nodes": s.shared_nodes,
+            "runs": s.runs,
+            "nodes_being_released": s.releasing,
+        },
+        "memory": {
+            "cache_used_bytes": s.cache_bytes,
+            "cache_limit_bytes": s.cache_budget,
+            "cache_hits": s.cache_hits,
+            "cache_misses": s.cache_misses,
+            "memtable_bytes": s.memtable_bytes,
+            "unwritten_bytes": s.unwritten_bytes,
+        },
+        "disk": {
+            "reads": s.io.reads,
+            "read_bytes": s.io.read_bytes,
+            "writes": s.io.writes,
+            "written_bytes": s.io.write_bytes,
+            "syncs": s.io.syncs,
+            "discards": s.io.discards,
+        },
+        "engine": counters,
+    })
+}
