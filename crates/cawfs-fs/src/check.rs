@@ -8,6 +8,8 @@
 //! data   Ea·0 Ea·1         Sd·Ef·0        each block's file is the one the meta walk stands at
 //! ```
 
+mod report;
+
 use crate::errno::Result;
 use crate::inode::{HAS_XATTRS, Inode};
 use crate::schema::{
@@ -19,56 +21,7 @@ use bytes::Bytes;
 use cawdb::{KeyRange, Scan, Snapshot};
 use std::collections::HashSet;
 
-/// What is wrong; the numbers are for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Fault {
-    /// A record that does not decode.
-    BadRecord = 1,
-    /// A key that means nothing.
-    BadKey = 2,
-    /// An entry whose directory does not exist, or is none.
-    NoDirectory = 3,
-    /// A directory whose link count is not 2 + subdirectories.
-    BadLinks = 4,
-    /// An extended attribute of nothing, or of an object that says it has none.
-    StrayAttribute = 5,
-    /// A block of nothing, or of something other than a file.
-    StrayBlock = 6,
-    /// A file whose count of blocks is not what is stored.
-    BadBlocks = 7,
-    /// A block that holds bytes beyond the end of its file.
-    BeyondEnd = 8,
-    /// A number that two objects show.
-    SharedNumber = 9,
-    /// No root directory.
-    NoRoot = 10,
-}
-
-/// One thing found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What is wrong.
-    pub fault: Fault,
-    /// Where: a path, or a key in hexadecimal.
-    pub place: String,
-}
-
-/// The result of a check.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// What is wrong, in key order; empty if all is well.
-    pub findings: Vec<Finding>,
-    /// Directories, the root included.
-    pub directories: u64,
-    /// Regular files.
-    pub files: u64,
-    /// Other objects.
-    pub others: u64,
-    /// File blocks, those of orphans included.
-    pub blocks: u64,
-    /// Unlinked objects that wait for their last close.
-    pub orphans: u64,
-}
+pub use report::{Fault, Finding, Report};
 
 /// A directory on the way from the root to where the walk stands.
 struct Level {

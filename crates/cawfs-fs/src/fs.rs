@@ -16,7 +16,7 @@ use crate::types::{Attr, Entry, FileType, NAME_MAX, NodeId, Time};
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Store};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Version of the keys and records, and the block size, as the store names them.
 const FORMAT: [u8; 8] = [1, 0, 0, 0, 0, 0, 1, 0];
@@ -289,15 +289,6 @@ impl Fs {
         self.check_writable()?;
         self.store.commit(batch).map_err(Error::from)
     }
-    /// A change that begins now.
-    pub(crate) fn change(&self) -> Change<'_> {
-        Change {
-            fs: self,
-            batch: Batch::new(),
-            records: Vec::new(),
-            now: self.now(),
-        }
-    }
     /// Deletes what orphans left that nobody holds any more.
     pub(crate) fn bury(&self) -> Result<()> {
         let dead = std::mem::take(&mut lock(&self.table).dead);
@@ -330,51 +321,6 @@ fn sweep(store: &Store, volume: u32) -> Result<()> {
         store.commit(batch)?;
     }
     Ok(())
-}
-
-/// A batch being made, with the inodes that will be so once it is committed.
-pub(crate) struct Change<'a> {
-    fs: &'a Fs,
-    pub(crate) batch: Batch,
-    records: Vec<(Arc<Node>, Inode)>,
-    /// The instant of the change.
-    pub(crate) now: Time,
-}
-
-impl Change<'_> {
-    /// Gives a node a new inode, kept at `at`.
-    pub(crate) fn record(&mut self, node: &Arc<Node>, at: &Location, inode: Inode) {
-        self.batch.put(at.record(), inode.encode());
-        self.records.push((node.clone(), inode));
-    }
-    /// Notes in a directory that its entries changed, and that it has `links` more subdirectories.
-    pub(crate) fn touch(&mut self, dir: &Arc<Node>, at: &Location, links: i64) -> Result<()> {
-        let known = self
-            .records
-            .iter()
-            .rev()
-            .find(|(node, _)| node.id == dir.id);
-        let mut inode = known.map_or_else(|| dir.inode(), |(_, inode)| inode.clone());
-        (inode.mtime, inode.ctime) = (self.now, self.now);
-        let count = i64::from(inode.links)
-            .checked_add(links)
-            .and_then(|n| u32::try_from(n).ok());
-        inode.links = count.ok_or_else(|| Kind::TooManyLinks.because("too many subdirectories"))?;
-        self.record(dir, at, inode);
-        Ok(())
-    }
-    /// Gives a node a new inode that no key of the store holds.
-    pub(crate) fn remember(&mut self, node: &Arc<Node>, inode: Inode) {
-        self.records.push((node.clone(), inode));
-    }
-    /// Makes it so.
-    pub(crate) fn commit(self) -> Result<()> {
-        self.fs.commit(self.batch)?;
-        for (node, inode) in self.records {
-            *lock(&node.inode) = inode;
-        }
-        Ok(())
-    }
 }
 
 /// A name that may be made or found in a directory.

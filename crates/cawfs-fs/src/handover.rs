@@ -31,7 +31,9 @@ impl Fs {
     pub fn hand_over(&self) -> Result<Vec<u8>> {
         // What staged clones hold must not be counted as held by the kernel.
         let stages = std::mem::take(&mut lock(&self.stages).0);
-        stages.values().try_for_each(|stage| self.end_stage(stage))?;
+        stages
+            .values()
+            .try_for_each(|stage| self.end_stage(stage))?;
         self.sync_all()?;
         let _names = self.exclusive();
         let (next, nodes) = lock(&self.table).pass();

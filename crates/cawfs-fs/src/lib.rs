@@ -25,6 +25,7 @@
 //! ```
 
 mod acl;
+mod change;
 mod check;
 mod content;
 mod counters;

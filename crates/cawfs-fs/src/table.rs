@@ -11,6 +11,9 @@
 //! * `epoch` of a slot counts the children dropped from it. Whoever read a record to make a node of it must see the same
 //!   epoch as before the read, else the record may have been changed by a node that came and went meanwhile.
 
+mod pass;
+mod pins;
+
 use crate::errno::{Kind, Result};
 use crate::inode::{Inode, NoSetId};
 use crate::locks::lock;
@@ -18,8 +21,10 @@ use crate::schema::Location;
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
+
+pub(crate) use pass::Passed;
+pub(crate) use pins::{Pin, pin, pin_child, pin_new, pin_new_child};
 
 /// An object in memory.
 pub(crate) struct Node {
@@ -73,53 +78,6 @@ struct Slot {
     children: HashMap<Bytes, NodeId>,
     epoch: u64,
     no_set_id: NoSetId,
-}
-
-/// A slot on its way to a successor's table.
-pub(crate) struct Passed {
-    pub(crate) id: NodeId,
-    pub(crate) place: Place,
-    pub(crate) lookups: u64,
-    pub(crate) opens: u64,
-    pub(crate) writers: u64,
-    pub(crate) ino: u64,
-    pub(crate) inode: Inode,
-}
-
-/// A node that stays in the table while this value lives.
-pub(crate) struct Pin<'a> {
-    table: &'a Mutex<Table>,
-    node: Arc<Node>,
-}
-
-impl Deref for Pin<'_> {
-    type Target = Arc<Node>;
-    fn deref(&self) -> &Arc<Node> {
-        &self.node
-    }
-}
-
-impl Clone for Pin<'_> {
-    fn clone(&self) -> Self {
-        let mut table = lock(self.table);
-        if let Some(slot) = table.slots.get_mut(&self.node.id) {
-            slot.pins += 1;
-        }
-        Pin {
-            table: self.table,
-            node: self.node.clone(),
-        }
-    }
-}
-
-impl Drop for Pin<'_> {
-    fn drop(&mut self) {
-        let mut table = lock(self.table);
-        if let Some(slot) = table.slots.get_mut(&self.node.id) {
-            slot.pins -= 1;
-        }
-        table.tidy(self.node.id);
-    }
 }
 
 /// What follows from a node's place.
@@ -367,134 +325,8 @@ impl Table {
             return;
         }
     }
-    /// All nodes that somebody outside holds, parents before children, and the next id.
-    pub(crate) fn pass(&self) -> (u64, Vec<Passed>) {
-        let mut nodes: Vec<_> = self.slots.values().map(|s| (self.depth(s), s)).collect();
-        nodes.sort_unstable_by_key(|(depth, slot)| (*depth, slot.node.id));
-        let passed = nodes.into_iter().map(|(_, slot)| Passed {
-            id: slot.node.id,
-            place: slot.place.clone(),
-            lookups: slot.lookups,
-            opens: slot.opens,
-            writers: slot.writers,
-            ino: slot.node.ino,
-            inode: slot.node.inode(),
-        });
-        (self.next, passed.collect())
-    }
-    fn depth<'a>(&'a self, mut slot: &'a Slot) -> usize {
-        let mut depth = 0;
-        while let Place::Child(parent, _) = &slot.place
-            && let Some(above) = self.slots.get(parent)
-        {
-            (depth, slot) = (depth + 1, above);
-        }
-        depth
-    }
-    /// Takes the nodes of an earlier table, parents before children; none if they do not fit together.
-    pub(crate) fn receive(&mut self, next: u64, nodes: Vec<Passed>) -> Option<()> {
-        for passed in nodes {
-            let base = match &passed.place {
-                Place::Child(parent, _) => self.slots.get(parent)?.node.shifts,
-                _ => 0,
-            };
-            if passed.place != Place::Root {
-                self.next = passed.id.0;
-                self.add(passed.inode, passed.ino, base, passed.place.clone());
-            }
-            if let Place::Child(parent, name) = passed.place {
-                self.slots
-                    .get_mut(&parent)?
-                    .children
-                    .insert(name, passed.id);
-            }
-            let slot = self.slots.get_mut(&passed.id)?;
-            (slot.lookups, slot.opens) = (passed.lookups, passed.opens);
-            slot.writers = passed.writers;
-            if passed.opens > 0 {
-                self.open.insert(passed.id);
-            }
-        }
-        self.next = next;
-        self.slots.keys().all(|id| id.0 < next).then_some(())
-    }
     /// Nodes known.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
-}
-
-/// The node of an id, pinned.
-pub(crate) fn pin(table: &Mutex<Table>, id: NodeId) -> Result<Pin<'_>> {
-    let mut guard = lock(table);
-    let node = guard.slot(id)?.node.clone();
-    if let Some(slot) = guard.slots.get_mut(&id) {
-        slot.pins += 1;
-    }
-    Ok(Pin { table, node })
-}
-
-/// The node of a name, pinned, if it is in the table.
-pub(crate) fn pin_child<'a>(
-    table: &'a Mutex<Table>,
-    parent: NodeId,
-    name: &[u8],
-) -> Option<Pin<'a>> {
-    let mut guard = lock(table);
-    let id = *guard.slots.get(&parent)?.children.get(name)?;
-    let slot = guard.slots.get_mut(&id)?;
-    slot.pins += 1;
-    Some(Pin {
-        table,
-        node: slot.node.clone(),
-    })
-}
-
-/// Makes a node of what was read from the store as `name` of `parent` in `epoch`, or finds the one that is there; pinned.
-/// None if the epoch has passed: read again.
-pub(crate) fn pin_new_child<'a>(
-    table: &'a Mutex<Table>,
-    parent: &Node,
-    name: &Bytes,
-    inode: Inode,
-    epoch: Option<u64>,
-) -> Option<Pin<'a>> {
-    if let Some(pin) = pin_child(table, parent.id, name) {
-        return Some(pin);
-    }
-    let mut guard = lock(table);
-    let slot = guard.slots.get(&parent.id)?;
-    if epoch.is_some_and(|e| e != slot.epoch) || slot.children.contains_key(name) {
-        return None;
-    }
-    let ino = inode.shown(parent.shifts);
-    let id = guard.add(
-        inode,
-        ino,
-        parent.shifts,
-        Place::Child(parent.id, name.clone()),
-    );
-    guard
-        .slots
-        .get_mut(&parent.id)?
-        .children
-        .insert(name.clone(), id);
-    let slot = guard.slots.get_mut(&id)?;
-    slot.pins += 1;
-    Some(Pin {
-        table,
-        node: slot.node.clone(),
-    })
-}
-
-/// Makes a node that is no entry, shown under number `ino`; pinned. For a directory, `inode.shift` counts
-/// from the root.
-pub(crate) fn pin_new(
-    table: &Mutex<Table>,
-    inode: Inode,
-    ino: u64,
-    place: Place,
-) -> Result<Pin<'_>> {
-    let id = lock(table).add(inode, ino, 0, place);
-    pin(table, id)
 }

@@ -1,10 +1,11 @@
 //! Changing attributes: mode, owner, size, times. And access times, which are lazy.
 
 use crate::acl::{ACCESS, Acl};
+use crate::change::Change;
 use crate::counters::add;
 use crate::data;
 use crate::errno::{Kind, Result};
-use crate::fs::{Change, Fs};
+use crate::fs::Fs;
 use crate::inode::{HAS_ACL, HAS_CAPS, Inode, PERM_BITS, SET_GID, SET_UID};
 use crate::locks::{lock, write};
 use crate::ops::xattr::CAPABILITY;

@@ -10,5 +10,6 @@ mod readdir;
 mod remove;
 mod rename;
 mod space;
+mod stage;
 mod sync;
 mod xattr;

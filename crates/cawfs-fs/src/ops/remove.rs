@@ -1,9 +1,10 @@
 //! Removing names, and whole trees.
 
+use crate::change::Change;
 use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
-use crate::fs::{Change, Fs, check_name};
+use crate::fs::{Fs, check_name};
 use crate::locks::{lock, write};
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};

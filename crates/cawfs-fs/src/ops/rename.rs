@@ -1,9 +1,10 @@
 //! Renaming: files under the shared namespace lock, directories under the exclusive one, each as one batch.
 
+use crate::change::Change;
 use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
-use crate::fs::{Change, Fs, check_name};
+use crate::fs::{Fs, check_name};
 use crate::inode::{HAS_CAPS, Inode, NoSetId, SET_GID, SET_UID};
 use crate::locks::{lock, write};
 use crate::ops::xattr::CAPABILITY;

@@ -1,5 +1,4 @@
 //! The specification of a file system with clones, as small as it can be: a tree of values that copies by copying.
-#![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +102,9 @@ impl Model {
     /// Objects that a path leads to.
     pub fn named(&self, filter: impl Fn(Id) -> bool) -> Vec<Id> {
         let all = self.objects.keys().copied();
-        all.filter(|&id| self.is_below(id, ROOT)).filter(|&id| filter(id)).collect()
+        all.filter(|&id| self.is_below(id, ROOT))
+            .filter(|&id| filter(id))
+            .collect()
     }
     /// Adds an object without a name.
     pub fn add(&mut self, body: Body, mode: u32) -> Id {

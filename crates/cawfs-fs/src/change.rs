@@ -1,0 +1,68 @@
+//! A change of records: the batch being made, and the inodes that will be so once it is committed.
+
+use crate::errno::{Kind, Result};
+use crate::fs::Fs;
+use crate::inode::Inode;
+use crate::locks::lock;
+use crate::schema::Location;
+use crate::table::Node;
+use crate::types::Time;
+use cawdb::Batch;
+use std::sync::Arc;
+
+impl Fs {
+    /// A change that begins now.
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change {
+            fs: self,
+            batch: Batch::new(),
+            records: Vec::new(),
+            now: self.now(),
+        }
+    }
+}
+
+/// A batch being made, with the inodes that will be so once it is committed.
+pub(crate) struct Change<'a> {
+    fs: &'a Fs,
+    pub(crate) batch: Batch,
+    records: Vec<(Arc<Node>, Inode)>,
+    /// The instant of the change.
+    pub(crate) now: Time,
+}
+
+impl Change<'_> {
+    /// Gives a node a new inode, kept at `at`.
+    pub(crate) fn record(&mut self, node: &Arc<Node>, at: &Location, inode: Inode) {
+        self.batch.put(at.record(), inode.encode());
+        self.records.push((node.clone(), inode));
+    }
+    /// Notes in a directory that its entries changed, and that it has `links` more subdirectories.
+    pub(crate) fn touch(&mut self, dir: &Arc<Node>, at: &Location, links: i64) -> Result<()> {
+        let known = self
+            .records
+            .iter()
+            .rev()
+            .find(|(node, _)| node.id == dir.id);
+        let mut inode = known.map_or_else(|| dir.inode(), |(_, inode)| inode.clone());
+        (inode.mtime, inode.ctime) = (self.now, self.now);
+        let count = i64::from(inode.links)
+            .checked_add(links)
+            .and_then(|n| u32::try_from(n).ok());
+        inode.links = count.ok_or_else(|| Kind::TooManyLinks.because("too many subdirectories"))?;
+        self.record(dir, at, inode);
+        Ok(())
+    }
+    /// Gives a node a new inode that no key of the store holds.
+    pub(crate) fn remember(&mut self, node: &Arc<Node>, inode: Inode) {
+        self.records.push((node.clone(), inode));
+    }
+    /// Makes it so.
+    pub(crate) fn commit(self) -> Result<()> {
+        self.fs.commit(self.batch)?;
+        for (node, inode) in self.records {
+            *lock(&node.inode) = inode;
+        }
+        Ok(())
+    }
+}

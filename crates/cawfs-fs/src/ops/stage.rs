@@ -1,0 +1,221 @@
+//! Staged clones: the ioctls of `protocol`, staged names, and the rename that makes them real.
+
+use crate::content;
+use crate::errno::{Kind, Result};
+use crate::fs::Fs;
+use crate::locks::lock;
+use crate::ops::clone::{Destination, Origin, clone_no_set_id};
+use crate::protocol::{self, CLONE_REPLACE, CLONE_STAGE, REMOVE_TREE};
+use crate::schema::Location;
+use crate::stages::{Source, Stage, check_count};
+use crate::table::{Count, Place, pin_new};
+use crate::types::{Caller, Entry, FileHandle, IoctlReply, NodeId, RenameMode};
+use bytes::Bytes;
+use cawdb::Batch;
+use std::collections::{HashMap, HashSet};
+
+impl Fs {
+    /// All ioctls of [`crate::protocol`]: decodes, does, encodes; ENOTTY for others. `handle` is that of the open
+    /// file, none for a directory. Before CLONE_STAGE the front end launders [`Fs::writable_handles_below`].
+    pub fn ioctl(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        handle: Option<FileHandle>,
+        command: u32,
+        input: &[u8],
+    ) -> Result<IoctlReply> {
+        match command {
+            CLONE_STAGE => {
+                let mut stage = protocol::Stage::decode(input)?;
+                if handle.is_some_and(|handle| !handle.readable()) {
+                    return Err(Kind::BadHandle.because("not open for reading"));
+                }
+                stage.token = self.stage_clone(caller, node, stage.count, stage.flags)?;
+                Ok(IoctlReply {
+                    data: stage.encode().to_vec(),
+                    invalidations: Vec::new(),
+                })
+            }
+            REMOVE_TREE => {
+                let name = protocol::decode_remove(input)?;
+                let invalidations = self.remove_tree(caller, node, name)?;
+                Ok(IoctlReply {
+                    data: Vec::new(),
+                    invalidations,
+                })
+            }
+            _ => Err(Kind::UnknownIoctl.because("not an ioctl of cawfs")),
+        }
+    }
+
+    /// The nodes at or below `source` that are open for writing: the kernel may hold dirty pages of them, to be laundered
+    /// (INVAL_INODE) before a clone. O(open nodes · depth).
+    pub fn writable_handles_below(&self, source: NodeId) -> Vec<NodeId> {
+        let _names = self.shared();
+        lock(&self.table).open_below(source, true)
+    }
+
+    /// Stages `count` clones of a file or tree; returns the token of their staged names.
+    pub fn stage_clone(
+        &self,
+        caller: &Caller,
+        source: NodeId,
+        count: u32,
+        flags: u32,
+    ) -> Result<u64> {
+        self.check_writable()?;
+        check_count(count)?;
+        if flags & !CLONE_REPLACE != 0 {
+            return Err(Kind::Invalid.because("unknown flags"));
+        }
+        self.expire_stages()?;
+        let _names = self.exclusive();
+        let node = self.node(source)?;
+        let origin = self.origin(caller, &node)?;
+        let token = self.random();
+        let kept = if count == 1 {
+            lock(&self.table).count(source, Count::Open(false));
+            Source::Live(source)
+        } else {
+            let (mut batch, view) = (Batch::new(), self.store.snapshot());
+            let shelf = Location::staged(self.volume, token);
+            content::copy(
+                &view,
+                &mut batch,
+                (&origin.at, &origin.inode),
+                (&shelf, None),
+            )?;
+            self.commit(batch)?;
+            Source::Copy(token)
+        };
+        let stage = Stage {
+            caller: caller.clone(),
+            source: kept,
+            inode: origin.inode,
+            no_set_id: origin.no_set_id,
+            count,
+            replace: flags & CLONE_REPLACE != 0,
+            born: self.now(),
+            done: HashSet::new(),
+            nodes: HashMap::new(),
+        };
+        lock(&self.stages).0.insert(token, stage);
+        Ok(token)
+    }
+
+    /// The node of a staged name, if that is what the name is for this caller. It shows itself as the caller's.
+    pub(crate) fn lookup_staged(
+        &self,
+        caller: &Caller,
+        token: u64,
+        index: u32,
+    ) -> Result<Option<Entry>> {
+        let mut stages = lock(&self.stages);
+        let Some(stage) = stages.find(caller, token, index) else {
+            return Ok(None);
+        };
+        if let Some(&(id, _)) = stage.nodes.get(&index)
+            && let Ok(pin) = self.node(id)
+        {
+            return Ok(Some(self.entry(&pin)));
+        }
+        let mut inode = stage.inode.clone();
+        (inode.uid, inode.gid) = (stage.caller.uid, stage.caller.gid);
+        inode.perm |= 0o700;
+        // A second look-up after a forget shows the same number.
+        let ino = match stage.nodes.get(&index) {
+            Some(&(_, ino)) => ino,
+            None => self.clone_number(&inode)?,
+        };
+        inode.shift = if inode.is_dir() {
+            ino.wrapping_sub(inode.number)
+        } else {
+            0
+        };
+        inode.no_set_id = clone_no_set_id(&stage.caller, stage.no_set_id, inode.kind);
+        let pin = pin_new(&self.table, inode, ino, Place::Staged)?;
+        stage.nodes.insert(index, (pin.id, ino));
+        Ok(Some(self.entry(&pin)))
+    }
+
+    /// Makes a staged clone real under its destination. False if the name is no staged one for this caller.
+    pub(crate) fn complete_clone(
+        &self,
+        caller: &Caller,
+        token: u64,
+        index: u32,
+        (parent, name): (NodeId, &Bytes),
+        mode: RenameMode,
+    ) -> Result<bool> {
+        let _names = self.exclusive();
+        let found = lock(&self.stages)
+            .find(caller, token, index)
+            .map(|stage| stage.clone());
+        let Some(stage) = found else { return Ok(false) };
+        if mode == RenameMode::Exchange {
+            return Err(Kind::Invalid.because("a staged clone cannot be exchanged"));
+        }
+        let dir = self.dir(parent)?;
+        let origin = match stage.source {
+            Source::Live(source) => self.origin(&stage.caller, &*self.node(source)?)?,
+            Source::Copy(token) => {
+                let at = Location::staged(self.volume, token);
+                Origin {
+                    at,
+                    inode: stage.inode.clone(),
+                    no_set_id: stage.no_set_id,
+                }
+            }
+        };
+        let known = stage.nodes.get(&index).copied();
+        let ino = match known {
+            Some((_, ino)) => ino,
+            None => self.clone_number(&origin.inode)?,
+        };
+        let fresh = mode == RenameMode::NoReplace;
+        let to = Destination {
+            dir: &dir,
+            name,
+            ino,
+            replace: stage.replace,
+            fresh,
+        };
+        let node = known.and_then(|(id, _)| self.node(id).ok());
+        self.clone_into(&stage.caller, &origin, &to, node.as_deref())?;
+        let last = lock(&self.stages).finish(token, index);
+        if let Some(stage) = last
+            && let Err(error) = self.end_stage(&stage)
+        {
+            tracing::warn!(%error, "what was staged stays until the next mount");
+        }
+        Ok(true)
+    }
+
+    /// Drops staged clones that are too old.
+    pub(crate) fn expire_stages(&self) -> Result<()> {
+        let expired = lock(&self.stages).expired(self.now());
+        expired.iter().try_for_each(|stage| self.end_stage(stage))
+    }
+
+    /// Lets go of what a stage that was taken out held.
+    pub(crate) fn end_stage(&self, stage: &Stage) -> Result<()> {
+        match stage.source {
+            Source::Live(source) => {
+                let pin = self.node(source)?;
+                lock(&self.table).uncount(pin.id, Count::Open(false), 1);
+                drop(pin);
+                self.bury()
+            }
+            Source::Copy(token) => {
+                let mut batch = Batch::new();
+                content::erase(
+                    &mut batch,
+                    &Location::staged(self.volume, token),
+                    &stage.inode,
+                );
+                self.commit(batch)
+            }
+        }
+    }
+}
