@@ -97,6 +97,7 @@ pub fn check(view: &Snapshot, numbers: bool) -> Result<Report> {
     walk.leave_listing();
     walk.stray_blocks(None)?;
     walk.orphans()?;
+    walk.beyond()?;
     Ok(walk.report)
 }
 
@@ -315,6 +316,19 @@ impl Walk<'_> {
         {
             self.fault(Fault::StrayBlock, hex(&key));
             self.blocks.advance()?;
+        }
+        Ok(())
+    }
+    /// Behind the staged clones nothing may be.
+    fn beyond(&mut self) -> Result<()> {
+        for which in [META, DATA] {
+            let mut range = KeyRange::prefix(table(LIVE_VOLUME, which));
+            let mut start = table(LIVE_VOLUME, which);
+            start.push(STAGED + 1);
+            range.lo = start.into();
+            for item in self.view.scan(range) {
+                self.fault(Fault::BadKey, hex(&item?.0));
+            }
         }
         Ok(())
     }

@@ -22,6 +22,8 @@
 //! 'E' < 'S': all entries of a directory are adjacent and come before what its subdirectories hold. 'H' and 'L' (hard
 //! links) are reserved between them.
 
+use crate::errno::{Kind, Result};
+use crate::types::NAME_MAX;
 use bytes::Bytes;
 use cawdb::KeyRange;
 
@@ -141,6 +143,14 @@ impl Location {
             key.extend_from_slice(name);
         }
         key
+    }
+    /// ENAMETOOLONG if the keys of an object here would be longer than the engine takes.
+    pub(crate) fn check_depth(&self) -> Result<()> {
+        // An attribute's name and its tags are the longest that follow.
+        if self.record().len() + NAME_MAX + 2 > cawdb::MAX_KEY_BYTES {
+            return Err(Kind::NameTooLong.because("the path is too deep for a key"));
+        }
+        Ok(())
     }
     /// Prefix of everything that hangs on the record: the extended attributes.
     pub(crate) fn attributes(&self) -> Vec<u8> {

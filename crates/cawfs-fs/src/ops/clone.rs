@@ -107,6 +107,7 @@ impl Fs {
         let view = self.store.snapshot();
         let occupant = self.child(to.dir, &at, to.name)?;
         let home = at.child(to.name.clone());
+        home.check_depth()?;
         if let Some(occupant) = &occupant {
             check_occupant(&view, origin, to, occupant, &home)?;
             if to.replace

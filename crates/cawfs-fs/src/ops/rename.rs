@@ -106,6 +106,7 @@ impl Fs {
         if dirs && !exclusive {
             return Ok(false);
         }
+        to.home().check_depth()?;
         self.check_nesting(&source, target.as_ref(), &from, &to, mode)?;
         let files = [Some(&source), target.as_ref()];
         let mut files: Vec<&Node> = files.into_iter().flatten().map(|pin| &***pin).collect();
