@@ -1,14 +1,13 @@
 //! Nodes at height 0: shape, without reading data.
 //!
 //! ```text
-//!   layers of one slot        r1 ────        cut where no run reaches across: sequential bulk data
+//!   layers of one slot        r1 ────        cut where a run begins or ends: sequential bulk data
 //!                                   ──── r2  is written once and never merged
 //!
 //!   delta  [d ─────── f)                     cut at the ends of what a delete-range hides, and drop what
 //!   base ─────────────────                   lies under it: space comes back although nothing is rewritten
 //! ```
 
-use crate::policy::common_prefix;
 use crate::tree::Tree;
 use cawdb_node::{Key, KeyRange, Node, Result, RunRef, Slot};
 
@@ -36,7 +35,10 @@ impl Tree {
             }
             changed |= !pivots.is_empty();
         }
-        let mut node = Node { slots, ..node.clone() };
+        let mut node = Node {
+            slots,
+            ..node.clone()
+        };
         changed |= self.join_equal(&mut node)?;
         Ok(changed.then_some(node))
     }
@@ -47,7 +49,11 @@ impl Tree {
         self.drop_hidden(range, slot)?;
         while let Some(oldest) = slot.layers.last() {
             let only_deletes = oldest.run.has_delete_ranges()
-                && oldest.run.cursor(&oldest.tr.range_down(range), crate::Direction::Forward)?.next()?.is_none();
+                && oldest
+                    .run
+                    .cursor(&oldest.tr.range_down(range), crate::Direction::Forward)?
+                    .next()?
+                    .is_none();
             if !only_deletes {
                 break;
             }
@@ -67,7 +73,11 @@ impl Tree {
                 if hidden >= self.policy.hidden_bytes && deleted != *range {
                     self.counters.delete_cuts.bump();
                     let inside = |key: &Key| *key > range.lo && range.contains(key);
-                    return Ok([Some(deleted.lo), deleted.hi].into_iter().flatten().filter(inside).collect());
+                    return Ok([Some(deleted.lo), deleted.hi]
+                        .into_iter()
+                        .flatten()
+                        .filter(inside)
+                        .collect());
                 }
             }
         }
@@ -92,37 +102,40 @@ impl Tree {
     }
 }
 
-/// Pivots between groups of runs that do not overlap; each group shows at least `aim` bytes if it can.
+/// Pivots where a run of some size begins or ends, so that on one side of each there is a layer less. A run may
+/// well reach across with nothing at the pivot; both sides then name it. No piece shows less than half of `aim`.
 fn pivots_between(range: &KeyRange, slot: &Slot, aim: u64) -> Result<Vec<Key>> {
-    let mut spans: Vec<(KeyRange, u64)> = Vec::new();
-    for layer in slot.layers.iter() {
+    let mut ends = Vec::new();
+    for layer in slot.layers.iter().filter(|l| l.shown >= aim / 4) {
         if let Some(span) = layer.run.span(&layer.tr.range_down(range))? {
-            spans.push((layer.tr.range_up(&span), layer.shown));
+            let span = layer.tr.range_up(&span);
+            ends.extend(std::iter::once(span.lo).chain(span.hi));
         }
     }
-    spans.sort_by(|a, b| a.0.lo.cmp(&b.0.lo));
-    let mut pivots = Vec::new();
-    let mut end: Option<Key> = Some(Key::new());
-    let mut bytes = 0;
-    for (span, shown) in spans {
-        if let Some(end) = end.as_ref().filter(|end| **end <= span.lo && bytes >= aim) {
-            pivots.push(separator(end, &span.lo));
-            bytes = 0;
+    ends.retain(|key| *key > range.lo && range.contains(key));
+    ends.sort();
+    ends.dedup();
+    let mut pivots: Vec<Key> = Vec::new();
+    let mut rest = shown_bytes(slot, range)?;
+    let mut lo = range.lo.clone();
+    for end in ends {
+        let bytes = shown_bytes(slot, &KeyRange { lo: lo.clone(), hi: Some(end.clone()) })?;
+        if bytes >= aim / 2 && rest.saturating_sub(bytes) >= aim / 2 {
+            rest -= bytes;
+            lo = end.clone();
+            pivots.push(end);
         }
-        bytes += shown;
-        end = match (end, span.hi) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            _ => None,
-        };
     }
-    pivots.retain(|key| *key > range.lo && range.contains(key));
     Ok(pivots)
 }
 
-/// The shortest key that is at least `end` and at most `next`.
-fn separator(end: &Key, next: &Key) -> Key {
-    let common = common_prefix(end, next);
-    if common < next.len() { next.slice(..=common) } else { next.clone() }
+/// Bytes that the layers of a slot show in `range`, about.
+fn shown_bytes(slot: &Slot, range: &KeyRange) -> Result<u64> {
+    let mut sum = 0;
+    for layer in slot.layers.iter() {
+        sum += layer.run.estimate(&layer.tr.range_down(range))?;
+    }
+    Ok(sum)
 }
 
 /// The parts of `range` between `pivots`.
@@ -130,16 +143,26 @@ pub(crate) fn pieces(range: &KeyRange, pivots: &[Key]) -> Vec<KeyRange> {
     let mut parts = Vec::with_capacity(pivots.len() + 1);
     let mut lo = range.lo.clone();
     for pivot in pivots {
-        parts.push(KeyRange { lo: std::mem::replace(&mut lo, pivot.clone()), hi: Some(pivot.clone()) });
+        parts.push(KeyRange {
+            lo: std::mem::replace(&mut lo, pivot.clone()),
+            hi: Some(pivot.clone()),
+        });
     }
-    parts.push(KeyRange { lo, hi: range.hi.clone() });
+    parts.push(KeyRange {
+        lo,
+        hi: range.hi.clone(),
+    });
     parts
 }
 
 /// What `slot` shows in a part of its range: exactly the layers that hold something there.
 pub(crate) fn shown_part(slot: &Slot, part: &KeyRange) -> Result<Slot> {
     let layers = shown_layers(&slot.layers, part)?;
-    Ok(Slot { lo: part.lo.clone(), layers: layers.into(), below: slot.below.clone() })
+    Ok(Slot {
+        lo: part.lo.clone(),
+        layers: layers.into(),
+        below: slot.below.clone(),
+    })
 }
 
 /// Those of `layers` that hold something in `part`.
