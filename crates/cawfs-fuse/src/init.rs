@@ -24,36 +24,43 @@ mod flag {
     pub const ASYNC_READ: u64 = 1;
     pub const ATOMIC_O_TRUNC: u64 = 1 << 3;
     pub const BIG_WRITES: u64 = 1 << 5;
+    pub const DONT_MASK: u64 = 1 << 6;
     pub const IOCTL_DIR: u64 = 1 << 11;
     pub const READDIRPLUS: u64 = 1 << 13;
     pub const READDIRPLUS_AUTO: u64 = 1 << 14;
     pub const ASYNC_DIO: u64 = 1 << 15;
     pub const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub const POSIX_ACL: u64 = 1 << 20;
     pub const ABORT_ERROR: u64 = 1 << 21;
     pub const MAX_PAGES: u64 = 1 << 22;
     pub const CACHE_SYMLINKS: u64 = 1 << 23;
     pub const EXPLICIT_INVAL_DATA: u64 = 1 << 25;
     pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    pub const SETXATTR_EXT: u64 = 1 << 29;
     pub const INIT_EXT: u64 = 1 << 30;
     pub const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
     pub const HAS_RESEND: u64 = 1 << 39;
 }
 
 /// OPEN is answered, so O_TRUNC may come with it; locks stay in the kernel; the page cache is
-/// dropped only when we say so.
+/// dropped only when we say so; the kernel enforces access lists and leaves the umask to us, because
+/// a directory's default list takes its place.
 const WANTED: u64 = flag::ASYNC_READ
     | flag::ATOMIC_O_TRUNC
     | flag::BIG_WRITES
+    | flag::DONT_MASK
     | flag::IOCTL_DIR
     | flag::READDIRPLUS
     | flag::READDIRPLUS_AUTO
     | flag::ASYNC_DIO
     | flag::PARALLEL_DIROPS
+    | flag::POSIX_ACL
     | flag::ABORT_ERROR
     | flag::MAX_PAGES
     | flag::CACHE_SYMLINKS
     | flag::EXPLICIT_INVAL_DATA
     | flag::HANDLE_KILLPRIV_V2
+    | flag::SETXATTR_EXT
     | flag::INIT_EXT
     | flag::DIRECT_IO_ALLOW_MMAP
     | flag::HAS_RESEND;
@@ -61,6 +68,8 @@ const WANTED: u64 = flag::ASYNC_READ
 const INIT: u32 = 26;
 const MAJOR: u32 = 7;
 const OUR_MINOR: u32 = 45;
+/// From here on SETXATTR has the longer form that `wire` reads.
+const OLDEST_MINOR: u32 = 34;
 const PAGE: usize = 4096;
 const BACKGROUND: u16 = 64;
 const CONGESTION: u16 = 48;
@@ -92,10 +101,10 @@ pub fn handshake(connection: &Connection) -> io::Result<Agreed> {
             bytes.map_or(0, u32::from_le_bytes)
         };
         let unique = u64::from(word(8)) | u64::from(word(12)) << 32;
-        if word(4) != INIT || word(40) < MAJOR || (word(40) == MAJOR && word(44) < 31) {
+        if word(4) != INIT || word(40) < MAJOR || (word(40) == MAJOR && word(44) < OLDEST_MINOR) {
             connection.reply(unique, Err(libc::EPROTO));
             let text = format!(
-                "the kernel speaks FUSE {}.{}, cawfs needs 7.31 (Linux 5.4) or newer",
+                "the kernel speaks FUSE {}.{}, cawfs needs 7.{OLDEST_MINOR} (Linux 5.14) or newer",
                 word(40),
                 word(44)
             );

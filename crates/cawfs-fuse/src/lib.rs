@@ -34,6 +34,7 @@ pub type Stats = Box<dyn Fn() -> String + Send + Sync>;
 pub struct Mount {
     connection: Arc<connection::Connection>,
     agreed: init::Agreed,
+    read_only: bool,
 }
 
 impl Mount {
@@ -44,7 +45,11 @@ impl Mount {
     pub fn attach(dir: &Path, options: &MountOptions) -> Result<Self, MountError> {
         let connection = Arc::new(connection::Connection::new(mount::mount(dir, options)?));
         match init::handshake(&connection) {
-            Ok(agreed) => Ok(Self { connection, agreed }),
+            Ok(agreed) => Ok(Self {
+                connection,
+                agreed,
+                read_only: options.read_only,
+            }),
             Err(e) => {
                 drop(connection);
                 if let Err(e) = unmount(dir, true) {
@@ -61,7 +66,7 @@ impl Mount {
     /// A failure of the device, or of starting threads.
     pub fn serve(self, fs: Arc<Fs>, stats: Stats) -> io::Result<()> {
         let notifier = invalidate::Notifier::start(self.connection.clone())?;
-        let server = server::Server::new(fs, self.agreed, notifier, stats);
+        let server = server::Server::new(fs, self.agreed, self.read_only, notifier, stats);
         readers::serve(self.connection, Arc::new(server))
     }
 }

@@ -25,7 +25,7 @@ pub struct MountEntry {
 pub fn at(dir: &Path) -> io::Result<Option<MountEntry>> {
     let text = std::fs::read("/proc/self/mountinfo")?;
     let entries = text.split(|&b| b == b'\n').filter_map(parse);
-    Ok(entries.filter(|e| e.dir == dir).last())
+    Ok(entries.filter(|e| e.dir == dir).next_back())
 }
 
 fn parse(line: &[u8]) -> Option<MountEntry> {

@@ -1,5 +1,6 @@
 //! The contract of the command line: help, version, wrong usage and missing things, for every command.
 
+#[cfg(test)]
 mod common;
 
 use common::{cawfs, done, refused};
@@ -165,7 +166,7 @@ fn a_new_store_is_in_order_and_describes_itself() {
     let stats = done(cawfs(["stats", "--json", store]));
     let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
     assert!(
-        stats["space"]["total_bytes"]
+        stats["space"]["limit_bytes"]
             .as_u64()
             .is_some_and(|n| n > 0)
     );

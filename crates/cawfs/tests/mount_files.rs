@@ -1,5 +1,6 @@
 //! Ordinary work on a real mount.
 
+#[cfg(test)]
 mod common;
 
 use common::{Site, USER, done};
@@ -225,6 +226,58 @@ fn extended_attributes() {
     );
     let ours = setxattr(&path, "user.cawfs.sync", b"", XattrFlags::empty());
     assert_eq!(ours, Err(rustix::io::Errno::PERM));
+}
+
+#[test]
+fn the_umask_and_the_default_list_of_a_directory() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let site = Site::new();
+    let made = Command::new("sh")
+        .args(["-c", "umask 027; echo x > plain; mkdir dir"])
+        .current_dir(site.root())
+        .output();
+    done(made.unwrap());
+    let mode = |name: &str| fs::metadata(site.path(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("plain"), mode("dir")), (0o640, 0o750));
+    // Version 2; owner rwx, user 1000 rwx, group r-x, mask rwx, others nothing.
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    let none = u32::MAX;
+    for (tag, perm, id) in [
+        (1_u16, 7_u16, none),
+        (2, 7, USER),
+        (4, 5, none),
+        (16, 7, none),
+        (32, 0, none),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(perm.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    setxattr(
+        site.path("dir"),
+        "system.posix_acl_default",
+        &list,
+        XattrFlags::empty(),
+    )
+    .unwrap();
+    fs::write(site.path("dir/file"), "for user 1000").unwrap();
+    let mut room = [0; 200];
+    getxattr(site.path("dir/file"), "system.posix_acl_access", &mut room).unwrap();
+    assert_eq!(mode("dir/file"), 0o660);
+    fs::set_permissions(site.path("dir"), fs::Permissions::from_mode(0o755)).unwrap();
+    use std::os::unix::process::CommandExt;
+    let read = |uid: u32| {
+        let mut command = Command::new("cat");
+        command
+            .arg("dir/file")
+            .current_dir(site.root())
+            .uid(uid)
+            .gid(uid)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(done(read(USER)), "for user 1000");
+    assert!(!read(USER + 1).status.success());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How mounts begin and end: they come back, wait for the store, survive the death of a daemon.
 
+#[cfg(test)]
 mod common;
 
 use common::{Site, cawfs, done, refused};

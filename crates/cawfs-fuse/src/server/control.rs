@@ -71,7 +71,7 @@ impl Server {
             }
             Request::Sync => {
                 self.launder(NodeId::ROOT);
-                self.fs.sync_all().map_err(errno)?;
+                self.sync(cawfs_fs::Fs::sync_all)?;
                 Ok(Vec::new())
             }
             Request::Stats { offset } => {

@@ -25,7 +25,7 @@ impl Server {
                 size,
                 plus,
             } => self.list(DirHandle(fh), offset, size as usize, plus),
-            _ => self.fs.sync_all().map(|()| Answer::DONE).map_err(errno),
+            _ => self.sync(cawfs_fs::Fs::sync_all),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
 use crate::control;
 use crate::wire::{Op, reply};
-use cawfs_fs::{Caller, FileHandle, NodeId, Whence, WriteFlags, XattrMode};
+use cawfs_fs::{Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
 
 /// Answers of OPEN.
 mod fopen {
@@ -132,8 +132,8 @@ impl Server {
                 let written = fs.write(node, offset, data, flags).map_err(errno)?;
                 Ok(Answer::Reply(reply::count(written)))
             }
-            Op::Fsync { .. } => fs.fsync(node).map(|()| Answer::DONE).map_err(errno),
-            Op::SyncFs => fs.sync_all().map(|()| Answer::DONE).map_err(errno),
+            Op::Fsync { .. } => self.sync(|fs| fs.fsync(node)),
+            Op::SyncFs => self.sync(cawfs_fs::Fs::sync_all),
             Op::Fallocate {
                 offset,
                 length,
@@ -174,9 +174,30 @@ impl Server {
         }
     }
 
+    /// A new access list takes the set-group-id bit from a file of a group that is not the caller's.
+    fn kill_sgid(&self, node: NodeId) -> Result<(), i32> {
+        let mode = u32::from(self.fs.getattr(node).map_err(errno)?.perm);
+        if mode & libc::S_ISGID == 0 {
+            return Ok(());
+        }
+        let change = SetAttr {
+            mode: Some(mode & !libc::S_ISGID),
+            ..SetAttr::default()
+        };
+        self.fs
+            .setattr(&Caller::ROOT, node, &change)
+            .map(drop)
+            .map_err(errno)
+    }
+
     fn xattr(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
         let (bytes, size) = match *op {
-            Op::SetXattr { name, value, flags } => {
+            Op::SetXattr {
+                name,
+                value,
+                flags,
+                kill_sgid,
+            } => {
                 if control::is_ours(name) {
                     return Err(libc::EPERM);
                 }
@@ -189,6 +210,9 @@ impl Server {
                 self.fs
                     .setxattr(caller, node, name, value, mode)
                     .map_err(errno)?;
+                if kill_sgid {
+                    self.kill_sgid(node)?;
+                }
                 return Ok(Answer::DONE);
             }
             Op::GetXattr { name, size } if control::is_ours(name) => {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 pub struct Server {
     fs: Arc<Fs>,
     agreed: Agreed,
+    read_only: bool,
     notifier: Notifier,
     stats: crate::Stats,
 }
@@ -40,14 +41,30 @@ fn errno(e: Error) -> i32 {
 }
 
 impl Server {
-    /// A server for a file system.
-    pub fn new(fs: Arc<Fs>, agreed: Agreed, notifier: Notifier, stats: crate::Stats) -> Self {
+    /// A server for a file system. `read_only`: there is never anything to sync.
+    pub fn new(
+        fs: Arc<Fs>,
+        agreed: Agreed,
+        read_only: bool,
+        notifier: Notifier,
+        stats: crate::Stats,
+    ) -> Self {
         Self {
             fs,
             agreed,
+            read_only,
             notifier,
             stats,
         }
+    }
+
+    fn sync(&self, sync: impl FnOnce(&Fs) -> cawfs_fs::Result<()>) -> Reply {
+        let done = if self.read_only {
+            Ok(())
+        } else {
+            sync(&self.fs)
+        };
+        done.map(|()| Answer::DONE).map_err(errno)
     }
 }
 

@@ -121,6 +121,7 @@ pub enum Op<'a> {
         name: &'a [u8],
         value: &'a [u8],
         flags: u32,
+        kill_sgid: bool,
     },
     GetXattr {
         name: &'a [u8],
@@ -194,6 +195,7 @@ pub enum Op<'a> {
 
 /// FUSE_IOCTL_DIR: the descriptor of the ioctl is a directory.
 const IOCTL_DIR: u32 = 1 << 4;
+const SETXATTR_KILL_SGID: u32 = 1;
 const WRITE_CACHE: u32 = 1;
 const KILL_SUIDGID: u32 = 1 << 2;
 
@@ -304,11 +306,14 @@ fn xattrs<'a>(opcode: u32, c: &mut Cursor<'a>) -> Option<Op<'a>> {
     let (size, flags) = (c.u32()?, c.u32()?);
     Some(match opcode {
         21 => {
-            let name = c.name()?;
+            let (bits, _) = (c.u32()?, c.u32()?);
+            let (name, kill_sgid) = (c.name()?, bits & SETXATTR_KILL_SGID != 0);
+            let value = c.take(size as usize)?;
             Op::SetXattr {
                 name,
-                value: c.take(size as usize)?,
+                value,
                 flags,
+                kill_sgid,
             }
         }
         22 => Op::GetXattr {

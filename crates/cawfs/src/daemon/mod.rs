@@ -6,6 +6,7 @@
 //!                                └─► ready: the mount has answered a first statfs
 //! ```
 
+mod keeper;
 mod report;
 mod signals;
 pub mod start;
@@ -49,6 +50,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
         .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))?;
     let fs = Arc::new(fs);
     let mount = Mount::attach(&plan.dir, &mount_options(plan)).map_err(Failure::from)?;
+    let keeper = (!plan.options.read_only).then(|| keeper::start(fs.clone()));
     let signals = signals::watch(&plan.dir).map_err(|e| system("cannot watch signals", &e));
     let background =
         (!plan.options.read_only).then(|| cawdb::Background::start(&store, plan.options.commit));
@@ -76,6 +78,9 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
     let served = server.join();
     tracing::info!(dir = %plan.dir.display(), "unmounted");
     signals.close();
+    if let Some(keeper) = keeper {
+        keeper.stop();
+    }
     drop(background);
     let synced = if plan.options.read_only {
         Ok(())
