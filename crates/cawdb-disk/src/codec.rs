@@ -10,6 +10,13 @@
 //! ```
 
 use crate::{Error, Result};
+use std::ops::Range;
+
+/// How many bytes [`Writer::varint`] takes for `value`: 1 to 10.
+pub fn varint_len(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
 
 /// Appends numbers and bytes to a buffer.
 #[derive(Debug, Default, Clone)]
@@ -112,6 +119,12 @@ impl<'a> Reader<'a> {
         Self { what, bytes, at: 0 }
     }
 
+    /// A reader of `bytes` from byte `at` on; beyond the end there is nothing left to take.
+    pub fn at(what: &'a str, bytes: &'a [u8], at: usize) -> Self {
+        let at = at.min(bytes.len());
+        Self { what, bytes, at }
+    }
+
     /// How many bytes were taken.
     pub fn position(&self) -> usize {
         self.at
@@ -132,13 +145,22 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Corrupt`] if there are fewer; so in all methods below.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(len);
-        let Some(taken) = end.and_then(|end| self.bytes.get(self.at..end)) else {
-            let left = self.remaining();
+        let span = self.span(len)?;
+        Ok(&self.bytes[span])
+    }
+
+    /// Takes `len` bytes, given as their positions in the whole.
+    ///
+    /// # Errors
+    /// As [`Reader::take`].
+    pub fn span(&mut self, len: usize) -> Result<Range<usize>> {
+        let left = self.remaining();
+        if len > left {
             return Err(self.corrupt(format!("{len} bytes"), format!("{left}")));
-        };
+        }
+        let start = self.at;
         self.at += len;
-        Ok(taken)
+        Ok(start..self.at)
     }
 
     /// Takes `N` bytes.
@@ -203,14 +225,22 @@ impl<'a> Reader<'a> {
         Err(self.corrupt("a varint", "more than ten bytes"))
     }
 
+    /// Takes a number that is a length or a count in memory.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`], and if it does not fit.
+    pub fn varint_usize(&mut self) -> Result<usize> {
+        let value = self.varint()?;
+        usize::try_from(value).map_err(|_| self.corrupt("a length", format!("{value}")))
+    }
+
     /// Takes a length and that many bytes.
     ///
     /// # Errors
     /// As [`Reader::varint`] and [`Reader::take`].
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
-        let len = self.varint()?;
-        // A length beyond usize cannot be there: take refuses usize::MAX like any other excess.
-        self.take(usize::try_from(len).unwrap_or(usize::MAX))
+        let len = self.varint_usize()?;
+        self.take(len)
     }
 
     /// Takes everything that is left.
@@ -241,7 +271,15 @@ mod tests {
         #[test]
         fn numbers_come_back(values: Vec<u64>, tail: Vec<u8>) {
             let mut w = Writer::new();
-            for &v in &values { w.varint(v); w.u64(v); w.u32(v as u32); w.u16(v as u16); w.u8(v as u8); }
+            for &v in &values {
+                let before = w.len();
+                w.varint(v);
+                prop_assert_eq!(w.len() - before, varint_len(v));
+                w.u64(v);
+                w.u32(v as u32);
+                w.u16(v as u16);
+                w.u8(v as u8);
+            }
             w.bytes(&tail);
             let bytes = w.into_vec();
             let mut r = Reader::new("test", &bytes);
@@ -265,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn varint_lengths_at_their_bounds() {
+        for (bytes, first) in (1..=9).map(|n| (n + 1, 1_u64 << (7 * n))) {
+            assert_eq!(
+                (varint_len(first - 1), varint_len(first)),
+                (bytes - 1, bytes)
+            );
+        }
+        assert_eq!((varint_len(0), varint_len(u64::MAX)), (1, 10));
+    }
+
+    #[test]
     fn overlong_and_short_input_is_refused() {
         for bad in [&[0x80, 0x00][..], &[0xff; 10], &[0x80; 11], &[0x80], &[]] {
             assert!(Reader::new("test", bad).varint().is_err(), "{bad:?}");
@@ -274,6 +323,11 @@ mod tests {
                 .bytes()
                 .is_err()
         );
+        // Bit 64, and a length that goes beyond the end.
+        let beyond = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2];
+        assert!(Reader::new("test", &beyond).varint().is_err());
+        assert!(Reader::new("test", &[200, 1, 7]).bytes().is_err());
+        assert!(Reader::at("test", &[1], 9).u8().is_err());
         assert!(Reader::new("test", &[1]).finish().is_err());
     }
 }

@@ -16,9 +16,10 @@ mod sieve;
 
 use crate::RunId;
 use crate::run::{RunIndex, Segment};
+use cawdb_disk::sync;
 use sieve::Sieve;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The part number of a run's index; segments count from 0.
 pub(crate) const INDEX: u32 = u32::MAX;
@@ -154,10 +155,7 @@ impl Cache {
     }
 
     fn shard(&self, i: usize) -> MutexGuard<'_, Sieve<Cached>> {
-        // A queue is whole again before anything in it can panic.
-        self.shards[i]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.shards[i])
     }
 }
 

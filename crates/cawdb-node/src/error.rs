@@ -3,9 +3,9 @@
 /// An error of this floor.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The disk failed, is full, or holds other bytes than were written.
+    /// The disk failed or is full.
     #[error(transparent)]
-    Disk(#[from] cawdb_disk::Error),
+    Disk(cawdb_disk::Error),
     /// Bytes were read, but are not what was written.
     #[error("damaged: {0}")]
     Corrupt(String),
@@ -22,6 +22,29 @@ impl Error {
         found: impl std::fmt::Debug,
     ) -> Self {
         Self::Corrupt(format!("{what}: expected {expected:?}, found {found:?}"))
+    }
+
+    /// The same error; damage is said to lie in `place`.
+    #[must_use]
+    pub fn within(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Corrupt(what) => Self::Corrupt(format!("{place}: {what}")),
+            other => other,
+        }
+    }
+}
+
+impl From<cawdb_disk::Error> for Error {
+    /// Damage is damage, whichever floor found it.
+    fn from(error: cawdb_disk::Error) -> Self {
+        match error {
+            cawdb_disk::Error::Corrupt {
+                what,
+                expected,
+                found,
+            } => Self::Corrupt(format!("{what}: expected {expected}, found {found}")),
+            other => Self::Disk(other),
+        }
     }
 }
 

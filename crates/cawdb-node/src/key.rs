@@ -26,6 +26,11 @@ pub fn successor(prefix: &[u8]) -> Option<Key> {
     Some(key.into())
 }
 
+/// How many bytes two keys have in common at the front. O(bytes).
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
 impl KeyRange {
     /// Every key.
     pub fn all() -> Self {

@@ -1,6 +1,5 @@
 //! Keys, messages and translations; immutable runs and the nodes over them, in memory and as bytes.
 mod cache;
-pub mod codec;
 pub mod compress;
 mod error;
 mod key;
@@ -18,7 +17,7 @@ mod translation;
 pub use cache::{Cache, CacheStats};
 pub use compress::Compression;
 pub use error::{Error, Result};
-pub use key::{Key, KeyRange, hi_less, successor};
+pub use key::{Key, KeyRange, common_prefix, hi_less, successor};
 pub use message::Message;
 pub use node::{Node, NodeHandle, NodeId, NodeState};
 pub use patch::{MAX_VALUE, Patch};

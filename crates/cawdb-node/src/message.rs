@@ -10,9 +10,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::codec::{Reader, Writer, varint_len};
 use crate::{Error, Patch, Result};
 use bytes::Bytes;
+use cawdb_disk::codec::{Reader, Writer, varint_len};
 
 /// What is said about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Message {
     /// Writes the payload, without kind or length.
     pub fn write_payload(&self, w: &mut Writer) {
         match self {
-            Self::Put(value) => w.bytes(value),
+            Self::Put(value) => w.raw(value),
             Self::Delete => {}
             Self::Patch(patch) => {
                 w.varint(patch.pieces().len() as u64);
@@ -95,7 +95,7 @@ impl Message {
                     w.varint((*offset).into());
                     w.varint(bytes.len() as u64);
                 }
-                patch.pieces().iter().for_each(|(_, bytes)| w.bytes(bytes));
+                patch.pieces().iter().for_each(|(_, bytes)| w.raw(bytes));
             }
         }
     }
@@ -119,7 +119,7 @@ impl Message {
 }
 
 fn read_patch(payload: &Bytes) -> Result<Patch> {
-    let mut r = Reader::new(payload);
+    let mut r = Reader::new("patch", payload);
     let count = r.varint_usize()?;
     let mut spans = Vec::new();
     for _ in 0..count {

@@ -7,9 +7,9 @@
 //!   share it at once, through its handle.
 
 use crate::{Key, KeyRange, Result, Slot, Translation};
-use cawdb_disk::Place;
+use cawdb_disk::{Place, sync};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The name of a node's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,10 +204,10 @@ impl NodeHandle {
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, NodeState> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        sync::read(&self.state)
     }
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, NodeState> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        sync::write(&self.state)
     }
 }

@@ -1,12 +1,16 @@
 //! Nodes as bytes.
 //!
 //! ```text
-//!  raw length u32 | compression u8 | checksum-covered payload, compressed on its own:
-//!   height u8 | range: lo, has-end u8, hi | slots n | runs n, run ids | nodes n, node ids | translations n, (from, to) ...
-//!   per slot: lo | layers n, (run index, translation index, shown) ... | edge: 0, or node index + 1, translation index
+//!  raw length u32 | packed length u32 | compression u8 | 7 zeros | payload, compressed        16 bytes, then packed length
+//!
+//!  payload:
+//!   height u8 | range: lo, has-end u8, hi (empty if none)
+//!   runs n, run ids | nodes n, node ids | translations n, (from, to) ...
+//!   slots n, per slot: lo | layers n, (run index, translation index, shown) ... | edge: 0, or node index + 1, translation index
 //! ```
-//! Numbers are varints, keys length-prefixed. Runs, nodes and translations are named once each, in tables, since
-//! neighbouring slots mostly share them.
+//! Numbers without a width are varints, keys length-prefixed. Runs, nodes and translations are named once each, in
+//! tables, since neighbouring slots mostly share them. The checksum of id (u64) and image, padding left out, is kept by
+//! whoever refers to the node, and is verified before anything of the payload is believed.
 
 use crate::{
     Compression, Edge, Error, Key, KeyRange, Node, NodeHandle, NodeId, Result, Run, RunId,
@@ -103,40 +107,17 @@ fn write_payload(w: &mut Writer, node: &Node) {
 }
 
 /// A node from its image, its names looked up in the table of `shelf`.
-pub(crate) fn decode(
-    id: NodeId,
-    image: &[u8],
-    expected: Checksum,
-    shelf: &Shelf,
-    what: &dyn Fn() -> String,
-) -> Result<Node> {
+pub(crate) fn decode(id: NodeId, image: &[u8], expected: Checksum, shelf: &Shelf) -> Result<Node> {
     let mut r = Reader::new("node image", image);
-    let (raw, packed, code) = (r.u32()? as usize, r.u32()? as usize, r.u8()?);
-    let end = HEADER_BYTES
-        .checked_add(packed)
-        .filter(|end| *end <= image.len());
-    let Some(end) = end else {
-        return Err(Error::Corrupt(format!(
-            "{} says it is {packed} bytes long",
-            what()
-        )));
-    };
-    let found = checksum(id, &image[..end]);
-    if found != expected {
-        return Err(Error::Corrupt(format!(
-            "{}: checksum {found:?}, expected {expected:?}",
-            what()
-        )));
-    }
-    let payload = compress::decompress(
-        Compression::from_code(code)?,
-        &image[HEADER_BYTES..end],
-        raw,
-    )?;
-    let mut r = Reader::new("node payload", &payload);
-    let node =
-        read_payload(&mut r, shelf).map_err(|e| Error::Corrupt(format!("{}: {e}", what())))?;
-    check_shape(&node).map_err(|e| Error::Corrupt(format!("{}: {e}", what())))?;
+    let (raw, packed) = (r.u32()? as usize, r.u32()? as usize);
+    let (code, _zeros) = (r.u8()?, r.array::<{ HEADER_BYTES - 9 }>()?);
+    let packed = r.take(packed)?;
+    expected.expect(checksum(id, &image[..r.position()]), "image")?;
+    let payload = compress::decompress(Compression::from_code(code)?, packed, raw)?;
+    let mut r = Reader::new("payload", &payload);
+    let node = read_payload(&mut r, shelf)?;
+    r.finish()?;
+    check_shape(&node)?;
     Ok(node)
 }
 
@@ -153,8 +134,12 @@ fn named<T: Clone>(list: &[T], index: u64, what: &str) -> Result<T> {
 fn read_payload(r: &mut Reader<'_>, shelf: &Shelf) -> Result<Node> {
     let height = r.u8()?;
     let lo = key(r)?;
-    let bounded = r.u8()? != 0;
-    let hi = Some(key(r)?).filter(|_| bounded);
+    let (bounded, hi) = (r.u8()?, key(r)?);
+    let hi = match bounded {
+        0 if hi.is_empty() => None,
+        1 => Some(hi),
+        flag => return Err(Error::mismatch("end of a node's range", "0 or 1", flag)),
+    };
     let (run_ids, node_ids) = (ids(r)?, ids(r)?);
     let (runs, nodes) = resolve(shelf, &run_ids, &node_ids)?;
     let mut trs = Vec::new();

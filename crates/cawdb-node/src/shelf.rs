@@ -10,9 +10,9 @@ use crate::node_wire;
 use crate::{
     Cache, Compression, Error, MemRun, Node, NodeHandle, NodeId, Result, Run, RunId, Slot, Table,
 };
-use cawdb_disk::{Checksum, Disk, Place, SpaceMap};
+use cawdb_disk::{Checksum, Disk, Place, SpaceMap, sync};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Nodes and runs, in memory and on disk.
 pub struct Shelf {
@@ -55,7 +55,7 @@ impl Shelf {
 
     /// The table, locked.
     pub fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.table)
     }
 
     /// The next ids to be given out: node, run.
@@ -106,16 +106,12 @@ impl Shelf {
         };
         let mut image = vec![0; place.extent().len as usize];
         self.disk.read_at(&mut image, place.extent().offset)?;
-        let what = || format!("node {} at {:?}", handle.id().0, place.extent());
-        let node = node_wire::decode(handle.id(), &image, Checksum(place.checksum()), self, &what)
+        let node = node_wire::decode(handle.id(), &image, Checksum(place.checksum()), self)
             .and_then(|node| match node.height == handle.height() {
                 true => Ok(node),
-                false => Err(Error::Corrupt(format!(
-                    "{} has height {}",
-                    what(),
-                    node.height
-                ))),
-            });
+                false => Err(Error::mismatch("height", handle.height(), node.height)),
+            })
+            .map_err(|e| e.within(format_args!("node {} at {}", handle.id().0, place.extent())));
         let node = match node {
             Ok(node) => node,
             // Replaced or reaped meanwhile: what it names may be gone, but then it is in memory.

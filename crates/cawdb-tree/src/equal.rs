@@ -43,13 +43,30 @@ impl Tree {
 
     /// The one slot that `left` and its neighbour `right`, whose range is given, come to; none if they must stay two.
     fn joined(&self, left: &Slot, right: &Slot, right_range: &KeyRange) -> Result<Option<Slot>> {
-        let left_range = KeyRange { lo: left.lo.clone(), hi: Some(right.lo.clone()) };
-        let both = KeyRange { lo: left.lo.clone(), hi: right_range.hi.clone() };
+        let left_range = KeyRange {
+            lo: left.lo.clone(),
+            hi: Some(right.lo.clone()),
+        };
+        let both = KeyRange {
+            lo: left.lo.clone(),
+            hi: right_range.hi.clone(),
+        };
         if left.same_content(right) && applies(left, &both) {
             self.counters.equal_joins.bump();
-            let sum = |(a, b): (&RunRef, &RunRef)| RunRef { shown: a.shown + b.shown, ..a.clone() };
-            let layers = left.layers.iter().zip(right.layers.iter()).map(sum).collect();
-            return Ok(Some(Slot { layers, ..left.clone() }));
+            let sum = |(a, b): (&RunRef, &RunRef)| RunRef {
+                shown: a.shown + b.shown,
+                ..a.clone()
+            };
+            let layers = left
+                .layers
+                .iter()
+                .zip(right.layers.iter())
+                .map(sum)
+                .collect();
+            return Ok(Some(Slot {
+                layers,
+                ..left.clone()
+            }));
         }
         if right.is_empty() && applies(left, &both) && self.shows_nothing(left, right_range)? {
             self.counters.absorbed.bump();
@@ -57,7 +74,10 @@ impl Tree {
         }
         if left.is_empty() && applies(right, &both) && self.shows_nothing(right, &left_range)? {
             self.counters.absorbed.bump();
-            return Ok(Some(Slot { lo: left.lo.clone(), ..right.clone() }));
+            return Ok(Some(Slot {
+                lo: left.lo.clone(),
+                ..right.clone()
+            }));
         }
         Ok(None)
     }
@@ -69,7 +89,9 @@ impl Tree {
                 return Ok(false);
             }
         }
-        let Some(edge) = &slot.below else { return Ok(true) };
+        let Some(edge) = &slot.below else {
+            return Ok(true);
+        };
         let shown = edge.tr.range_down(range);
         let child = self.shelf.load(&edge.node)?;
         if !child.range.covers(&shown) {
@@ -87,5 +109,9 @@ impl Tree {
 
 fn applies(slot: &Slot, range: &KeyRange) -> bool {
     let edge = slot.below.iter().map(|e| &e.tr);
-    slot.layers.iter().map(|l| &l.tr).chain(edge).all(|tr| tr.applies_to(range))
+    slot.layers
+        .iter()
+        .map(|l| &l.tr)
+        .chain(edge)
+        .all(|tr| tr.applies_to(range))
 }

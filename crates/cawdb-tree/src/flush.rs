@@ -7,9 +7,10 @@
 //! ```
 //! No data moves. C stays as it is for whoever shares it. Content is the same before and after.
 
-use crate::policy::common_prefix;
 use crate::tree::Tree;
-use cawdb_node::{Edge, KeyRange, Node, NodeHandle, Result, RunRef, Slot, Translation};
+use cawdb_node::{
+    Edge, KeyRange, Node, NodeHandle, Result, RunRef, Slot, Translation, common_prefix,
+};
 use std::sync::Arc;
 
 /// Nodes made by a step; they go on the agenda once the step is installed.
@@ -25,7 +26,10 @@ impl Tree {
         let mut child = match &slot.below {
             Some(edge) => {
                 let shown = edge.tr.range_down(range);
-                self.shelf.load(&edge.node)?.restrict(&shown)?.seen_through(&edge.tr)
+                self.shelf
+                    .load(&edge.node)?
+                    .restrict(&shown)?
+                    .seen_through(&edge.tr)
             }
             None => Node::empty(height - 1, range.clone()),
         };
@@ -66,10 +70,14 @@ impl Tree {
         fresh: &mut Fresh,
     ) -> Result<Vec<Slot>> {
         self.counters.flushes.bump();
-        if let Some(edge) = &slot.below {
-            if self.shelf.table().node(edge.node.id()).is_some_and(|e| e.count > 1) {
-                self.counters.flushes_shared.bump();
-            }
+        if let Some(edge) = &slot.below
+            && self
+                .shelf
+                .table()
+                .node(edge.node.id())
+                .is_some_and(|e| e.count > 1)
+        {
+            self.counters.flushes_shared.bump();
         }
         let mut child = self.pushed_down(height, range, slot)?;
         self.join_equal(&mut child)?;
@@ -89,14 +97,29 @@ impl Tree {
         let mut slots = Vec::with_capacity(starts.len());
         for (n, &start) in starts.iter().enumerate() {
             let end = starts.get(n + 1).copied().unwrap_or(child.slots.len());
-            let hi = child.slots.get(end).map(|s| s.lo.clone()).or_else(|| child.range.hi.clone());
+            let hi = child
+                .slots
+                .get(end)
+                .map(|s| s.lo.clone())
+                .or_else(|| child.range.hi.clone());
             let lo = child.slots[start].lo.clone();
             let range = KeyRange { lo: lo.clone(), hi };
             let part = child.slots[start..end].to_vec();
-            let node = self.shelf.new_node(Node { height: child.height, range, slots: part });
+            let node = self.shelf.new_node(Node {
+                height: child.height,
+                range,
+                slots: part,
+            });
             fresh.push(node.clone());
-            let below = Some(Edge { node, tr: Translation::identity() });
-            slots.push(Slot { lo, layers: Arc::new([]), below });
+            let below = Some(Edge {
+                node,
+                tr: Translation::identity(),
+            });
+            slots.push(Slot {
+                lo,
+                layers: Arc::new([]),
+                below,
+            });
         }
         slots
     }

@@ -12,9 +12,10 @@ use crate::merge::{Merge, Pieces, run_merges};
 use crate::plan::{Plan, carry_out};
 use crate::reshape::Reshaped;
 use crate::tree::{Roots, Tree};
+use cawdb_disk::sync;
 use cawdb_node::{Node, NodeHandle, NodeId, Result};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 /// Nodes released in one tick, at most.
 const REAP_AT_ONCE: usize = 256;
@@ -39,15 +40,6 @@ struct Sweep {
     changes_before: u64,
 }
 
-/// Holds the agenda, so that nobody works on it.
-struct Paused<'a> {
-    _agenda: MutexGuard<'a, Agenda>,
-}
-
-impl Drop for Paused<'_> {
-    fn drop(&mut self) {}
-}
-
 impl Agenda {
     fn note(&mut self, fresh: &Fresh) {
         self.changes += 1;
@@ -57,7 +49,7 @@ impl Agenda {
 
 impl Tree {
     fn agenda(&self) -> MutexGuard<'_, Agenda> {
-        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.agenda)
     }
 
     /// Does one bounded piece of background work: releases nodes, tends the root, visits one node. With `sweep` it
@@ -74,7 +66,9 @@ impl Tree {
         let mut busy = reaped > 0;
         busy |= self.tend_root(roots, &mut agenda, false)?;
         while let Some(weak) = agenda.todo.pop_front() {
-            let Some(handle) = weak.upgrade() else { continue };
+            let Some(handle) = weak.upgrade() else {
+                continue;
+            };
             self.visit(&handle, false, &mut agenda)?;
             return Ok(true);
         }
@@ -86,7 +80,7 @@ impl Tree {
 
     /// Keeps background work out for as long as the result lives.
     pub fn pause(&self) -> impl Drop + '_ {
-        Paused { _agenda: self.agenda() }
+        self.agenda()
     }
 
     /// Puts the root in shape at once: for writers who made it too wide or too deep. Merges nothing.
@@ -108,13 +102,21 @@ impl Tree {
             if self.tend_root(roots, agenda, true)? {
                 return Ok(true);
             }
-            let mut sweep = Sweep { queue: VecDeque::new(), seen: HashSet::new(), changes_before };
+            let mut sweep = Sweep {
+                queue: VecDeque::new(),
+                seen: HashSet::new(),
+                changes_before,
+            };
             add_children(&mut sweep, &roots.root());
             agenda.sweep = Some(sweep);
         }
-        let Some(sweep) = &mut agenda.sweep else { return Ok(false) };
+        let Some(sweep) = &mut agenda.sweep else {
+            return Ok(false);
+        };
         while let Some(weak) = sweep.queue.pop_front() {
-            let Some(handle) = weak.upgrade() else { continue };
+            let Some(handle) = weak.upgrade() else {
+                continue;
+            };
             self.visit(&handle, true, agenda)?;
             let node = self.shelf.load(&handle)?;
             if let Some(sweep) = &mut agenda.sweep {
@@ -138,7 +140,9 @@ impl Tree {
             agenda.changes += 1;
         }
         let settled = agenda.settled_root.as_ref();
-        if settled.is_some_and(|(r, e)| std::ptr::eq(r.as_ptr(), Arc::as_ptr(&root)) && (*e || !eager)) {
+        if settled
+            .is_some_and(|(r, e)| std::ptr::eq(r.as_ptr(), Arc::as_ptr(&root)) && (*e || !eager))
+        {
             return Ok(false);
         }
         if self.shape_root(roots, agenda, eager)? {
@@ -160,10 +164,16 @@ impl Tree {
     fn shape_root(&self, roots: &dyn Roots, agenda: &mut Agenda, eager: bool) -> Result<bool> {
         for _ in 0..FREE_ATTEMPTS {
             let root = roots.root();
-            let Some(shaped) = self.shaped_root(&root, eager)? else { return Ok(false) };
+            let Some(shaped) = self.shaped_root(&root, eager)? else {
+                return Ok(false);
+            };
             let mut node = Some(shaped.node);
             let installed = roots.replace_root(&mut |now| {
-                Ok(if Arc::ptr_eq(now, &root) { node.take() } else { None })
+                Ok(if Arc::ptr_eq(now, &root) {
+                    node.take()
+                } else {
+                    None
+                })
             })?;
             if installed {
                 agenda.note(&shaped.fresh);
@@ -199,14 +209,21 @@ impl Tree {
 
     fn shaped(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
         match node.height {
-            0 => Ok(self.shape_leaf(node)?.map(|node| Reshaped { node, fresh: Fresh::new() })),
+            0 => Ok(self.shape_leaf(node)?.map(|node| Reshaped {
+                node,
+                fresh: Fresh::new(),
+            })),
             _ => self.reshape(node, eager),
         }
     }
 
     /// Shapes a node, or merges in it if it is in shape; it comes back on the agenda if anything was done.
     fn visit(&self, handle: &Arc<NodeHandle>, eager: bool, agenda: &mut Agenda) -> Result<()> {
-        let alive = self.shelf.table().node(handle.id()).is_some_and(|e| e.count > 0);
+        let alive = self
+            .shelf
+            .table()
+            .node(handle.id())
+            .is_some_and(|e| e.count > 0);
         if !alive {
             return Ok(());
         }
@@ -219,7 +236,9 @@ impl Tree {
                 if plans.is_empty() {
                     return Ok(());
                 }
-                let Some(node) = carry_out(&rep, &self.merged(plans)?)? else { return Ok(()) };
+                let Some(node) = carry_out(&rep, &self.merged(plans)?)? else {
+                    return Ok(());
+                };
                 (node, Fresh::new())
             }
         };

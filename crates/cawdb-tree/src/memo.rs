@@ -4,9 +4,10 @@
 //! and space has no bound. The memo is a hint: it holds no count and no run alive. Ids are never reused, so an
 //! entry can be missing but not wrong.
 
+use cawdb_disk::sync;
 use cawdb_node::{KeyRange, Run, RunId, Translation};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// What was merged, in the key space of the oldest run.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -39,12 +40,15 @@ struct Inner {
 impl Memo {
     /// A memo of at most `limit` merges.
     pub fn new(limit: usize) -> Self {
-        Self { inner: Mutex::default(), limit }
+        Self {
+            inner: Mutex::default(),
+            limit,
+        }
     }
 
     /// The outcome of a merge, if it is known and all its runs still live.
     pub fn get(&self, key: &MergeKey) -> Option<MergeOutcome> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = sync::lock(&self.inner);
         let alive = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
             None => Some((range.clone(), None)),
             Some(weak) => Some((range.clone(), Some(weak.upgrade()?))),
@@ -58,7 +62,7 @@ impl Memo {
             (range.clone(), run.as_ref().map(Arc::downgrade))
         };
         let kept = outcome.iter().map(weak).collect();
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = sync::lock(&self.inner);
         if inner.outcomes.insert(key.clone(), kept).is_none() {
             inner.order.push_back(key);
         }

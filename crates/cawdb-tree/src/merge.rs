@@ -14,10 +14,11 @@
 //! - the pieces of a merge cover its range.
 
 use crate::memo::{MergeKey, MergeOutcome};
-use crate::policy::common_prefix;
 use crate::stream::{Direction, Layer, Stream};
 use crate::tree::Tree;
-use cawdb_node::{Key, KeyRange, MemRunBuilder, Message, Result, RunRef, Translation};
+use cawdb_node::{
+    Key, KeyRange, MemRunBuilder, Message, Result, RunRef, Translation, common_prefix,
+};
 use std::sync::Arc;
 
 /// What to merge.
@@ -34,12 +35,22 @@ pub type Pieces = Vec<(KeyRange, Option<RunRef>)>;
 impl Merge {
     /// A merge of the layers of one slot.
     pub fn one(range: KeyRange, layers: Vec<RunRef>, bottom: bool) -> Self {
-        Self { parts: vec![(range, layers)], bottom }
+        Self {
+            parts: vec![(range, layers)],
+            bottom,
+        }
     }
 
     fn range(&self) -> KeyRange {
-        let first = self.parts.first().map(|p| p.0.lo.clone()).unwrap_or_default();
-        KeyRange { lo: first, hi: self.parts.last().and_then(|p| p.0.hi.clone()) }
+        let first = self
+            .parts
+            .first()
+            .map(|p| p.0.lo.clone())
+            .unwrap_or_default();
+        KeyRange {
+            lo: first,
+            hi: self.parts.last().and_then(|p| p.0.hi.clone()),
+        }
     }
 
     /// From the node's keys to those in which the merge is done.
@@ -51,15 +62,28 @@ impl Merge {
     }
 
     fn key(&self, space: &Translation) -> Option<MergeKey> {
-        let [(range, layers)] = &self.parts[..] else { return None };
+        let [(range, layers)] = &self.parts[..] else {
+            return None;
+        };
         let back = space.inverse();
-        let inputs = layers.iter().map(|l| (l.run.id(), back.then(&l.tr))).collect();
-        Some(MergeKey { inputs, range: space.range_down(range), bottom: self.bottom })
+        let inputs = layers
+            .iter()
+            .map(|l| (l.run.id(), back.then(&l.tr)))
+            .collect();
+        Some(MergeKey {
+            inputs,
+            range: space.range_down(range),
+            bottom: self.bottom,
+        })
     }
 
     /// Bytes that the merge reads, about.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().flat_map(|(_, layers)| layers).map(|l| l.shown).sum()
+        self.parts
+            .iter()
+            .flat_map(|(_, layers)| layers)
+            .map(|l| l.shown)
+            .sum()
     }
 }
 
@@ -68,7 +92,11 @@ impl Merge {
 /// # Errors
 /// If a run cannot be read.
 pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
-    let mut job = Job { tree, outcomes: vec![None; merges.len()], open: None };
+    let mut job = Job {
+        tree,
+        outcomes: vec![None; merges.len()],
+        open: None,
+    };
     for (i, merge) in merges.iter().enumerate() {
         let space = merge.space();
         let known = merge.key(&space).and_then(|key| tree.memo.get(&key));
@@ -133,7 +161,9 @@ impl Job<'_> {
         let range = space.range_down(&merge.range());
         let limit = self.tree.policy.run_bytes;
         let fits = |o: &Output| {
-            o.space == *space && o.bytes < limit && o.end.as_ref().is_some_and(|end| *end <= range.lo)
+            o.space == *space
+                && o.bytes < limit
+                && o.end.as_ref().is_some_and(|end| *end <= range.lo)
         };
         if self.open.as_ref().is_some_and(|o| !fits(o)) {
             self.close()?;
@@ -203,36 +233,59 @@ impl Job<'_> {
     /// Cuts the open run in its last third, where the fewest bytes are common to the keys on both sides: there a
     /// directory ends rather than in the middle of one. What comes after starts the next run.
     fn cut(&mut self, index: usize, lo: &mut Key) -> Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let Some((at, pivot)) = best_cut(&open.points, open.bytes, lo) else { return Ok(()) };
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let Some((at, pivot)) = best_cut(&open.points, open.bytes, lo) else {
+            return Ok(());
+        };
         let rest = open.points.split_off(at);
         let space = open.space.clone();
-        self.add_piece(index, KeyRange { lo: lo.clone(), hi: Some(pivot.clone()) });
+        self.add_piece(
+            index,
+            KeyRange {
+                lo: lo.clone(),
+                hi: Some(pivot.clone()),
+            },
+        );
         self.close()?;
         let bytes = rest.iter().map(|(k, m)| Output::size(k, m)).sum();
         *lo = pivot;
         let (deletes, pieces) = (Vec::new(), Vec::new());
-        self.open = Some(Output { space, end: None, points: rest, deletes, bytes, pieces });
+        self.open = Some(Output {
+            space,
+            end: None,
+            points: rest,
+            deletes,
+            bytes,
+            pieces,
+        });
         Ok(())
     }
 
     /// Makes the open run, and the outcome of every merge that has a piece in it.
     fn close(&mut self) -> Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
         self.tree.counters.merged_bytes.add(open.bytes);
         let holds_something = !open.points.is_empty() || !open.deletes.is_empty();
         let mut builder = MemRunBuilder::new();
         for (key, message) in open.points {
             builder.push(key, message);
         }
-        open.deletes.into_iter().for_each(|range| builder.delete_range(range));
+        open.deletes
+            .into_iter()
+            .for_each(|range| builder.delete_range(range));
         let run = holds_something.then(|| self.tree.shelf.new_run(builder.finish()));
         for (index, range) in open.pieces {
             let run = match &run {
                 Some(run) if run.holds(&range)? => Some(run.clone()),
                 _ => None,
             };
-            self.outcomes[index].get_or_insert_default().push((range, run));
+            self.outcomes[index]
+                .get_or_insert_default()
+                .push((range, run));
         }
         Ok(())
     }
@@ -255,8 +308,10 @@ fn best_cut(points: &[(Key, Message)], bytes: u64, lo: &Key) -> Option<(usize, K
     Some((at, points[at].0.slice(..=common)))
 }
 
-
 /// Whether two lists of layers are the same references in the same order.
 pub fn same_layers(a: &[RunRef], b: &[RunRef]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(&a.run, &b.run) && a.tr == b.tr)
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| Arc::ptr_eq(&a.run, &b.run) && a.tr == b.tr)
 }

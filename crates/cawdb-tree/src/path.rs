@@ -45,12 +45,19 @@ pub fn descend(
         };
         local = local.intersect(&node.slot_range(i));
         let slot = &node.slots[i];
-        layers.extend(slot.layers.iter().map(|l| (l.run.clone(), through.then(&l.tr))));
+        layers.extend(
+            slot.layers
+                .iter()
+                .map(|l| (l.run.clone(), through.then(&l.tr))),
+        );
         let Some(edge) = &slot.below else { break };
         let below = shelf.load(&edge.node)?;
         local = edge.tr.range_down(&local);
         through = through.then(&edge.tr);
         node = below;
     }
-    Ok(Path { interval: through.range_up(&local), layers })
+    Ok(Path {
+        interval: through.range_up(&local),
+        layers,
+    })
 }

@@ -44,11 +44,16 @@ impl Tree {
             *here.entry(layer.run.id()).or_default() += 1;
         }
         let table = self.shelf.table();
-        let mut facts = Facts { own: HashMap::new(), thin: HashMap::new() };
+        let mut facts = Facts {
+            own: HashMap::new(),
+            thin: HashMap::new(),
+        };
         for (id, count) in here {
             let Some(entry) = table.run(id) else { continue };
             facts.own.insert(id, entry.count == count);
-            facts.thin.insert(id, self.policy.is_thin(entry.run.bytes(), entry.shown));
+            facts
+                .thin
+                .insert(id, self.policy.is_thin(entry.run.bytes(), entry.shown));
         }
         facts
     }
@@ -79,23 +84,49 @@ impl Tree {
         };
         if !group.is_empty() {
             let slots: Vec<_> = node.slots[group.clone()].to_vec();
-            let parts: Vec<_> =
-                group.clone().map(|j| (node.slot_range(j), node.slots[j].layers.to_vec())).collect();
+            let parts: Vec<_> = group
+                .clone()
+                .map(|j| (node.slot_range(j), node.slots[j].layers.to_vec()))
+                .collect();
             let hi = node.slot_range(group.end - 1).hi;
-            let range = KeyRange { lo: slots[0].lo.clone(), hi };
+            let range = KeyRange {
+                lo: slots[0].lo.clone(),
+                hi,
+            };
             self.counters.coalesces.bump();
-            let merge = Merge { parts, bottom: true };
-            return Ok((Some(Plan { range, slots, take: 0..0, merge }), group.end));
+            let merge = Merge {
+                parts,
+                bottom: true,
+            };
+            return Ok((
+                Some(Plan {
+                    range,
+                    slots,
+                    take: 0..0,
+                    merge,
+                }),
+                group.end,
+            ));
         }
         let (range, slot) = (node.slot_range(i), &node.slots[i]);
-        let Some(take) = self.layers_to_merge(node, slot, &range, facts)? else { return Ok((None, i + 1)) };
+        let Some(take) = self.layers_to_merge(node, slot, &range, facts)? else {
+            return Ok((None, i + 1));
+        };
         let bottom = slot.below.is_none() && take.end == slot.layers.len();
         let layers = slot.layers[take.clone()].to_vec();
         if layers.iter().any(|l| !facts.own(l)) {
             self.counters.merges_shared.bump();
         }
         let merge = Merge::one(range.clone(), layers, bottom);
-        Ok((Some(Plan { range, slots: vec![slot.clone()], take, merge }), i + 1))
+        Ok((
+            Some(Plan {
+                range,
+                slots: vec![slot.clone()],
+                take,
+                merge,
+            }),
+            i + 1,
+        ))
     }
 
     fn layers_to_merge(
@@ -107,7 +138,11 @@ impl Tree {
     ) -> Result<Option<Range<usize>>> {
         let layers = &slot.layers[..];
         let sizes: Vec<u64> = layers.iter().map(|l| l.shown).collect();
-        let deltas = if node.height == 0 { sizes.len().saturating_sub(1) } else { sizes.len() };
+        let deltas = if node.height == 0 {
+            sizes.len().saturating_sub(1)
+        } else {
+            sizes.len()
+        };
         if node.height == 0 {
             let weights = leaf_weights(layers, range, facts)?;
             let own: Vec<bool> = layers.iter().map(|l| facts.own(l)).collect();
@@ -118,10 +153,10 @@ impl Tree {
                 }
                 return Ok(Some(from..layers.len()));
             }
-            if let [only] = layers {
-                if only.run.deletes() * 2 > only.run.points() {
-                    return Ok(Some(0..1));
-                }
+            if let [only] = layers
+                && only.run.deletes() * 2 > only.run.points()
+            {
+                return Ok(Some(0..1));
             }
         }
         let count = self.policy.tier(&sizes[..deltas]);
@@ -155,7 +190,11 @@ impl Tree {
             largest = largest.max(bytes);
             end += 1;
         }
-        if end - i >= 3 && largest <= sum - largest { i..end } else { i..i }
+        if end - i >= 3 && largest <= sum - largest {
+            i..end
+        } else {
+            i..i
+        }
     }
 }
 
@@ -163,7 +202,9 @@ impl Tree {
 /// what they hide of it.
 fn leaf_weights(layers: &[RunRef], range: &KeyRange, facts: &Facts) -> Result<Vec<u64>> {
     let mut weights: Vec<u64> = layers.iter().map(|l| l.shown).collect();
-    let Some((base, deltas)) = layers.split_last() else { return Ok(weights) };
+    let Some((base, deltas)) = layers.split_last() else {
+        return Ok(weights);
+    };
     if !facts.own(base) {
         return Ok(weights);
     }
@@ -189,10 +230,15 @@ pub(crate) fn carry_out(node: &Node, done: &[(Plan, Pieces)]) -> Result<Option<N
     while i < node.slots.len() {
         let range = node.slot_range(i);
         let at = done.partition_point(|(p, _)| p.range.lo <= range.lo);
-        let plan = at.checked_sub(1).map(|at| &done[at]).filter(|(p, _)| p.range.covers(&range));
+        let plan = at
+            .checked_sub(1)
+            .map(|at| &done[at])
+            .filter(|(p, _)| p.range.covers(&range));
         let (new, used) = match plan {
             None => (None, 1),
-            Some((p, pieces)) if p.slots.len() > 1 => (replaced_group(node, i, p, pieces), p.slots.len()),
+            Some((p, pieces)) if p.slots.len() > 1 => {
+                (replaced_group(node, i, p, pieces), p.slots.len())
+            }
             Some((p, pieces)) => (replaced_slot(&range, &node.slots[i], p, pieces)?, 1),
         };
         match new {
@@ -207,13 +253,19 @@ pub(crate) fn carry_out(node: &Node, done: &[(Plan, Pieces)]) -> Result<Option<N
             }
         }
     }
-    Ok(changed.then(|| Node { slots, ..node.clone() }))
+    Ok(changed.then(|| Node {
+        slots,
+        ..node.clone()
+    }))
 }
 
 fn replaced_group(node: &Node, i: usize, plan: &Plan, pieces: &Pieces) -> Option<Vec<Slot>> {
     let end = i + plan.slots.len();
     let now = node.slots.get(i..end)?;
-    let same = now.iter().zip(&plan.slots).all(|(a, b)| a.lo == b.lo && a.same_content(b));
+    let same = now
+        .iter()
+        .zip(&plan.slots)
+        .all(|(a, b)| a.lo == b.lo && a.same_content(b));
     if !same || node.slot_range(end - 1).hi != plan.range.hi {
         return None;
     }
@@ -232,7 +284,9 @@ fn replaced_slot(
     pieces: &Pieces,
 ) -> Result<Option<Vec<Slot>>> {
     let planned = &plan.slots[0];
-    let Some(newer) = now.layers.len().checked_sub(planned.layers.len()) else { return Ok(None) };
+    let Some(newer) = now.layers.len().checked_sub(planned.layers.len()) else {
+        return Ok(None);
+    };
     let stands = same_layers(&now.layers[newer..], &planned.layers)
         && same_edge(now.below.as_ref(), planned.below.as_ref());
     if !stands {
@@ -245,10 +299,22 @@ fn replaced_slot(
         if part.is_empty() {
             continue;
         }
-        let layers: Vec<RunRef> =
-            now.layers[..above].iter().chain(layer).chain(&now.layers[below..]).cloned().collect();
-        let layers = if part == *range && piece == range { layers } else { shown_layers(&layers, &part)? };
-        slots.push(Slot { lo: part.lo, layers: layers.into(), below: now.below.clone() });
+        let layers: Vec<RunRef> = now.layers[..above]
+            .iter()
+            .chain(layer)
+            .chain(&now.layers[below..])
+            .cloned()
+            .collect();
+        let layers = if part == *range && piece == range {
+            layers
+        } else {
+            shown_layers(&layers, &part)?
+        };
+        slots.push(Slot {
+            lo: part.lo,
+            layers: layers.into(),
+            below: now.below.clone(),
+        });
     }
     Ok(Some(slots))
 }

@@ -117,10 +117,18 @@ impl Policy {
         if deltas.is_empty() || !abundant(deltas.iter().sum()) {
             return None;
         }
-        let newest_own = own.iter().take(deltas.len()).take_while(|own| **own).count();
+        let newest_own = own
+            .iter()
+            .take(deltas.len())
+            .take_while(|own| **own)
+            .count();
         let own_sum = deltas.iter().take(newest_own).sum();
         let tail_is_shared = newest_own > 0 && newest_own < deltas.len();
-        Some(if tail_is_shared && !abundant(own_sum) { newest_own } else { 0 })
+        Some(if tail_is_shared && !abundant(own_sum) {
+            newest_own
+        } else {
+            0
+        })
     }
 
     /// Whether a run of `bytes`, of which `shown` are shown in all, is to be rewritten.
@@ -154,9 +162,4 @@ impl Policy {
         }
         starts
     }
-}
-
-/// How many bytes two keys have in common from the start.
-pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }

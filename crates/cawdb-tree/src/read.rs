@@ -69,14 +69,24 @@ impl Scan {
         direction: Direction,
         top: Option<TopLayer>,
     ) -> Self {
-        Self { shelf, root, rest: range, direction, top, stream: None }
+        Self {
+            shelf,
+            root,
+            rest: range,
+            direction,
+            top,
+            stream: None,
+        }
     }
 
     /// The next key and value.
     ///
     /// # Errors
     /// If a node or a run cannot be read.
-    #[allow(clippy::should_implement_trait, reason = "fallible; Option<Result> would be clumsier here")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "fallible; Option<Result> would be clumsier here"
+    )]
     pub fn next(&mut self) -> Result<Option<(Key, Bytes)>> {
         loop {
             if let Some(stream) = &mut self.stream {

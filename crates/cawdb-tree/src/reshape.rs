@@ -36,7 +36,9 @@ impl Tree {
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut changed = false;
         for (range, slot) in node.ranged_slots() {
-            if self.is_heavy(&range, slot, eager)? || self.visible_slots(&range, slot)? > self.policy.fanout {
+            if self.is_heavy(&range, slot, eager)?
+                || self.visible_slots(&range, slot)? > self.policy.fanout
+            {
                 slots.extend(self.flush(node.height, &range, slot, fresh)?);
                 changed = true;
             } else {
@@ -55,7 +57,12 @@ impl Tree {
         if weight >= self.policy.flush_bytes {
             return Ok(true);
         }
-        if eager && slot.layers.iter().any(|l| l.run.deletes() > 0 || l.run.has_delete_ranges()) {
+        if eager
+            && slot
+                .layers
+                .iter()
+                .any(|l| l.run.deletes() > 0 || l.run.has_delete_ranges())
+        {
             return Ok(true);
         }
         Ok(self.hidden(range, slot)? >= self.policy.hidden_bytes)
@@ -111,9 +118,11 @@ impl Tree {
     fn visible_slots(&self, range: &KeyRange, slot: &Slot) -> Result<usize> {
         match &slot.below {
             None => Ok(1),
-            Some(edge) => {
-                Ok(self.shelf.load(&edge.node)?.overlapping(&edge.tr.range_down(range)).len())
-            }
+            Some(edge) => Ok(self
+                .shelf
+                .load(&edge.node)?
+                .overlapping(&edge.tr.range_down(range))
+                .len()),
         }
     }
 
@@ -151,12 +160,22 @@ impl Tree {
         which: std::ops::Range<usize>,
         fresh: &mut Fresh,
     ) -> Result<Vec<Slot>> {
-        let range = KeyRange { lo: node.slots[which.start].lo.clone(), hi: node.slot_range(which.end - 1).hi };
+        let range = KeyRange {
+            lo: node.slots[which.start].lo.clone(),
+            hi: node.slot_range(which.end - 1).hi,
+        };
         let mut slots = Vec::new();
         for i in which {
-            slots.extend(self.pushed_down(node.height, &node.slot_range(i), &node.slots[i])?.slots);
+            slots.extend(
+                self.pushed_down(node.height, &node.slot_range(i), &node.slots[i])?
+                    .slots,
+            );
         }
-        let mut child = Node { height: node.height - 1, range, slots };
+        let mut child = Node {
+            height: node.height - 1,
+            range,
+            slots,
+        };
         self.join_equal(&mut child)?;
         if child.height > 0 {
             self.join_children(&mut child, fresh)?;
@@ -168,8 +187,15 @@ impl Tree {
     fn narrow_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
         let mut changed = false;
         for i in 0..node.slots.len() {
-            let Some(edge) = node.slots[i].below.clone() else { continue };
-            if self.shelf.table().node(edge.node.id()).is_none_or(|e| e.count != 1) {
+            let Some(edge) = node.slots[i].below.clone() else {
+                continue;
+            };
+            if self
+                .shelf
+                .table()
+                .node(edge.node.id())
+                .is_none_or(|e| e.count != 1)
+            {
                 continue;
             }
             let shown = edge.tr.range_down(&node.slot_range(i));
@@ -179,7 +205,10 @@ impl Tree {
             }
             let narrow = self.shelf.new_node(child.restrict(&shown)?);
             fresh.push(narrow.clone());
-            node.slots[i].below = Some(Edge { node: narrow, tr: edge.tr });
+            node.slots[i].below = Some(Edge {
+                node: narrow,
+                tr: edge.tr,
+            });
             self.counters.narrowed.bump();
             changed = true;
         }
@@ -195,11 +224,19 @@ impl Tree {
         if root.slots.len() > self.policy.fanout {
             self.counters.root_splits.bump();
             let (height, range) = (root.height + 1, root.range.clone());
-            return Ok(Some(Node { height, range, slots: self.hang(root.clone(), fresh) }));
+            return Ok(Some(Node {
+                height,
+                range,
+                slots: self.hang(root.clone(), fresh),
+            }));
         }
         if root.height > 0 && root.slots.len() == 1 {
             self.counters.root_collapses.bump();
-            return Ok(Some(self.pushed_down(root.height, &root.range, &root.slots[0])?));
+            return Ok(Some(self.pushed_down(
+                root.height,
+                &root.range,
+                &root.slots[0],
+            )?));
         }
         Ok(None)
     }

@@ -10,7 +10,9 @@
 //! does not pin what lies beside its source.
 
 use crate::tree::Tree;
-use cawdb_node::{Edge, Error, Key, KeyRange, Node, Result, Run, RunRef, Slot, Translation, successor};
+use cawdb_node::{
+    Edge, Error, Key, KeyRange, Node, Result, Run, RunRef, Slot, Translation, successor,
+};
 use std::sync::Arc;
 
 /// One range to clone: every key of `source` starts with `from`, which becomes `to`.
@@ -46,7 +48,10 @@ impl CloneSpec {
             Some(hi) if hi.starts_with(&self.from) => Some(moved(hi)),
             _ => ends(&self.to),
         };
-        Ok(KeyRange { lo: moved(&self.source.lo), hi })
+        Ok(KeyRange {
+            lo: moved(&self.source.lo),
+            hi,
+        })
     }
 }
 
@@ -60,12 +65,18 @@ impl Tree {
         let identity = Translation::identity();
         for run in runs {
             self.counters.sealed_runs.bump();
-            let Some(span) = run.span(&KeyRange::all())? else { continue };
+            let Some(span) = run.span(&KeyRange::all())? else {
+                continue;
+            };
             for i in root.overlapping(&span) {
                 let range = root.slot_range(i);
-                let Some(layer) = RunRef::showing(run, &identity, &range)? else { continue };
+                let Some(layer) = RunRef::showing(run, &identity, &range)? else {
+                    continue;
+                };
                 let slot = &mut root.slots[i];
-                slot.layers = std::iter::once(layer).chain(slot.layers.iter().cloned()).collect();
+                slot.layers = std::iter::once(layer)
+                    .chain(slot.layers.iter().cloned())
+                    .collect();
                 self.drop_hidden(&range, slot)?;
             }
         }
@@ -105,7 +116,9 @@ impl Tree {
             self.cut(root, hi)?;
         }
         for i in root.overlapping(source) {
-            let Some(edge) = &root.slots[i].below else { continue };
+            let Some(edge) = &root.slots[i].below else {
+                continue;
+            };
             let shown = edge.tr.range_down(&root.slot_range(i));
             let child = self.shelf.load(&edge.node)?;
             if child.range == shown {
@@ -129,9 +142,18 @@ impl Tree {
             return Ok(());
         }
         let whole = root.slot_range(i);
-        let left = KeyRange { lo: whole.lo, hi: Some(key.clone()) };
-        let right = KeyRange { lo: key.clone(), hi: whole.hi };
-        let halves = [root.slots[i].restrict(&left)?, root.slots[i].restrict(&right)?];
+        let left = KeyRange {
+            lo: whole.lo,
+            hi: Some(key.clone()),
+        };
+        let right = KeyRange {
+            lo: key.clone(),
+            hi: whole.hi,
+        };
+        let halves = [
+            root.slots[i].restrict(&left)?,
+            root.slots[i].restrict(&right)?,
+        ];
         root.slots.splice(i..=i, halves);
         self.counters.cuts.bump();
         Ok(())

@@ -56,17 +56,28 @@ impl Layer {
     ) -> Result<Self> {
         let down = tr.range_down(range);
         let deletes = match run.has_delete_ranges() {
-            true => run.delete_ranges(&down)?.iter().map(|r| tr.range_up(r)).collect(),
+            true => run
+                .delete_ranges(&down)?
+                .iter()
+                .map(|r| tr.range_up(r))
+                .collect(),
             false => Vec::new(),
         };
         let cursor = run.cursor(&down, direction)?;
-        let points = Box::new(RunPoints { cursor, tr: tr.clone(), head: None });
+        let points = Box::new(RunPoints {
+            cursor,
+            tr: tr.clone(),
+            head: None,
+        });
         Ok(Self { points, deletes })
     }
 
     /// The delete-range that covers `key`.
     fn covering(&self, key: &[u8]) -> Option<&KeyRange> {
-        let i = self.deletes.partition_point(|r| r.lo[..] <= *key).checked_sub(1)?;
+        let i = self
+            .deletes
+            .partition_point(|r| r.lo[..] <= *key)
+            .checked_sub(1)?;
         self.deletes.get(i).filter(|r| r.contains(key))
     }
 }
@@ -119,9 +130,14 @@ impl Stream {
     ///
     /// # Errors
     /// If a run cannot be read.
-    #[allow(clippy::should_implement_trait, reason = "fallible; Option<Result> would be clumsier here")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "fallible; Option<Result> would be clumsier here"
+    )]
     pub fn next(&mut self) -> Result<Option<(Key, Message)>> {
-        let Some(key) = self.front()? else { return Ok(None) };
+        let Some(key) = self.front()? else {
+            return Ok(None);
+        };
         let mut merged: Option<Message> = None;
         for layer in &mut self.layers {
             if layer.points.peek()?.is_some_and(|(k, _)| *k == key) {
@@ -144,7 +160,9 @@ impl Stream {
         let mut front: Option<Key> = None;
         for i in 0..self.layers.len() {
             self.pass_hidden(i)?;
-            let Some((key, _)) = self.layers[i].points.peek()? else { continue };
+            let Some((key, _)) = self.layers[i].points.peek()? else {
+                continue;
+            };
             let first = match (&front, self.direction) {
                 (None, _) => true,
                 (Some(f), Direction::Forward) => key < f,
@@ -161,8 +179,12 @@ impl Stream {
     fn pass_hidden(&mut self, i: usize) -> Result<()> {
         loop {
             let (newer, rest) = self.layers.split_at_mut(i);
-            let Some((key, _)) = rest[0].points.peek()? else { return Ok(()) };
-            let Some(cover) = newer.iter().find_map(|l| l.covering(key)) else { return Ok(()) };
+            let Some((key, _)) = rest[0].points.peek()? else {
+                return Ok(());
+            };
+            let Some(cover) = newer.iter().find_map(|l| l.covering(key)) else {
+                return Ok(());
+            };
             match (self.direction, &cover.hi) {
                 (Direction::Forward, Some(hi)) => rest[0].points.seek(hi)?,
                 (Direction::Backward, _) => {

@@ -43,6 +43,12 @@ impl Tree {
     pub fn new(shelf: Arc<Shelf>, policy: Policy) -> Self {
         let memo = Memo::new(MEMO_ENTRIES);
         let counters = Counters::default();
-        Self { shelf, policy, counters, memo, agenda: Mutex::default() }
+        Self {
+            shelf,
+            policy,
+            counters,
+            memo,
+            agenda: Mutex::default(),
+        }
     }
 }

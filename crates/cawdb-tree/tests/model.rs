@@ -3,6 +3,7 @@
 //! Nodes and runs are tiny, so that some hundred steps meet every split, flush, join and merge; counters say that
 //! they did. The invariant checker runs after every step, and after every piece of background work the whole
 //! content is compared with what it was before.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cawdb_disk::{RamDisk, SpaceMap};
 use cawdb_node::{Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, Shelf};
@@ -26,7 +27,9 @@ impl Roots for Owner {
         make: &mut dyn FnMut(&Arc<Node>) -> cawdb_node::Result<Option<Node>>,
     ) -> cawdb_node::Result<bool> {
         let mut root = self.root.lock().unwrap();
-        let Some(new) = make(&root)? else { return Ok(false) };
+        let Some(new) = make(&root)? else {
+            return Ok(false);
+        };
         self.tree.shelf.exchange_root(&root.slots, &new.slots);
         *root = Arc::new(new);
         Ok(true)
@@ -39,12 +42,17 @@ fn owner(policy: Policy) -> Owner {
     let cache = Arc::new(Cache::new(1 << 20));
     let shelf = Arc::new(Shelf::new(disk, space, cache, Compression::None));
     let root = Mutex::new(Arc::new(Node::empty(0, KeyRange::all())));
-    Owner { tree: Tree::new(shelf, policy), root }
+    Owner {
+        tree: Tree::new(shelf, policy),
+        root,
+    }
 }
 
 impl Owner {
     fn change(&self, make: impl Fn(&Node) -> cawdb_node::Result<Node>) -> Result<(), String> {
-        self.replace_root(&mut |now| make(now).map(Some)).map(|_| ()).map_err(|e| e.to_string())
+        self.replace_root(&mut |now| make(now).map(Some))
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     }
 
     fn lay(&self, op: &KvOp) -> Result<(), String> {
@@ -53,7 +61,9 @@ impl Owner {
             KvOp::Put(k, v) => builder.push(k.into(), Message::Put(v.into())),
             KvOp::Delete(k) => builder.push(k.into(), Message::Delete),
             KvOp::Patch(_, _, bytes) if bytes.is_empty() => return Ok(()),
-            KvOp::Patch(k, offset, bytes) => builder.push(k.into(), Message::patch(offset, bytes.into())),
+            KvOp::Patch(k, offset, bytes) => {
+                builder.push(k.into(), Message::patch(offset, bytes.into()))
+            }
             KvOp::DeleteRange(span) => builder.delete_range(range(&span)),
             KvOp::CloneRange { .. } => return Ok(()),
         }
@@ -62,8 +72,18 @@ impl Owner {
     }
 
     fn scan(&self, root: &Arc<Node>, range: KeyRange, down: bool) -> Result<Vec<Pair>, String> {
-        let direction = if down { Direction::Backward } else { Direction::Forward };
-        let mut scan = Scan::new(self.tree.shelf.clone(), root.clone(), range, direction, None);
+        let direction = if down {
+            Direction::Backward
+        } else {
+            Direction::Forward
+        };
+        let mut scan = Scan::new(
+            self.tree.shelf.clone(),
+            root.clone(),
+            range,
+            direction,
+            None,
+        );
         let mut all = Vec::new();
         while let Some((k, v)) = scan.next().map_err(|e| e.to_string())? {
             all.push((k.to_vec(), v.to_vec()));
@@ -73,7 +93,10 @@ impl Owner {
 }
 
 fn range(span: &Span) -> KeyRange {
-    KeyRange { lo: span.lo.clone().into(), hi: span.hi.clone().map(Into::into) }
+    KeyRange {
+        lo: span.lo.clone().into(),
+        hi: span.hi.clone().map(Into::into),
+    }
 }
 
 impl Engine for &Owner {
@@ -154,15 +177,28 @@ impl Engine for &Owner {
 }
 
 fn against_model(name: &str, fanout: usize, value_bytes: u32) {
-    let mix = Mix { value_bytes, tick_every: 3, reopen_every: 100, crash_every: 0 };
+    let mix = Mix {
+        value_bytes,
+        tick_every: 3,
+        reopen_every: 100,
+        crash_every: 0,
+    };
     let plan = Plan::from_env(30, 500);
     let owners = Mutex::new(Vec::new());
-    let progress = run(&plan, &format!("{COMMAND} {name}"), (mix, Limits::default()), |_| {
-        let owner: &'static Owner = Box::leak(Box::new(owner(Policy::tiny(fanout))));
-        owners.lock().unwrap().push(owner);
-        owner
-    });
-    assert!(progress.operations > 0 && progress.comparisons > 0, "{progress:?}");
+    let progress = run(
+        &plan,
+        &format!("{COMMAND} {name}"),
+        (mix, Limits::default()),
+        |_| {
+            let owner: &'static Owner = Box::leak(Box::new(owner(Policy::tiny(fanout))));
+            owners.lock().unwrap().push(owner);
+            owner
+        },
+    );
+    assert!(
+        progress.operations > 0 && progress.comparisons > 0,
+        "{progress:?}"
+    );
     let mut sums = std::collections::BTreeMap::<&str, u64>::new();
     for owner in owners.lock().unwrap().iter() {
         for (name, count) in owner.tree.counters.list() {
@@ -171,7 +207,10 @@ fn against_model(name: &str, fanout: usize, value_bytes: u32) {
     }
     println!("{name}: {progress:?} {sums:?}");
     let rare = ["rebases_shared_tail", "root_collapses"];
-    let missed: Vec<_> = sums.iter().filter(|(n, c)| **c == 0 && !rare.contains(n)).collect();
+    let missed: Vec<_> = sums
+        .iter()
+        .filter(|(n, c)| **c == 0 && !rare.contains(n))
+        .collect();
     assert!(missed.is_empty(), "never happened: {missed:?}");
 }
 

@@ -1,8 +1,8 @@
 //! The one place with threads: it calls [`Store::tick`] while there is work, and syncs from time to time.
 
 use crate::Store;
-use cawdb_disk::sync::lock;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use cawdb_disk::sync::{lock, wait_while};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,10 @@ impl Background {
                 }
             }
         });
-        Self { stop, threads: ticking.into_iter().chain(syncing).collect() }
+        Self {
+            stop,
+            threads: ticking.into_iter().chain(syncing).collect(),
+        }
     }
 }
 
@@ -44,8 +47,12 @@ fn spawn(
     run: impl FnOnce(&Store, &Stop) + Send + 'static,
 ) -> Option<JoinHandle<()>> {
     let (store, stop) = (store.clone(), stop.clone());
-    let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&store, &stop));
-    thread.inspect_err(|error| tracing::error!(%error, "starting {name}")).ok()
+    let thread = std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || run(&store, &stop));
+    thread
+        .inspect_err(|error| tracing::error!(%error, "starting {name}"))
+        .ok()
 }
 
 /// Ticks until there is nothing to do, or an error: then it rests before it tries again.
@@ -69,9 +76,7 @@ fn work(store: &Store, stop: &Stop) {
 
 /// Waits; true if the store is being closed.
 fn rest(stop: &Stop, time: Duration) -> bool {
-    let guard = lock(&stop.0);
-    let waited = stop.1.wait_timeout_while(guard, time, |stop| !*stop);
-    *waited.unwrap_or_else(PoisonError::into_inner).0
+    *wait_while(&stop.1, lock(&stop.0), time, |stop| !*stop)
 }
 
 impl Drop for Background {

@@ -10,27 +10,42 @@ use cawdb_node::KeyRange;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// Sets the value of a key.
-    Put { /// The key.
-        key: Bytes, /// Its new value.
-        value: Bytes },
+    Put {
+        /// The key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
     /// Removes a key; a missing one is no error.
-    Delete { /// The key.
-        key: Bytes },
+    Delete {
+        /// The key.
+        key: Bytes,
+    },
     /// Overwrites bytes of a value from `offset` on, blindly; a missing or short value is extended with zeros.
-    Patch { /// The key.
-        key: Bytes, /// Offset into the value, in bytes.
-        offset: u32, /// The bytes to lay there.
-        bytes: Bytes },
+    Patch {
+        /// The key.
+        key: Bytes,
+        /// Offset into the value, in bytes.
+        offset: u32,
+        /// The bytes to lay there.
+        bytes: Bytes,
+    },
     /// Removes every key of a range.
-    DeleteRange { /// The range.
-        range: KeyRange },
+    DeleteRange {
+        /// The range.
+        range: KeyRange,
+    },
     /// Replaces the content of the range `source` translated (prefix `from` becomes `to`) by that of `source`
     /// as it was before the batch. Every key of `source` must carry the prefix `from`
     /// (`source.lo` starts with it, and `source.hi` does or is at most its successor).
-    CloneRange { /// What is cloned.
-        source: KeyRange, /// The prefix that all its keys carry.
-        from: Bytes, /// What replaces that prefix.
-        to: Bytes },
+    CloneRange {
+        /// What is cloned.
+        source: KeyRange,
+        /// The prefix that all its keys carry.
+        from: Bytes,
+        /// What replaces that prefix.
+        to: Bytes,
+    },
 }
 
 /// A list of changes that become visible, and durable, all together or not at all.
@@ -42,22 +57,54 @@ pub struct Batch {
 
 impl Batch {
     /// An empty batch.
-    pub fn new() -> Self { Self::default() }
+    pub fn new() -> Self {
+        Self::default()
+    }
     /// Adds [`Op::Put`].
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
-        self.ops.push(Op::Put { key: key.into(), value: value.into() }); self
+        self.ops.push(Op::Put {
+            key: key.into(),
+            value: value.into(),
+        });
+        self
     }
     /// Adds [`Op::Delete`].
-    pub fn delete(&mut self, key: impl Into<Bytes>) -> &mut Self { self.ops.push(Op::Delete { key: key.into() }); self }
+    pub fn delete(&mut self, key: impl Into<Bytes>) -> &mut Self {
+        self.ops.push(Op::Delete { key: key.into() });
+        self
+    }
     /// Adds [`Op::Patch`].
-    pub fn patch(&mut self, key: impl Into<Bytes>, offset: u32, bytes: impl Into<Bytes>) -> &mut Self {
-        self.ops.push(Op::Patch { key: key.into(), offset, bytes: bytes.into() }); self
+    pub fn patch(
+        &mut self,
+        key: impl Into<Bytes>,
+        offset: u32,
+        bytes: impl Into<Bytes>,
+    ) -> &mut Self {
+        self.ops.push(Op::Patch {
+            key: key.into(),
+            offset,
+            bytes: bytes.into(),
+        });
+        self
     }
     /// Adds [`Op::DeleteRange`].
-    pub fn delete_range(&mut self, range: KeyRange) -> &mut Self { self.ops.push(Op::DeleteRange { range }); self }
+    pub fn delete_range(&mut self, range: KeyRange) -> &mut Self {
+        self.ops.push(Op::DeleteRange { range });
+        self
+    }
     /// Adds [`Op::CloneRange`].
-    pub fn clone_range(&mut self, source: KeyRange, from: impl Into<Bytes>, to: impl Into<Bytes>) -> &mut Self {
-        self.ops.push(Op::CloneRange { source, from: from.into(), to: to.into() }); self
+    pub fn clone_range(
+        &mut self,
+        source: KeyRange,
+        from: impl Into<Bytes>,
+        to: impl Into<Bytes>,
+    ) -> &mut Self {
+        self.ops.push(Op::CloneRange {
+            source,
+            from: from.into(),
+            to: to.into(),
+        });
+        self
     }
     /// Adds a clone of every key that starts with `from` to the same keys with `to` in its place.
     pub fn clone_prefix(&mut self, from: impl Into<Bytes>, to: impl Into<Bytes>) -> &mut Self {
@@ -65,5 +112,7 @@ impl Batch {
         self.clone_range(KeyRange::prefix(from.clone()), from, to)
     }
     /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool { self.ops.is_empty() }
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
 }

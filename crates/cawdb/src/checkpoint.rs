@@ -94,12 +94,18 @@ impl Inner {
             return Ok(None);
         }
         let deltas_bytes: u64 = anchors.body.deltas.iter().map(|d| d.len).sum();
-        let full = anchors.body.deltas.len() >= MAX_DELTAS || deltas_bytes > anchors.body.base.len.max(4096);
+        let full = anchors.body.deltas.len() >= MAX_DELTAS
+            || deltas_bytes > anchors.body.base.len.max(4096);
         let changed = table.take_changed();
         let node_cut = |e: &cawdb_node::NodeEntry| {
             let state = e.handle.state();
             let rep = state.rep.filter(|_| state.place.is_none());
-            NodeCut { handle: e.handle.clone(), count: e.count, rep, place: state.place }
+            NodeCut {
+                handle: e.handle.clone(),
+                count: e.count,
+                rep,
+                place: state.place,
+            }
         };
         let run_cut = |e: &cawdb_node::RunEntry| (e.run.clone(), e.count, e.shown);
         let (mut nodes, mut runs, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -159,7 +165,11 @@ impl Inner {
         let table = write_table(self.disk.as_ref(), &self.space, generation, &entries)?;
         let body = next_body(&anchors.body, cut, &root, table.twice);
         self.disk.sync()?;
-        let superblock = Superblock { generation, body: body.encode(), ..anchors.superblock.clone() };
+        let superblock = Superblock {
+            generation,
+            body: body.encode(),
+            ..anchors.superblock.clone()
+        };
         superblock::write(self.disk.as_ref(), &superblock)?;
         root.mark_persistent();
         table.places.iter().for_each(Place::mark_persistent);
@@ -188,7 +198,13 @@ impl Inner {
             return Err(Error::Corrupt(format!("{run:?} has no place")));
         };
         place.mark_persistent();
-        Ok(Entry::Run { id: run.id().0, count, shown, extent: place.extent(), meta })
+        Ok(Entry::Run {
+            id: run.id().0,
+            count,
+            shown,
+            extent: place.extent(),
+            meta,
+        })
     }
 
     fn node_entry(&self, cut: &NodeCut) -> Result<Entry> {
@@ -204,7 +220,13 @@ impl Inner {
         };
         place.mark_persistent();
         let (extent, checksum) = (place.extent(), place.checksum());
-        Ok(Entry::Node { id: id.0, count: cut.count, height: cut.handle.height(), extent, checksum })
+        Ok(Entry::Node {
+            id: id.0,
+            count: cut.count,
+            height: cut.handle.height(),
+            extent,
+            checksum,
+        })
     }
 
     fn write_node(&self, id: NodeId, node: &Node) -> Result<Place> {
@@ -214,11 +236,15 @@ impl Inner {
     }
 
     fn write_bytes(&self, bytes: &[u8], checksum: u64) -> Result<Place> {
-        let extent = self.space.allocate(round_up(bytes.len() as u64, UNIT), Class::Checkpoint)?;
+        let extent = self
+            .space
+            .allocate(round_up(bytes.len() as u64, UNIT), Class::Checkpoint)?;
         let place = Place::new(extent, checksum, self.space.clone());
         self.disk.reserve(extent)?;
         self.disk.write_at(bytes, extent.offset)?;
-        self.counters.written_bytes.fetch_add(extent.len, Ordering::Relaxed);
+        self.counters
+            .written_bytes
+            .fetch_add(extent.len, Ordering::Relaxed);
         Ok(place)
     }
 

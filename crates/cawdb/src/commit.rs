@@ -40,7 +40,9 @@ impl Inner {
         let batch = Arc::new(batch);
         self.apply(&mut writer, &batch)?;
         let seq = writer.seq;
-        writer.pending.push(seq, batch, self.options.journal_bulk_bytes);
+        writer
+            .pending
+            .push(seq, batch, self.options.journal_bulk_bytes);
         drop(writer);
         self.after_commit()
     }
@@ -84,7 +86,10 @@ impl Inner {
         }
         let root = self.sealed(&view.root, &view.mem)?;
         self.shelf.exchange_root(&view.root.slots, &root.slots);
-        view = View { root: Arc::new(root), mem: Arc::default() };
+        view = View {
+            root: Arc::new(root),
+            mem: Arc::default(),
+        };
         self.published.replace(view, writer.seq);
         Ok(())
     }
@@ -92,7 +97,11 @@ impl Inner {
     fn sealed(&self, root: &Node, mem: &Memtable) -> Result<Node> {
         let bounds: Vec<_> = root.pivots().skip(1).cloned().collect();
         let target_bytes = self.options.policy.run_bytes;
-        let cuts = Cuts { target_bytes, bounds: &bounds, bound_min_bytes: BOUND_MIN_BYTES };
+        let cuts = Cuts {
+            target_bytes,
+            bounds: &bounds,
+            bound_min_bytes: BOUND_MIN_BYTES,
+        };
         let runs = mem.freeze(cuts);
         let bytes: u64 = runs.iter().map(|r| r.bytes()).sum();
         self.unwritten.fetch_add(bytes, Ordering::Relaxed);
@@ -139,18 +148,27 @@ impl Inner {
 fn validate(batch: &Batch) -> Result<()> {
     let key = |key: &[u8]| match key.len() <= MAX_KEY_BYTES {
         true => Ok(()),
-        false => Err(Error::Invalid(format!("a key of {} bytes; {MAX_KEY_BYTES} is the most", key.len()))),
+        false => Err(Error::Invalid(format!(
+            "a key of {} bytes; {MAX_KEY_BYTES} is the most",
+            key.len()
+        ))),
     };
     let value = |len: usize| match len <= MAX_VALUE_BYTES {
         true => Ok(()),
-        false => Err(Error::Invalid(format!("a value of {len} bytes; {MAX_VALUE_BYTES} is the most"))),
+        false => Err(Error::Invalid(format!(
+            "a value of {len} bytes; {MAX_VALUE_BYTES} is the most"
+        ))),
     };
     let range = |r: &KeyRange| key(&r.lo).and_then(|()| r.hi.as_ref().map_or(Ok(()), |hi| key(hi)));
     for op in &batch.ops {
         match op {
             Op::Put { key: k, value: v } => key(k).and_then(|()| value(v.len()))?,
             Op::Delete { key: k } => key(k)?,
-            Op::Patch { key: k, offset, bytes } => {
+            Op::Patch {
+                key: k,
+                offset,
+                bytes,
+            } => {
                 key(k)?;
                 value((*offset as usize).saturating_add(bytes.len()))?;
             }
@@ -158,7 +176,11 @@ fn validate(batch: &Batch) -> Result<()> {
             Op::CloneRange { source, from, to } => {
                 range(source)?;
                 if !source.is_empty() {
-                    let spec = CloneSpec { source: source.clone(), from: from.clone(), to: to.clone() };
+                    let spec = CloneSpec {
+                        source: source.clone(),
+                        from: from.clone(),
+                        to: to.clone(),
+                    };
                     range(&spec.destination()?)?;
                 }
             }
@@ -169,9 +191,11 @@ fn validate(batch: &Batch) -> Result<()> {
 
 fn clone_specs(batch: &Batch) -> Vec<CloneSpec> {
     let spec = |op: &Op| match op {
-        Op::CloneRange { source, from, to } if !source.is_empty() => {
-            Some(CloneSpec { source: source.clone(), from: from.clone(), to: to.clone() })
-        }
+        Op::CloneRange { source, from, to } if !source.is_empty() => Some(CloneSpec {
+            source: source.clone(),
+            from: from.clone(),
+            to: to.clone(),
+        }),
         _ => None,
     };
     batch.ops.iter().filter_map(spec).collect()

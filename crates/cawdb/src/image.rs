@@ -25,12 +25,31 @@ const BODY_VERSION: u8 = 1;
 
 /// One entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of the node table; see the picture above")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the node table; see the picture above"
+)]
 pub enum Entry {
-    Node { id: u64, count: u32, height: u8, extent: Extent, checksum: u64 },
-    Run { id: u64, count: u32, shown: u64, extent: Extent, meta: RunMeta },
-    NodeGone { id: u64 },
-    RunGone { id: u64 },
+    Node {
+        id: u64,
+        count: u32,
+        height: u8,
+        extent: Extent,
+        checksum: u64,
+    },
+    Run {
+        id: u64,
+        count: u32,
+        shown: u64,
+        extent: Extent,
+        meta: RunMeta,
+    },
+    NodeGone {
+        id: u64,
+    },
+    RunGone {
+        id: u64,
+    },
 }
 
 /// Where a base or delta lies: twice.
@@ -81,7 +100,13 @@ pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut w = Writer::with_capacity(entries.len() * 32);
     for entry in entries {
         match entry {
-            Entry::Node { id, count, height, extent, checksum } => {
+            Entry::Node {
+                id,
+                count,
+                height,
+                extent,
+                checksum,
+            } => {
                 w.u8(1);
                 w.varint(*id);
                 w.varint(u64::from(*count));
@@ -89,15 +114,19 @@ pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
                 put_extent(&mut w, *extent);
                 w.u64(*checksum);
             }
-            Entry::Run { id, count, shown, extent, meta } => {
+            Entry::Run {
+                id,
+                count,
+                shown,
+                extent,
+                meta,
+            } => {
                 w.u8(2);
                 w.varint(*id);
                 w.varint(u64::from(*count));
                 w.varint(*shown);
                 put_extent(&mut w, *extent);
-                let mut fixed = cawdb_node::codec::Writer::new();
-                meta.encode(&mut fixed);
-                w.raw(fixed.as_slice());
+                meta.encode(&mut w);
             }
             Entry::NodeGone { id } => {
                 w.u8(3);
@@ -121,14 +150,25 @@ pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
         entries.push(match tag {
             1 => {
                 let (count, height) = (count(&mut r)?, r.u8()?);
-                Entry::Node { id, count, height, extent: get_extent(&mut r)?, checksum: r.u64()? }
+                Entry::Node {
+                    id,
+                    count,
+                    height,
+                    extent: get_extent(&mut r)?,
+                    checksum: r.u64()?,
+                }
             }
             2 => {
                 let (count, shown) = (count(&mut r)?, r.varint()?);
                 let extent = get_extent(&mut r)?;
-                let fixed = r.take(RunMeta::ENCODED_LEN)?;
-                let meta = RunMeta::decode(&mut cawdb_node::codec::Reader::new(fixed))?;
-                Entry::Run { id, count, shown, extent, meta }
+                let meta = RunMeta::decode(&mut r)?;
+                Entry::Run {
+                    id,
+                    count,
+                    shown,
+                    extent,
+                    meta,
+                }
             }
             3 => Entry::NodeGone { id },
             4 => Entry::RunGone { id },
@@ -153,9 +193,15 @@ fn get_twice(r: &mut Reader<'_>) -> Result<Twice> {
     let copies = [get_extent(r)?, get_extent(r)?];
     let (len, generation) = (r.varint()?, r.varint()?);
     if copies.iter().any(|c| c.len < len) {
-        return Err(r.corrupt("a table that fits its extents", format!("{len} bytes")).into());
+        return Err(r
+            .corrupt("a table that fits its extents", format!("{len} bytes"))
+            .into());
     }
-    Ok(Twice { copies, len, generation })
+    Ok(Twice {
+        copies,
+        len,
+        generation,
+    })
 }
 
 impl Body {
@@ -185,7 +231,9 @@ impl Body {
         let mut r = Reader::new("superblock body", bytes);
         let version = r.u8()?;
         if version != BODY_VERSION {
-            return Err(r.corrupt(format!("version {BODY_VERSION}"), format!("{version}")).into());
+            return Err(r
+                .corrupt(format!("version {BODY_VERSION}"), format!("{version}"))
+                .into());
         }
         let (seq, journal) = (r.varint()?, r.varint()?);
         let next_ids = (r.varint()?, r.varint()?);
@@ -194,10 +242,20 @@ impl Body {
         let base = get_twice(&mut r)?;
         let n = r.varint()?;
         if n > MAX_DELTAS as u64 {
-            return Err(r.corrupt(format!("at most {MAX_DELTAS} deltas"), format!("{n}")).into());
+            return Err(r
+                .corrupt(format!("at most {MAX_DELTAS} deltas"), format!("{n}"))
+                .into());
         }
         let deltas = (0..n).map(|_| get_twice(&mut r)).collect::<Result<_>>()?;
-        Ok(Self { seq, journal, next_ids, compression, root, base, deltas })
+        Ok(Self {
+            seq,
+            journal,
+            next_ids,
+            compression,
+            root,
+            base,
+            deltas,
+        })
     }
 }
 
@@ -230,7 +288,14 @@ pub fn write_table(
     };
     let places = [copy()?, copy()?];
     let copies = [places[0].extent(), places[1].extent()];
-    Ok(Written { twice: Twice { copies, len, generation }, places })
+    Ok(Written {
+        twice: Twice {
+            copies,
+            len,
+            generation,
+        },
+        places,
+    })
 }
 
 /// Reads what [`write_table`] wrote; one good copy is enough.

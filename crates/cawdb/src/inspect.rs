@@ -54,7 +54,10 @@ impl Store {
             releasing: tree.dying,
             height: tree.height,
             leaked_bytes: allocated.saturating_sub(named),
-            replayed_batches: inner.counters.replayed.load(std::sync::atomic::Ordering::Relaxed),
+            replayed_batches: inner
+                .counters
+                .replayed
+                .load(std::sync::atomic::Ordering::Relaxed),
             findings: tree.findings,
             ..Report::default()
         };
@@ -77,8 +80,16 @@ impl Store {
         let table = self.0.shelf.table();
         let nodes = table.nodes().filter_map(|n| n.handle.state().place);
         let mut sum: u64 = nodes.map(|p| p.extent().len).sum();
-        sum += table.runs().filter_map(|r| r.run.place()).map(|p| p.extent().len).sum::<u64>();
-        let images = anchors.deltas.iter().chain(std::iter::once(&anchors.base)).flatten();
+        sum += table
+            .runs()
+            .filter_map(|r| r.run.place())
+            .map(|p| p.extent().len)
+            .sum::<u64>();
+        let images = anchors
+            .deltas
+            .iter()
+            .chain(std::iter::once(&anchors.base))
+            .flatten();
         sum + anchors.root.extent().len + images.map(|p| p.extent().len).sum::<u64>()
     }
 

@@ -88,11 +88,6 @@ pub struct Cuts<'a> {
 }
 
 impl Memtable {
-    /// An empty one.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Inserts the changes of the batch numbered `seq`, in their order; all at once for readers.
     /// O(log n) each; a delete-range also O(fragments in it).
     pub fn insert(&self, seq: u64, ops: &[MemOp]) {

@@ -31,7 +31,11 @@ pub struct Options {
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { size: 1 << 40, compression: Compression::Lz4, journal_bytes: None }
+        Self {
+            size: 1 << 40,
+            compression: Compression::Lz4,
+            journal_bytes: None,
+        }
     }
 }
 

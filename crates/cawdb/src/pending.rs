@@ -39,7 +39,11 @@ impl Pending {
         self.bytes += batch_bytes(&batch) as u64;
         self.batches.push((seq, batch));
         if self.bytes > limit {
-            *self = Self { dropped: true, after: self.after, ..Self::default() };
+            *self = Self {
+                dropped: true,
+                after: self.after,
+                ..Self::default()
+            };
         }
     }
 
@@ -58,28 +62,42 @@ impl Pending {
 
     /// What was taken could not be written to the journal: only a checkpoint can make it durable now.
     pub fn give_up(&mut self) {
-        *self = Self { dropped: true, after: self.after, ..Self::default() };
+        *self = Self {
+            dropped: true,
+            after: self.after,
+            ..Self::default()
+        };
     }
 
     /// A checkpoint that will hold everything up to `seq` is being written. If batches were dropped, the journal
     /// goes on after it.
     pub fn cut(&mut self, seq: u64) {
         if self.dropped {
-            *self = Self { after: seq, ..Self::default() };
+            *self = Self {
+                after: seq,
+                ..Self::default()
+            };
         }
     }
 
     /// That checkpoint was not written: what it should have held is lost for the journal again.
     pub fn cut_failed(&mut self, seq: u64) {
         if self.after == seq {
-            *self = Self { dropped: true, ..Self::default() };
+            *self = Self {
+                dropped: true,
+                ..Self::default()
+            };
         }
     }
 
     /// A checkpoint that holds everything up to `seq` is durable.
     pub fn durable(&mut self, seq: u64) {
         self.batches.retain(|(s, _)| *s > seq);
-        self.bytes = self.batches.iter().map(|(_, b)| batch_bytes(b) as u64).sum();
+        self.bytes = self
+            .batches
+            .iter()
+            .map(|(_, b)| batch_bytes(b) as u64)
+            .sum();
     }
 }
 

@@ -13,8 +13,13 @@ use crate::view::{Published, View};
 use cawdb_disk::journal::Reader;
 use cawdb_disk::space::Reserved;
 use cawdb_disk::sync::lock;
-use cawdb_disk::{Class, Disk, Extent, Journal, Layout, Place, SpaceMap, Superblock, UNIT, round_up, superblock};
-use cawdb_node::{Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, RunMeta, Shelf, node_wire};
+use cawdb_disk::{
+    Class, Disk, Extent, Journal, Layout, Place, SpaceMap, Superblock, UNIT, round_up, superblock,
+};
+use cawdb_node::{
+    Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, RunMeta,
+    Shelf, node_wire,
+};
 use cawdb_tree::Tree;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,11 +28,15 @@ use std::sync::{Arc, Mutex};
 /// Makes `disk` an empty store.
 pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
     let limit = disk.limit().unwrap_or(options.size).min(options.size);
-    let journal = options.journal_bytes.unwrap_or_else(|| Layout::default_journal(limit));
+    let journal = options
+        .journal_bytes
+        .unwrap_or_else(|| Layout::default_journal(limit));
     let layout = Layout::new(journal)?;
     if limit < layout.data + MIN_DATA {
         let least = layout.data + MIN_DATA;
-        return Err(Error::Invalid(format!("a store of {limit} bytes; {least} is the least")));
+        return Err(Error::Invalid(format!(
+            "a store of {limit} bytes; {least} is the least"
+        )));
     }
     let space = Arc::new(SpaceMap::new(layout.data, Some(limit))?);
     let root = Node::empty(0, KeyRange::all());
@@ -48,7 +57,13 @@ pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
         deltas: Vec::new(),
     };
     let uuid = fastrand::u128(..).to_le_bytes();
-    let first = Superblock { uuid, generation: FIRST, journal: layout.journal, limit, body: body.encode() };
+    let first = Superblock {
+        uuid,
+        generation: FIRST,
+        journal: layout.journal,
+        limit,
+        body: body.encode(),
+    };
     superblock::format(disk.as_ref(), &first)?;
     Ok(())
 }
@@ -63,7 +78,9 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let superblock = superblock::read(disk.as_ref())?;
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
-    let limit = disk.limit().map_or(superblock.limit, |l| l.min(superblock.limit));
+    let limit = disk
+        .limit()
+        .map_or(superblock.limit, |l| l.min(superblock.limit));
     let space = Arc::new(SpaceMap::new(layout.data, Some(limit))?);
     let cache = Arc::new(Cache::new(options.cache_bytes));
     let compression = Compression::from_code(body.compression)?;
@@ -71,11 +88,19 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     load_table(&shelf, &body)?;
     shelf.set_next_ids(body.next_ids.0, body.next_ids.1);
     let root_place = Arc::new(owned(&space, body.root.1, body.root.2)?);
-    let root = shelf.load(&NodeHandle::on_disk(NodeId(0), body.root.0, root_place.clone()))?;
+    let root = shelf.load(&NodeHandle::on_disk(
+        NodeId(0),
+        body.root.0,
+        root_place.clone(),
+    ))?;
     let anchors = Anchors {
         root: root_place,
         base: owned_twice(&space, &body.base)?,
-        deltas: body.deltas.iter().map(|d| owned_twice(&space, d)).collect::<Result<_>>()?,
+        deltas: body
+            .deltas
+            .iter()
+            .map(|d| owned_twice(&space, d))
+            .collect::<Result<_>>()?,
         superblock: superblock.clone(),
         body: body.clone(),
     };
@@ -84,10 +109,23 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let number = |n| AtomicU64::new(n);
     let inner = Inner {
         tree: Tree::new(shelf.clone(), options.policy.clone()),
-        published: Published::new(View { root, mem: Arc::default() }, body.seq),
+        published: Published::new(
+            View {
+                root,
+                mem: Arc::default(),
+            },
+            body.seq,
+        ),
         anchors: Mutex::new(anchors),
-        journal: Mutex::new(Journal::new(disk.clone(), superblock.journal, superblock.uuid)?),
-        writer: Mutex::new(Writer { seq: body.seq, pending: Pending::default() }),
+        journal: Mutex::new(Journal::new(
+            disk.clone(),
+            superblock.journal,
+            superblock.uuid,
+        )?),
+        writer: Mutex::new(Writer {
+            seq: body.seq,
+            pending: Pending::default(),
+        }),
         poison: Poison::default(),
         durable: number(body.seq),
         checkpointed: number(body.seq),
@@ -108,7 +146,10 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
 fn reserve(space: &SpaceMap, data: u64, options: &Options) {
     let background = (4 * options.policy.job_bytes).min(data / 16);
     let checkpoint = (options.memtable_bytes / 2).min(data / 32).max(256 << 10);
-    space.set_reserved(Reserved { background, checkpoint });
+    space.set_reserved(Reserved {
+        background,
+        checkpoint,
+    });
 }
 
 fn owned(space: &Arc<SpaceMap>, extent: Extent, checksum: u64) -> Result<Place> {
@@ -119,7 +160,10 @@ fn owned(space: &Arc<SpaceMap>, extent: Extent, checksum: u64) -> Result<Place> 
 }
 
 fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
-    Ok([owned(space, twice.copies[0], 0)?, owned(space, twice.copies[1], 0)?])
+    Ok([
+        owned(space, twice.copies[0], 0)?,
+        owned(space, twice.copies[1], 0)?,
+    ])
 }
 
 type Nodes = HashMap<u64, (u32, u8, Extent, u64)>;
@@ -130,10 +174,22 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
     for twice in std::iter::once(&body.base).chain(&body.deltas) {
         for entry in read_table(shelf.disk.as_ref(), twice)? {
             match entry {
-                Entry::Node { id, count, height, extent, checksum } => {
+                Entry::Node {
+                    id,
+                    count,
+                    height,
+                    extent,
+                    checksum,
+                } => {
                     nodes.insert(id, (count, height, extent, checksum));
                 }
-                Entry::Run { id, count, shown, extent, meta } => {
+                Entry::Run {
+                    id,
+                    count,
+                    shown,
+                    extent,
+                    meta,
+                } => {
                     runs.insert(id, (count, shown, extent, meta));
                 }
                 Entry::NodeGone { id } => {
@@ -153,7 +209,9 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
     }
     for (id, (count, height, extent, checksum)) in nodes {
         let place = Arc::new(owned(&shelf.space, extent, checksum)?);
-        shelf.table().load_node(NodeHandle::on_disk(NodeId(id), height, place), count);
+        shelf
+            .table()
+            .load_node(NodeHandle::on_disk(NodeId(id), height, place), count);
     }
     Ok(())
 }
@@ -170,7 +228,9 @@ fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<()> {
         }
         if entry.seq != writer.seq + 1 {
             let (expected, found) = (writer.seq + 1, entry.seq);
-            return Err(Error::Corrupt(format!("journal: batch {expected} expected, {found} found")));
+            return Err(Error::Corrupt(format!(
+                "journal: batch {expected} expected, {found} found"
+            )));
         }
         inner.apply(&mut writer, &record::decode(&entry.payload.into())?)?;
         if inner.published.pin().view.mem.bytes() as u64 > inner.options.memtable_bytes {

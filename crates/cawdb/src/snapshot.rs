@@ -51,7 +51,10 @@ impl Snapshot {
         let top = move |range: &KeyRange, direction| Ok(mem_layer(&mem, seq, range, direction));
         let (shelf, root) = (self.inner.shelf.clone(), self.pinned.view.root.clone());
         let scan = cawdb_tree::Scan::new(shelf, root, range, direction, Some(Box::new(top)));
-        Scan { scan, failed: false }
+        Scan {
+            scan,
+            failed: false,
+        }
     }
 }
 
@@ -86,8 +89,19 @@ fn mem_layer(mem: &Arc<Memtable>, seq: u64, range: &KeyRange, direction: Directi
     let lo = Bound::Included(range.lo.clone());
     let hi = range.hi.clone().map_or(Bound::Unbounded, Bound::Excluded);
     let batch = VecDeque::new();
-    let points = MemPoints { mem: mem.clone(), seq, lo, hi, direction, batch, done: false };
-    Layer { points: Box::new(points), deletes }
+    let points = MemPoints {
+        mem: mem.clone(),
+        seq,
+        lo,
+        hi,
+        direction,
+        batch,
+        done: false,
+    };
+    Layer {
+        points: Box::new(points),
+        deletes,
+    }
 }
 
 /// The points of a memtable in a range, a batch at a time, so that no lock is held between steps.
@@ -107,7 +121,10 @@ impl MemPoints {
             return;
         }
         let reverse = self.direction == Direction::Backward;
-        let (lo, hi) = (self.lo.as_ref().map(|k| &k[..]), self.hi.as_ref().map(|k| &k[..]));
+        let (lo, hi) = (
+            self.lo.as_ref().map(|k| &k[..]),
+            self.hi.as_ref().map(|k| &k[..]),
+        );
         self.batch = self.mem.next_batch(lo, hi, reverse, self.seq, BATCH).into();
         match self.batch.back() {
             None => self.done = true,

@@ -85,7 +85,10 @@ impl Store {
     /// Never: memory can be formatted and opened.
     pub fn in_memory() -> Self {
         let disk = Arc::new(RamDisk::new());
-        let create = CreateOptions { journal_bytes: Some(4 << 20), ..CreateOptions::default() };
+        let create = CreateOptions {
+            journal_bytes: Some(4 << 20),
+            ..CreateOptions::default()
+        };
         Self::create(disk.clone(), &create).expect("memory can be formatted");
         Self::open(disk, Options::default()).expect("a new store opens")
     }
@@ -111,7 +114,10 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] if it is open elsewhere; those of [`Self::create`].
     pub fn create_path(path: &Path, options: &CreateOptions, wait: Duration) -> Result<()> {
-        Self::create(Arc::new(FileDisk::open(path, Access::Create, wait)?), options)
+        Self::create(
+            Arc::new(FileDisk::open(path, Access::Create, wait)?),
+            options,
+        )
     }
 
     /// Opens the store in a file or on a block device, locked for as long as the store lives; waits for the lock.
@@ -119,7 +125,11 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] if it stays open elsewhere; those of [`Self::open`].
     pub fn open_path(path: &Path, options: Options, wait: Duration) -> Result<Self> {
-        let access = if options.read_only { Access::Read } else { Access::Write };
+        let access = if options.read_only {
+            Access::Read
+        } else {
+            Access::Write
+        };
         Self::open(Arc::new(FileDisk::open(path, access, wait)?), options)
     }
 
@@ -141,7 +151,10 @@ impl Store {
 
     /// A consistent view of this instant. O(1), also to keep: it pins what it shows.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { inner: self.0.clone(), pinned: self.0.published.pin() }
+        Snapshot {
+            inner: self.0.clone(),
+            pinned: self.0.published.pin(),
+        }
     }
 
     /// Ordered walk over a fresh snapshot.
@@ -192,7 +205,9 @@ impl Roots for Inner {
     ) -> cawdb_node::Result<bool> {
         let writer = sync::lock(&self.writer);
         let mut view = self.published.pin().view;
-        let Some(root) = make(&view.root)? else { return Ok(false) };
+        let Some(root) = make(&view.root)? else {
+            return Ok(false);
+        };
         self.shelf.exchange_root(&view.root.slots, &root.slots);
         view.root = Arc::new(root);
         self.published.replace(view, writer.seq);
@@ -222,8 +237,15 @@ impl Inner {
         let mem = self.published.pin().view.mem.bytes() as u64;
         let waiting = mem + self.unwritten_bytes();
         let used = self.data_start + self.space.allocated_blocks() + waiting;
-        let available = self.space.free_for(cawdb_disk::Class::User).saturating_sub(waiting);
-        Space { total, used: used.min(total), available }
+        let available = self
+            .space
+            .free_for(cawdb_disk::Class::User)
+            .saturating_sub(waiting);
+        Space {
+            total,
+            used: used.min(total),
+            available,
+        }
     }
 }
 
@@ -233,7 +255,9 @@ const PUNCH_AT_ONCE: u64 = 64 << 20;
 /// So that errors of the disk on the way out are not lost in silence.
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.options.read_only || self.poison.check().is_err() {
+        // What a panic left half changed is not written down; recovery starts from the last sync.
+        let untold = self.options.read_only || self.poison.check().is_err();
+        if untold || std::thread::panicking() {
             return;
         }
         if let Err(error) = self.checkpoint() {

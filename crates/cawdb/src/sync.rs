@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::pending::Due;
 use crate::record;
 use crate::store::{Inner, read_only};
+use cawdb_disk::Journal;
 use cawdb_disk::journal::Record;
 use cawdb_disk::sync::lock;
-use cawdb_disk::Journal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -68,18 +68,27 @@ impl Inner {
         if batches.is_empty() {
             return Ok(true);
         }
-        let payloads: Vec<_> = batches.iter().map(|(seq, b)| (*seq, record::encode(b))).collect();
-        let records: Vec<_> =
-            payloads.iter().map(|(seq, payload)| Record { seq: *seq, payload }).collect();
+        let payloads: Vec<_> = batches
+            .iter()
+            .map(|(seq, b)| (*seq, record::encode(b)))
+            .collect();
+        let records: Vec<_> = payloads
+            .iter()
+            .map(|(seq, payload)| Record { seq: *seq, payload })
+            .collect();
         let head = match journal.write_group(&records) {
             Ok(head) => head,
-            Err(cawdb_disk::Error::Full { .. } | cawdb_disk::Error::Invalid(_)) => return Ok(false),
+            Err(cawdb_disk::Error::Full { .. } | cawdb_disk::Error::Invalid(_)) => {
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
         self.disk.sync()?;
         journal.mark_durable(head);
         self.counters.journal_groups.fetch_add(1, Ordering::Relaxed);
-        self.counters.journal_batches.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.counters
+            .journal_batches
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -36,13 +36,19 @@ pub struct Pinned {
 impl Published {
     /// Publishes a first view.
     pub fn new(view: View, seq: u64) -> Self {
-        Self { view: RwLock::new(view), seq: AtomicU64::new(seq) }
+        Self {
+            view: RwLock::new(view),
+            seq: AtomicU64::new(seq),
+        }
     }
 
     /// The view of this moment.
     pub fn pin(&self) -> Pinned {
         let view = sync::read(&self.view);
-        Pinned { seq: self.seq.load(Ordering::Acquire), view: view.clone() }
+        Pinned {
+            seq: self.seq.load(Ordering::Acquire),
+            view: view.clone(),
+        }
     }
 
     /// The number of the last batch that is seen.

@@ -186,7 +186,7 @@ fn history(rng: &mut Rng) -> Vec<(u64, Vec<MemOp>)> {
 }
 
 fn table_of(history: &[(u64, Vec<MemOp>)], rng: &mut Rng) -> Memtable {
-    let table = Memtable::new();
+    let table = Memtable::default();
     let mut order: Vec<usize> = (0..history.len()).collect();
     if rng.bool() {
         rng.shuffle(&mut order);
@@ -299,7 +299,7 @@ fn frozen_runs_are_the_newest_state() {
 
 #[test]
 fn runs_end_at_bounds_once_they_are_long_enough() {
-    let table = Memtable::new();
+    let table = Memtable::default();
     let put = |n: u8| MemOp::Point(vec![n].into(), Message::Put(vec![n; 83].into()));
     table.insert(1, &(0..100).map(put).collect::<Vec<_>>());
     table.insert(2, &[MemOp::DeleteRange(KeyRange::new(vec![5], vec![95]))]);
@@ -332,7 +332,7 @@ fn runs_end_at_bounds_once_they_are_long_enough() {
 
 #[test]
 fn odd_bounds_give_nothing() {
-    let table = Memtable::new();
+    let table = Memtable::default();
     table.insert(1, &[MemOp::Point(Key::from("b"), Message::Delete)]);
     for (lo, hi) in [
         (Bound::Included(&b"c"[..]), Bound::Excluded(&b"b"[..])),

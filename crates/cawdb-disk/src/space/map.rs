@@ -3,7 +3,7 @@
 use super::state::State;
 use crate::units::MAX_OFFSET;
 use crate::{Disk, Error, Extent, GRANULE, Result, UNIT, round_down, sync};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 /// How much one request punches, so that allocations do not wait long for it.
 const PUNCH: u64 = 64 << 20;
@@ -92,10 +92,7 @@ impl SpaceMap {
                 });
             }
             // What is being punched is free in a moment.
-            state = self
-                .punched
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.punched, state);
         }
     }
 

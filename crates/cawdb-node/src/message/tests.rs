@@ -99,7 +99,7 @@ fn round_trip(message: &Message) -> Message {
     let mut w = Writer::new();
     message.write_payload(&mut w);
     assert_eq!(w.len(), message.payload_len());
-    Message::from_payload(message.kind(), w.into_bytes().into()).unwrap()
+    Message::from_payload(message.kind(), w.into_vec().into()).unwrap()
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn hostile_payloads_are_errors_or_messages() {
     );
     let mut w = Writer::new();
     message.write_payload(&mut w);
-    let good = w.into_bytes();
+    let good = w.into_vec();
     let mut rng = fastrand::Rng::with_seed(3);
     for _ in 0..20_000 {
         let mut bad = good.clone();

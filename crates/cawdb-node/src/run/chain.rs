@@ -5,9 +5,10 @@
 //!   buffer:    a/onea/two                    one allocation; each key is a slice of it
 //! ```
 
-use crate::codec::{Reader, Writer};
+use crate::key::common_prefix;
 use crate::{Error, Key, Result};
 use bytes::Bytes;
+use cawdb_disk::codec::{Reader, Writer};
 
 /// Keys of one chain are together at most this long; else sharing would let few bytes unpack to very many.
 const MAX_CHAIN: usize = 256 << 20;
@@ -17,11 +18,6 @@ const MAX_CHAIN: usize = 256 << 20;
 pub(super) struct KeyChain {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-}
-
-/// How many bytes two keys have in common at the front.
-pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 impl KeyChain {
@@ -56,7 +52,7 @@ impl KeyChain {
     /// Reads one packed key from `r`.
     pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<()> {
         let shared = r.varint_usize()?;
-        let rest = r.var_bytes()?;
+        let rest = r.bytes()?;
         self.push(shared, rest)
     }
 
@@ -74,5 +70,5 @@ impl KeyChain {
 pub(super) fn write_key(w: &mut Writer, before: &[u8], key: &[u8]) {
     let shared = common_prefix(before, key);
     w.varint(shared as u64);
-    w.var_bytes(&key[shared..]);
+    w.bytes(&key[shared..]);
 }

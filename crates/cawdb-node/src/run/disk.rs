@@ -10,7 +10,7 @@ use super::{RunId, RunMeta, bloom};
 use crate::cache::{Cached, INDEX};
 use crate::{Cache, Error, Key, KeyRange, Message, Result, compress};
 use bytes::Bytes;
-use cawdb_disk::{Checksum, Place};
+use cawdb_disk::Place;
 use std::sync::Arc;
 
 /// An image up to this long is read as a whole when the run is opened.
@@ -42,10 +42,7 @@ pub(super) struct DiskRun {
 
 impl DiskRun {
     pub(super) fn named<T>(&self, part: impl std::fmt::Display, result: Result<T>) -> Result<T> {
-        result.map_err(|e| match e {
-            Error::Corrupt(what) => Error::Corrupt(format!("run {}, {part}: {what}", self.id.0)),
-            other => other,
-        })
+        result.map_err(|e| e.within(format_args!("run {}, {part}", self.id.0)))
     }
 
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
@@ -80,12 +77,10 @@ impl DiskRun {
 
     /// Decodes an index block and puts it in the cache.
     pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
-        let found = Checksum::of(block);
-        let decoded = if found == self.meta.index_checksum {
-            RunIndex::decode(self.id, &self.meta, block)
-        } else {
-            Err(Error::mismatch("checksum", self.meta.index_checksum, found))
-        };
+        let verified = self.meta.index_checksum.verify(block, "stored bytes");
+        let decoded = verified
+            .map_err(Error::from)
+            .and_then(|()| RunIndex::decode(self.id, &self.meta, block));
         let index = Arc::new(self.named("index block", decoded)?);
         self.cache
             .insert(self.id, INDEX, Cached::Index(index.clone()));
@@ -132,9 +127,9 @@ impl DiskRun {
 
     fn decode_segment(&self, index: &RunIndex, i: usize, stored: Bytes) -> Result<Arc<Segment>> {
         let info = &index.segments[i];
-        let found = Checksum::of(&stored);
-        let raw = if found != info.checksum {
-            Err(Error::mismatch("checksum", info.checksum, found))
+        let verified = info.checksum.verify(&stored, "stored bytes");
+        let raw = if let Err(damage) = verified {
+            Err(damage.into())
         } else if info.compression == crate::Compression::None && info.raw_len == stored.len() {
             Ok(stored)
         } else {

@@ -17,10 +17,10 @@ use super::bloom::Bloom;
 use super::chain::{KeyChain, write_key};
 use super::mem::RANGE_BYTES;
 use super::{RunId, RunMeta};
-use crate::codec::{Reader, Writer};
 use crate::{Compression, Error, Key, KeyRange, RangeSet, Result};
 use bytes::Bytes;
 use cawdb_disk::Checksum;
+use cawdb_disk::codec::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"cawfsrun";
 const VERSION: u16 = 1;
@@ -111,20 +111,20 @@ impl RunIndex {
                 before = key;
             }
         }
-        body.var_bytes(self.bloom.as_bytes());
+        body.bytes(self.bloom.as_bytes());
         let mut w = Writer::with_capacity(body.len() + 24);
-        w.bytes(MAGIC);
+        w.raw(MAGIC);
         w.u16(VERSION);
         w.u16(0);
         w.u32(body.len() as u32);
         w.u64(id.0);
-        w.bytes(body.as_slice());
-        w.into_bytes()
+        w.raw(body.as_slice());
+        w.into_vec()
     }
 
     /// Decodes an index block whose checksum was verified.
     pub(super) fn decode(id: RunId, meta: &RunMeta, block: &Bytes) -> Result<Self> {
-        let mut r = Reader::new(block);
+        let mut r = Reader::new("index block", block);
         check_header(&mut r, id)?;
         let segments = read_segments(&mut r)?;
         let deletes = read_deletes(&mut r)?;
@@ -183,7 +183,7 @@ impl RunIndex {
 }
 
 fn check_header(r: &mut Reader<'_>, id: RunId) -> Result<()> {
-    let magic = r.bytes(MAGIC.len())?;
+    let magic = r.take(MAGIC.len())?;
     if magic != MAGIC {
         return Err(Error::mismatch("magic of a run's index", MAGIC, magic));
     }

@@ -5,9 +5,9 @@
 //! ```
 //! The index block ends where the image ends; flag bit 0: the run has delete-ranges; other bits are 0.
 
-use crate::codec::{Reader, Writer};
 use crate::{Error, Result};
 use cawdb_disk::Checksum;
+use cawdb_disk::codec::{Reader, Writer};
 
 /// Size, checksum and totals of a run's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,10 +41,10 @@ pub use placed::PlacedImage;
 pub(crate) use segment::Segment;
 
 use crate::{Cache, Compression, Key, KeyRange, Message, Result};
-use cawdb_disk::Place;
+use cawdb_disk::{Place, sync};
 use disk::DiskRun;
 use disk_cursor::DiskCursor;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 /// The name of a run's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,11 +127,7 @@ impl Run {
     }
 
     fn body(&self) -> Body {
-        // The body is replaced by one assignment, so a panic elsewhere leaves it whole.
-        self.body
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        sync::read(&self.body).clone()
     }
 
     /// Whether it is in memory only, and must be written by the next checkpoint that names it.
@@ -184,7 +180,7 @@ impl Run {
             cache,
         };
         disk.keep_written(&encoded.bytes);
-        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        let mut body = sync::write(&self.body);
         if matches!(*body, Body::Memory(_)) {
             *body = Body::Disk(Arc::new(disk));
         }

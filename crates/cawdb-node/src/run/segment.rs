@@ -13,11 +13,12 @@
 //! Invariants: the table of restarts is checked when a segment is opened; every entry is checked when it is read, so
 //! that bytes of any content give an answer or an error. A look-up compares keys where they lie and allocates nothing.
 
-use super::chain::{KeyChain, common_prefix};
+use super::chain::KeyChain;
 use super::mem::point_bytes;
-use crate::codec::Reader;
+use crate::key::common_prefix;
 use crate::{Error, Key, Message, Result};
 use bytes::Bytes;
+use cawdb_disk::codec::Reader;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -54,7 +55,7 @@ impl Segment {
             ))
         };
         let table_end = raw.len().checked_sub(TRAILER_BYTES).ok_or_else(broken)?;
-        let blocks = Reader::at(&raw, table_end).u32()? as usize;
+        let blocks = Reader::at("segment", &raw, table_end).u32()? as usize;
         let table_len = blocks.checked_mul(RESTART_BYTES).ok_or_else(broken)?;
         let entries_end = table_end.checked_sub(table_len).ok_or_else(broken)?;
         let segment = Self {
@@ -93,7 +94,11 @@ impl Segment {
 
     /// Offset of a block, and the logical bytes before it.
     fn restart(&self, block: usize) -> Result<(usize, u64)> {
-        let mut r = Reader::at(&self.raw, self.entries_end + block * RESTART_BYTES);
+        let mut r = Reader::at(
+            "segment",
+            &self.raw,
+            self.entries_end + block * RESTART_BYTES,
+        );
         Ok((r.u32()? as usize, u64::from(r.u32()?)))
     }
 
@@ -107,7 +112,7 @@ impl Segment {
     }
 
     fn entry(&self, at: usize) -> Result<Entry> {
-        let mut r = Reader::at(&self.raw[..self.entries_end], at);
+        let mut r = Reader::at("segment", &self.raw[..self.entries_end], at);
         let shared = r.varint_usize()?;
         let rest_len = r.varint_usize()?;
         let payload = r.varint_usize()?;

@@ -1,10 +1,10 @@
 //! Lays out segments; see `segment.rs` for the picture.
 
-use super::chain::common_prefix;
 use super::mem::point_bytes;
 use super::segment::{BLOCK_ENTRIES, RESTART_BYTES, TRAILER_BYTES};
-use crate::codec::Writer;
+use crate::key::common_prefix;
 use crate::{Key, Message};
+use cawdb_disk::codec::Writer;
 
 /// A segment is full when one more point would make it longer than this, uncompressed. Just too short for two full
 /// blocks of a file, so that each is read alone.
@@ -58,7 +58,7 @@ impl SegmentWriter {
         self.raw.varint(shared as u64);
         self.raw.varint((key.len() - shared) as u64);
         self.raw.varint(payload << 2 | u64::from(message.kind()));
-        self.raw.bytes(&key[shared..]);
+        self.raw.raw(&key[shared..]);
         message.write_payload(&mut self.raw);
         self.last = key.clone();
         self.entries += 1;
@@ -81,7 +81,7 @@ impl SegmentWriter {
         }
         raw.u32(restarts.len() as u32);
         RawSegment {
-            raw: raw.into_bytes(),
+            raw: raw.into_vec(),
             first,
             last,
             entries,

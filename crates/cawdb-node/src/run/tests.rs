@@ -161,10 +161,14 @@ fn both_bodies(
     let run = Run::in_memory(RunId(7), mem);
     let encoded = run.encode(compression);
     let source = Image::new(encoded.bytes);
-    let mut w = crate::codec::Writer::new();
+    let mut w = cawdb_disk::codec::Writer::new();
     encoded.meta.encode(&mut w);
     assert_eq!(w.len(), RunMeta::ENCODED_LEN);
-    let meta = RunMeta::decode(&mut crate::codec::Reader::new(w.as_slice())).unwrap();
+    let meta = RunMeta::decode(&mut cawdb_disk::codec::Reader::new(
+        "run meta",
+        w.as_slice(),
+    ))
+    .unwrap();
     assert_eq!(meta, encoded.meta);
     let reopened = Run::on_disk(RunId(7), source.clone(), meta, Arc::new(Cache::new(budget)));
     (run, reopened, source)

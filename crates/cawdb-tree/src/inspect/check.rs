@@ -42,8 +42,12 @@ pub fn check(shelf: &Shelf, roots: &[Arc<Node>]) -> Result<CheckReport> {
         walk.report.height = walk.report.height.max(root.height);
         walk.node("root", root);
     }
-    let dying: Vec<_> =
-        shelf.table().nodes().filter(|e| e.count == 0).map(|e| e.handle.clone()).collect();
+    let dying: Vec<_> = shelf
+        .table()
+        .nodes()
+        .filter(|e| e.count == 0)
+        .map(|e| e.handle.clone())
+        .collect();
     walk.report.dying = dying.len() as u64;
     for handle in dying {
         if walk.seen.insert(handle.id()) {
@@ -97,7 +101,10 @@ impl Walk {
         let shown = edge.tr.range_down(range);
         if let Some(child) = edge.node.loaded().filter(|c| !c.range.covers(&shown)) {
             let id = edge.node.id().0;
-            self.find(format!("{name} shows {shown:?} of node {id}, which has only {:?}", child.range));
+            self.find(format!(
+                "{name} shows {shown:?} of node {id}, which has only {:?}",
+                child.range
+            ));
         }
     }
 
@@ -109,7 +116,10 @@ impl Walk {
             let counted = self.node_counts.remove(&entry.handle.id()).unwrap_or(0);
             if counted != entry.count {
                 let id = entry.handle.id().0;
-                findings.push(format!("node {id} is counted {} times, has {counted} references", entry.count));
+                findings.push(format!(
+                    "node {id} is counted {} times, has {counted} references",
+                    entry.count
+                ));
             }
         }
         for entry in table.runs() {
@@ -123,8 +133,16 @@ impl Walk {
                 ));
             }
         }
-        findings.extend(self.node_counts.keys().map(|id| format!("node {} is not in the table", id.0)));
-        findings.extend(self.run_counts.keys().map(|id| format!("run {} is not in the table", id.0)));
+        findings.extend(
+            self.node_counts
+                .keys()
+                .map(|id| format!("node {} is not in the table", id.0)),
+        );
+        findings.extend(
+            self.run_counts
+                .keys()
+                .map(|id| format!("run {} is not in the table", id.0)),
+        );
         self.report.findings.extend(findings);
     }
 }

@@ -29,7 +29,9 @@ fn walk(shelf: &Shelf, root: &Arc<Node>, see: &mut dyn FnMut(Option<NodeId>, &No
                 queue.push_back(edge.node.clone());
             }
         }
-        let Some(next) = queue.pop_front() else { return Ok(()) };
+        let Some(next) = queue.pop_front() else {
+            return Ok(());
+        };
         node = shelf.load(&next)?;
         id = Some(next.id());
     }
@@ -44,7 +46,9 @@ pub fn dump_text(shelf: &Shelf, root: &Arc<Node>) -> Result<String> {
     walk(shelf, root, &mut |id, node| {
         let count = id.and_then(|id| shelf.table().node(id).map(|e| e.count));
         let name = id.map_or("root".into(), |id| format!("n{}", id.0));
-        let shared = count.filter(|c| *c > 1).map_or(String::new(), |c| format!(" x{c}"));
+        let shared = count
+            .filter(|c| *c > 1)
+            .map_or(String::new(), |c| format!(" x{c}"));
         let _ = writeln!(out, "{name} h{}{shared}", node.height);
         for slot in &node.slots {
             let _ = write!(out, "  [{}]", key(&slot.lo));
@@ -76,7 +80,12 @@ pub fn dump_dot(shelf: &Shelf, root: &Arc<Node>) -> Result<String> {
             .map(|i| format!("<s{i}> {}", escape(&key(&node.slots[i].lo))))
             .collect();
         let shape = "shape=record, fillcolor=\"#dbe9f6\"";
-        let _ = writeln!(out, "  {name} [{shape}, label=\"{{{name} h{}|{{{}}}}}\"]", node.height, cells.join("|"));
+        let _ = writeln!(
+            out,
+            "  {name} [{shape}, label=\"{{{name} h{}|{{{}}}}}\"]",
+            node.height,
+            cells.join("|")
+        );
         for (i, slot) in node.slots.iter().enumerate() {
             for layer in slot.layers.iter() {
                 let run = layer.run.id().0;
@@ -88,11 +97,18 @@ pub fn dump_dot(shelf: &Shelf, root: &Arc<Node>) -> Result<String> {
                     );
                 }
                 let label = escape(&arrow(&layer.tr));
-                let _ = writeln!(out, "  {name}:s{i} -> r{run} [style=dashed, color=\"#a08040\", label=\"{label}\"]");
+                let _ = writeln!(
+                    out,
+                    "  {name}:s{i} -> r{run} [style=dashed, color=\"#a08040\", label=\"{label}\"]"
+                );
             }
             if let Some(edge) = &slot.below {
                 let label = escape(&arrow(&edge.tr));
-                let _ = writeln!(out, "  {name}:s{i} -> n{} [label=\"{label}\"]", edge.node.id().0);
+                let _ = writeln!(
+                    out,
+                    "  {name}:s{i} -> n{} [label=\"{label}\"]",
+                    edge.node.id().0
+                );
             }
         }
     })?;
@@ -101,14 +117,23 @@ pub fn dump_dot(shelf: &Shelf, root: &Arc<Node>) -> Result<String> {
 }
 
 fn layer_text(layer: &RunRef) -> String {
-    format!("r{}({}){}", layer.run.id().0, size(layer.shown), arrow(&layer.tr))
+    format!(
+        "r{}({}){}",
+        layer.run.id().0,
+        size(layer.shown),
+        arrow(&layer.tr)
+    )
 }
 
 fn arrow(tr: &Translation) -> String {
     if tr.is_identity() {
         return String::new();
     }
-    format!(" {}→{}", key(&Key::copy_from_slice(tr.from())), key(&Key::copy_from_slice(tr.to())))
+    format!(
+        " {}→{}",
+        key(&Key::copy_from_slice(tr.from())),
+        key(&Key::copy_from_slice(tr.to()))
+    )
 }
 
 /// A key for people: printable bytes as they are, others as hex in `<>`.

@@ -16,12 +16,21 @@ impl Driven {
     /// A fresh store; its sizes depend on the seed.
     pub fn open(seed: u64) -> Self {
         let disk = Arc::new(FaultyDisk::new(RamDisk::new()).unwrap());
-        let compression = [Compression::Lz4, Compression::None, Compression::Zstd][seed as usize % 3];
-        let create = CreateOptions { size: 1 << 30, compression, journal_bytes: Some(64 << 10) };
+        let compression =
+            [Compression::Lz4, Compression::None, Compression::Zstd][seed as usize % 3];
+        let create = CreateOptions {
+            size: 1 << 30,
+            compression,
+            journal_bytes: Some(64 << 10),
+        };
         Store::create(disk.clone(), &create).unwrap();
         let options = Options::tiny([4, 8, 16][seed as usize / 3 % 3]);
         let store = Some(Store::open(disk.clone(), options.clone()).unwrap());
-        Self { disk, store, options }
+        Self {
+            disk,
+            store,
+            options,
+        }
     }
 
     /// The store.
