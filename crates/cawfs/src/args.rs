@@ -114,8 +114,8 @@ Options after -o, separated by commas, as in fstab:
   nosuid, nodev, noexec    switch set-id bits, device files, programs off; suid, dev, exec: on
   noatime                  reading leaves access times alone; relatime, strictatime: it does not
   allow_other              other users may enter; the default for root, off with no_allow_other
-  cache=SIZE               memory for data read from the store
-  memtable=SIZE            memory for changes not yet written
+  cache=SIZE               memory for data read (an eighth of the RAM, 64 MiB to 8 GiB)
+  memtable=SIZE            memory for changes not yet written (1/128 of it, 32 to 256 MiB)
   commit=SECONDS           at the latest after this time everything is durable (5)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there

@@ -24,8 +24,8 @@ pub struct MountEntry {
 /// The mount whose root is `dir`, the topmost if there are several.
 pub fn at(dir: &Path) -> io::Result<Option<MountEntry>> {
     let text = std::fs::read("/proc/self/mountinfo")?;
-    let entries = text.split(|&b| b == b'\n').filter_map(parse);
-    Ok(entries.filter(|e| e.dir == dir).next_back())
+    let mut entries = text.split(|&b| b == b'\n').filter_map(parse);
+    Ok(entries.rfind(|e| e.dir == dir))
 }
 
 fn parse(line: &[u8]) -> Option<MountEntry> {

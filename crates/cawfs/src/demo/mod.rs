@@ -129,10 +129,11 @@ impl Play {
         Pace::begin(what, total, bytes, &self.stop)
     }
 
-    /// Bytes in use in the store, after a sync.
-    fn used(&self) -> Result<u64, Failure> {
+    /// Bytes in use in the store. Mounted afresh, it has written everything and freed what it
+    /// could, so that nothing is counted that only waits.
+    fn used(&mut self) -> Result<u64, Failure> {
+        self.scene.remount()?;
         let dir = self.scene.mount_point();
-        commands::sync(&dir)?;
         let stat = rustix::fs::statvfs(&dir).map_err(|e| Failure::io(&dir, "no sizes", e))?;
         Ok((stat.f_blocks - stat.f_bfree) * stat.f_frsize)
     }

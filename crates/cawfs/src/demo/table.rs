@@ -119,7 +119,7 @@ impl Result {
         let lines = table.to_string();
         let lines: String = lines
             .lines()
-            .map(|l| format!("  {}\n", l.trim_end()))
+            .map(|l| format!(" {}\n", l.trim_end()))
             .collect();
         let all = self.clones as u32;
         format!(
