@@ -9,7 +9,7 @@
 //! died before the cut is never written; nothing the last checkpoint names is overwritten before this one is durable.
 
 use crate::error::{Error, Result};
-use crate::image::{Body, Entry, MAX_DELTAS, Twice, Written, write_table};
+use crate::image::{Body, Entry, MAX_DELTAS, NodeRecord, RunRecord, Twice, Written, write_table};
 use crate::store::{Inner, read_only};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
@@ -116,13 +116,13 @@ impl Inner {
             for id in &changed.nodes {
                 match table.node(*id) {
                     Some(entry) => nodes.push(node_cut(entry)),
-                    None => gone.push(Entry::NodeGone { id: id.0 }),
+                    None => gone.push(Entry::NodeGone(id.0)),
                 }
             }
             for id in &changed.runs {
                 match table.run(*id) {
                     Some(entry) => runs.push(run_cut(entry)),
-                    None => gone.push(Entry::RunGone { id: id.0 }),
+                    None => gone.push(Entry::RunGone(id.0)),
                 }
             }
         }
@@ -198,13 +198,13 @@ impl Inner {
             return Err(Error::Corrupt(format!("{run:?} has no place")));
         };
         place.mark_persistent();
-        Ok(Entry::Run {
-            id: run.id().0,
+        let record = RunRecord {
             count,
             shown,
             extent: place.extent(),
             meta,
-        })
+        };
+        Ok(Entry::Run(run.id().0, record))
     }
 
     fn node_entry(&self, cut: &NodeCut) -> Result<Entry> {
@@ -219,14 +219,13 @@ impl Inner {
             (None, None) => return Err(Error::Corrupt(format!("{id:?} has no content"))),
         };
         place.mark_persistent();
-        let (extent, checksum) = (place.extent(), place.checksum());
-        Ok(Entry::Node {
-            id: id.0,
+        let record = NodeRecord {
             count: cut.count,
             height: cut.handle.height(),
-            extent,
-            checksum,
-        })
+            extent: place.extent(),
+            checksum: place.checksum(),
+        };
+        Ok(Entry::Node(id.0, record))
     }
 
     fn write_node(&self, id: NodeId, node: &Node) -> Result<Place> {

@@ -10,7 +10,7 @@
 use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
 use crate::memtable::{Cuts, MemOp, Memtable};
-use crate::store::{Inner, Writer};
+use crate::store::{Inner, Writer, read_only};
 use crate::view::View;
 use crate::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use cawdb_disk::sync;
@@ -29,7 +29,7 @@ impl Inner {
     pub(crate) fn commit(&self, batch: Batch) -> Result<()> {
         self.poison.check()?;
         if self.options.read_only {
-            return Err(Error::Io("the store is open for reading only".into()));
+            return Err(read_only());
         }
         validate(&batch)?;
         if batch.ops.is_empty() {

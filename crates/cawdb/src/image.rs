@@ -25,31 +25,41 @@ const BODY_VERSION: u8 = 1;
 
 /// One entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the fields are those of the node table; see the picture above"
-)]
 pub enum Entry {
-    Node {
-        id: u64,
-        count: u32,
-        height: u8,
-        extent: Extent,
-        checksum: u64,
-    },
-    Run {
-        id: u64,
-        count: u32,
-        shown: u64,
-        extent: Extent,
-        meta: RunMeta,
-    },
-    NodeGone {
-        id: u64,
-    },
-    RunGone {
-        id: u64,
-    },
+    /// A node lives, or waits to be released.
+    Node(u64, NodeRecord),
+    /// A run lives.
+    Run(u64, RunRecord),
+    /// A node of this id is no more.
+    NodeGone(u64),
+    /// A run of this id is no more.
+    RunGone(u64),
+}
+
+/// What the table says about a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// References from slots.
+    pub count: u32,
+    /// Levels below it.
+    pub height: u8,
+    /// Where its image lies.
+    pub extent: Extent,
+    /// Checksum of id and image.
+    pub checksum: u64,
+}
+
+/// What the table says about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// References from slots.
+    pub count: u32,
+    /// Bytes that they show, summed.
+    pub shown: u64,
+    /// Where its image lies.
+    pub extent: Extent,
+    /// What is needed to open it.
+    pub meta: RunMeta,
 }
 
 /// Where a base or delta lies: twice.
@@ -99,79 +109,63 @@ fn get_extent(r: &mut Reader<'_>) -> cawdb_disk::Result<Extent> {
 pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut w = Writer::with_capacity(entries.len() * 32);
     for entry in entries {
+        let (tag, id) = match entry {
+            Entry::Node(id, _) => (1, id),
+            Entry::Run(id, _) => (2, id),
+            Entry::NodeGone(id) => (3, id),
+            Entry::RunGone(id) => (4, id),
+        };
+        w.u8(tag);
+        w.varint(*id);
         match entry {
-            Entry::Node {
-                id,
-                count,
-                height,
-                extent,
-                checksum,
-            } => {
-                w.u8(1);
-                w.varint(*id);
-                w.varint(u64::from(*count));
-                w.u8(*height);
-                put_extent(&mut w, *extent);
-                w.u64(*checksum);
+            Entry::Node(_, node) => {
+                w.varint(u64::from(node.count));
+                w.u8(node.height);
+                put_extent(&mut w, node.extent);
+                w.u64(node.checksum);
             }
-            Entry::Run {
-                id,
-                count,
-                shown,
-                extent,
-                meta,
-            } => {
-                w.u8(2);
-                w.varint(*id);
-                w.varint(u64::from(*count));
-                w.varint(*shown);
-                put_extent(&mut w, *extent);
-                meta.encode(&mut w);
+            Entry::Run(_, run) => {
+                w.varint(u64::from(run.count));
+                w.varint(run.shown);
+                put_extent(&mut w, run.extent);
+                run.meta.encode(&mut w);
             }
-            Entry::NodeGone { id } => {
-                w.u8(3);
-                w.varint(*id);
-            }
-            Entry::RunGone { id } => {
-                w.u8(4);
-                w.varint(*id);
-            }
+            Entry::NodeGone(_) | Entry::RunGone(_) => {}
         }
     }
     w.into_vec()
 }
 
 /// Entries from the payload of a frame.
+///
+/// # Errors
+/// If they are not what [`encode_entries`] writes.
 pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
     let mut r = Reader::new("node table", payload);
     let mut entries = Vec::new();
     while r.remaining() > 0 {
         let (tag, id) = (r.u8()?, r.varint()?);
         entries.push(match tag {
-            1 => {
-                let (count, height) = (count(&mut r)?, r.u8()?);
-                Entry::Node {
-                    id,
-                    count,
-                    height,
+            1 => Entry::Node(
+                id,
+                NodeRecord {
+                    count: count(&mut r)?,
+                    height: r.u8()?,
                     extent: get_extent(&mut r)?,
                     checksum: r.u64()?,
-                }
-            }
-            2 => {
-                let (count, shown) = (count(&mut r)?, r.varint()?);
-                let extent = get_extent(&mut r)?;
-                let meta = RunMeta::decode(&mut r)?;
-                Entry::Run {
-                    id,
-                    count,
-                    shown,
-                    extent,
-                    meta,
-                }
-            }
-            3 => Entry::NodeGone { id },
-            4 => Entry::RunGone { id },
+                },
+            ),
+            2 => Entry::Run(
+                id,
+                RunRecord {
+                    count: count(&mut r)?,
+                    shown: r.varint()?,
+                    extent: get_extent(&mut r)?,
+                    meta: RunMeta::decode(&mut r)?,
+                },
+            ),
+            3 => Entry::NodeGone(id),
+            4 => Entry::RunGone(id),
             _ => return Err(r.corrupt("a tag from 1 to 4", format!("{tag}")).into()),
         });
     }
@@ -247,6 +241,7 @@ impl Body {
                 .into());
         }
         let deltas = (0..n).map(|_| get_twice(&mut r)).collect::<Result<_>>()?;
+        r.finish()?;
         Ok(Self {
             seq,
             journal,
@@ -304,6 +299,9 @@ pub fn write_table(
 /// If neither copy is good: both reasons.
 pub fn read_table(disk: &dyn Disk, twice: &Twice) -> Result<Vec<Entry>> {
     let read = |extent: Extent| -> Result<Vec<Entry>> {
+        if extent.offset.saturating_add(twice.len) > disk.len() {
+            return Err(Error::Corrupt(format!("a copy at {extent} beyond the end")));
+        }
         let mut image = vec![0; twice.len as usize];
         disk.read_at(&mut image, extent.offset)?;
         decode_entries(frame::open(TABLE_KIND, twice.generation, &image)?)

@@ -17,8 +17,8 @@ use cawdb_disk::{
     Class, Disk, Extent, Journal, Layout, Place, SpaceMap, Superblock, UNIT, round_up, superblock,
 };
 use cawdb_node::{
-    Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, RunMeta,
-    Shelf, node_wire,
+    Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, Shelf,
+    node_wire,
 };
 use cawdb_tree::Tree;
 use std::collections::HashMap;
@@ -166,52 +166,28 @@ fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
     ])
 }
 
-type Nodes = HashMap<u64, (u32, u8, Extent, u64)>;
-type Runs = HashMap<u64, (u32, u64, Extent, RunMeta)>;
-
 fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
-    let (mut nodes, mut runs) = (Nodes::new(), Runs::new());
+    let (mut nodes, mut runs) = (HashMap::new(), HashMap::new());
     for twice in std::iter::once(&body.base).chain(&body.deltas) {
         for entry in read_table(shelf.disk.as_ref(), twice)? {
             match entry {
-                Entry::Node {
-                    id,
-                    count,
-                    height,
-                    extent,
-                    checksum,
-                } => {
-                    nodes.insert(id, (count, height, extent, checksum));
-                }
-                Entry::Run {
-                    id,
-                    count,
-                    shown,
-                    extent,
-                    meta,
-                } => {
-                    runs.insert(id, (count, shown, extent, meta));
-                }
-                Entry::NodeGone { id } => {
-                    nodes.remove(&id);
-                }
-                Entry::RunGone { id } => {
-                    runs.remove(&id);
-                }
+                Entry::Node(id, node) => drop(nodes.insert(id, node)),
+                Entry::Run(id, run) => drop(runs.insert(id, run)),
+                Entry::NodeGone(id) => drop(nodes.remove(&id)),
+                Entry::RunGone(id) => drop(runs.remove(&id)),
             }
         }
     }
-    for (id, (count, shown, extent, meta)) in runs {
-        let place = Arc::new(owned(&shelf.space, extent, 0)?);
+    for (id, run) in runs {
+        let place = Arc::new(owned(&shelf.space, run.extent, 0)?);
         let source = Arc::new(PlacedImage::new(shelf.disk.clone(), place));
-        let run = Run::on_disk(RunId(id), source, meta, shelf.cache.clone());
-        shelf.table().load_run(run, count, shown);
+        let opened = Run::on_disk(RunId(id), source, run.meta, shelf.cache.clone());
+        shelf.table().load_run(opened, run.count, run.shown);
     }
-    for (id, (count, height, extent, checksum)) in nodes {
-        let place = Arc::new(owned(&shelf.space, extent, checksum)?);
-        shelf
-            .table()
-            .load_node(NodeHandle::on_disk(NodeId(id), height, place), count);
+    for (id, node) in nodes {
+        let place = Arc::new(owned(&shelf.space, node.extent, node.checksum)?);
+        let handle = NodeHandle::on_disk(NodeId(id), node.height, place);
+        shelf.table().load_node(handle, node.count);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 mod driven;
 
 use cawfs_sim::{Engine, KvModel, KvOp, Span, fill, op_text};
-use driven::Driven;
+use driven::{Driven, assert_met};
 
 const LETTERS: [u8; 3] = [0x00, b'a', 0xff];
 
@@ -76,6 +76,7 @@ fn every_clone() {
         check(&[vec![clone.clone()]], false);
         check(&[vec![clone]], true);
     }
+    assert_met(&["clones", "cuts", "equal_joins", "coalesces"]);
 }
 
 #[test]

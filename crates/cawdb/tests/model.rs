@@ -4,7 +4,7 @@
 mod driven;
 
 use cawfs_sim::{Limits, Mix, Plan, run};
-use driven::Driven;
+use driven::{Driven, assert_met};
 
 const COMMAND: &str = "cargo test -p cawdb --test model";
 
@@ -65,4 +65,18 @@ fn much_background_work() {
         progress.operations > 0 && progress.comparisons > 0,
         "{progress:?}"
     );
+    assert_met(&[
+        "clones",
+        "flushes_shared",
+        "merges",
+        "memo_hits",
+        "rebases",
+        "joins",
+        "trims",
+        "reaped",
+        "checkpoints",
+        "journal_groups",
+        "replayed_batches",
+        "nodes_read",
+    ]);
 }

@@ -1,4 +1,6 @@
 //! The store as the test kit drives it: the one place where tests open, reopen and check an engine.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use cawdb::disk::{FaultyDisk, RamDisk};
 use cawdb::{Batch, Compression, CreateOptions, Error, KeyRange, Options, Snapshot, Store};
 use cawfs_sim::{Engine, KvOp, Pair, Span};
@@ -62,9 +64,13 @@ impl Driven {
     }
 }
 
-/// Counters of all stores of this test program that ended so far, summed.
-pub fn counted() -> BTreeMap<&'static str, u64> {
-    COUNTED.lock().unwrap().clone()
+/// Asserts that the stores of this test program that ended so far did each of `names` at least once: a test that
+/// never meets a path says nothing about it.
+pub fn assert_met(names: &[&str]) {
+    let counted = COUNTED.lock().unwrap().clone();
+    for name in names {
+        assert!(counted[name] > 0, "{name} never happened: {counted:?}");
+    }
 }
 
 fn range(span: &Span) -> KeyRange {
