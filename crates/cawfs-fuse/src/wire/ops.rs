@@ -373,6 +373,12 @@ fn data<'a>(opcode: u32, c: &mut Cursor<'a>) -> Option<Op<'a>> {
                 _ => Op::TmpFile { flags, mode, umask },
             }
         }
+        _ => return ranges(opcode, c),
+    })
+}
+
+fn ranges<'a>(opcode: u32, c: &mut Cursor<'a>) -> Option<Op<'a>> {
+    Some(match opcode {
         39 => {
             let (fh, flags, command, argument) = (c.u64()?, c.u32()?, c.u32()?, c.u64()?);
             let (in_size, out_size) = (c.u32()?, c.u32()?);

@@ -1,9 +1,6 @@
 //! The contract of the command line: help, version, wrong usage and missing things, for every command.
 
-#[cfg(test)]
-mod common;
-
-use common::{cawfs, done, refused};
+use crate::site::{cawfs, done, refused};
 
 const VERBS: &[&str] = &[
     "mkfs", "mount", "umount", "clone", "rm", "sync", "check", "stats", "dump", "demo",

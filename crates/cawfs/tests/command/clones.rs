@@ -1,13 +1,9 @@
 //! What a clone is, on a real mount: complete, independent, at once, and only where it may be.
 
-#[cfg(test)]
-mod common;
-
-use common::{Site, USER, done, picture, refused};
+use crate::site::{Site, USER, done, picture, refused};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 
-#[cfg(test)]
 fn tree(site: &Site, name: &str) {
     let top = site.path(name);
     fs::create_dir_all(top.join("sub/deep")).unwrap();

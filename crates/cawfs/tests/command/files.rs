@@ -1,9 +1,6 @@
 //! Ordinary work on a real mount.
 
-#[cfg(test)]
-mod common;
-
-use common::{Site, USER, done};
+use crate::site::{Site, USER, done};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};

@@ -1,9 +1,6 @@
 //! How mounts begin and end: they come back, wait for the store, survive the death of a daemon.
 
-#[cfg(test)]
-mod common;
-
-use common::{Site, cawfs, done, refused};
+use crate::site::{Site, cawfs, done, refused};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! A store in a temporary folder, mounted by the program itself; nothing is left behind.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,14 @@
+//! The program as a whole: its command line, and real mounts driven through the kernel.
+//!
+//! The mount tests run as root and need `/dev/fuse`; without them they fail with one clear line.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod clones;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod site;
