@@ -61,6 +61,7 @@ impl Connection {
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match rustix::io::read(&self.device, &mut *buffer) {
+                Ok(0) => return Ok(None),
                 Ok(n) => return Ok(Some(n)),
                 // ENOENT: the request was interrupted before we could read it.
                 Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => {}

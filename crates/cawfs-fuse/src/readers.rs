@@ -238,3 +238,6 @@ fn blocks(request: &Request<'_>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
