@@ -118,6 +118,14 @@ fn failure(path: &Path, error: Error) -> Failure {
             damaged: true,
             ..Failure::at(path, error)
         },
+        Error::Io(what) => {
+            let opening = format!("open {}: ", path.display());
+            let what = what.split(" (os error").next().unwrap_or(what);
+            match what.strip_prefix(&opening) {
+                Some(why) => Failure::at(path, format_args!("cannot open it: {why}")),
+                None => Failure::at(path, what),
+            }
+        }
         _ => Failure::at(path, error),
     }
 }
