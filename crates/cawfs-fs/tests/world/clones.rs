@@ -1,7 +1,8 @@
 //! Steps on clones, open files, and the mount.
 
 use super::tree::Body;
-use super::{ME, World, options};
+use super::{ME, World, engine, options};
+use cawdb::Store;
 use cawfs_fs::{Fs, RenameMode, WriteFlags, protocol};
 
 impl World {
@@ -148,7 +149,14 @@ impl World {
             self.close();
         }
         self.held.clear();
-        let seed = self.rng.u64(..);
-        self.fs = Some(Fs::mount(self.store.clone(), options(&self.clock, seed)).unwrap());
+        self.fs().sync_all().unwrap();
+        // Everything comes back from the disk, journal or checkpoint.
+        if self.rng.bool() {
+            self.store.checkpoint().unwrap();
+        }
+        (self.fs, self.store) = (None, Store::in_memory());
+        self.store = engine(&self.disk, self.seed);
+        let options = options(&self.clock, self.rng.u64(..));
+        self.fs = Some(Fs::mount(self.store.clone(), options).unwrap());
     }
 }

@@ -6,7 +6,8 @@ mod compare;
 mod steps;
 pub mod tree;
 
-use cawdb::Store;
+use cawdb::disk::RamDisk;
+use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{Caller, FileHandle, FormatOptions, Fs, MountOptions, NodeId, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub const ME: Caller = Caller::ROOT;
 /// A file system, its specification, and whoever uses both.
 pub struct World {
     pub rng: fastrand::Rng,
+    pub seed: u64,
+    pub disk: Arc<RamDisk>,
     pub store: Store,
     pub fs: Option<Fs>,
     pub clock: Arc<AtomicI64>,
@@ -30,6 +33,16 @@ pub struct World {
     /// Open files.
     pub opened: Vec<(Id, NodeId, FileHandle)>,
     pub step: usize,
+}
+
+/// The engine on a disk: for odd seeds with everything tiny, so that its tree is deep and much reshaped.
+pub fn engine(disk: &Arc<RamDisk>, seed: u64) -> Store {
+    let options = if seed % 2 == 1 {
+        Options::tiny(4)
+    } else {
+        Options::default()
+    };
+    Store::open(disk.clone(), options).unwrap()
 }
 
 pub fn options(clock: &Arc<AtomicI64>, seed: u64) -> MountOptions {
@@ -46,13 +59,21 @@ pub fn options(clock: &Arc<AtomicI64>, seed: u64) -> MountOptions {
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let (store, clock) = (Store::in_memory(), Arc::new(AtomicI64::new(1)));
+        let (disk, clock) = (Arc::new(RamDisk::new()), Arc::new(AtomicI64::new(1)));
+        let create = CreateOptions {
+            journal_bytes: Some(4 << 20),
+            ..CreateOptions::default()
+        };
+        Store::create(disk.clone(), &create).unwrap();
+        let store = engine(&disk, seed);
         Fs::format(&store, &FormatOptions::default()).unwrap();
         let fs = Some(Fs::mount(store.clone(), options(&clock, seed)).unwrap());
         let rng = fastrand::Rng::with_seed(seed);
         let (model, numbers) = (Model::new(), BTreeMap::new());
         let (held, opened) = (Vec::new(), Vec::new());
         Self {
+            seed,
+            disk,
             rng,
             store,
             fs,
@@ -159,6 +180,13 @@ impl World {
             95..97 => self.tmpfile(),
             97..98 => self.remount(),
             _ => self.forget_some(),
+        }
+        for _ in 0..self.rng.u8(..3) {
+            self.store.tick().unwrap();
+        }
+        // A check reads all; in the tiny engine that is much work, so it comes less often there.
+        if self.seed % 2 == 1 && self.step % 4 != 0 {
+            return;
         }
         let report = cawfs_fs::check(&self.store.snapshot(), true).unwrap();
         assert_eq!(report.findings, [], "step {}", self.step);
