@@ -52,7 +52,7 @@ pub enum MountError {
     )]
     NoHelper(io::Error),
     /// The helper said no.
-    #[error("fusermount3 refused: {0}")]
+    #[error("fusermount3 refused: {0} (it must be set-uid root, as the package fuse3 installs it)")]
     Refused(String),
     /// The kernel said no.
     #[error("the kernel refused to mount on {dir}: {source}")]
