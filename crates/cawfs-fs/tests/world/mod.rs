@@ -185,7 +185,7 @@ impl World {
             self.store.tick().unwrap();
         }
         // A check reads all; in the tiny engine that is much work, so it comes less often there.
-        if self.seed % 2 == 1 && self.step % 4 != 0 {
+        if self.seed % 2 == 1 && !self.step.is_multiple_of(4) {
             return;
         }
         let report = cawfs_fs::check(&self.store.snapshot(), true).unwrap();

@@ -1,0 +1,191 @@
+//! Objects outlive their names, listings their directories, and nothing outlives its holders.
+#![allow(clippy::unwrap_used)] // A failed step is a failed test.
+
+mod mounted;
+
+use cawfs_fs::{Kind, RenameMode, WriteFlags};
+use mounted::{ME, TOP, kind, mount, open};
+
+#[test]
+fn access_times_wait_in_memory_until_sync() {
+    let m = mount();
+    let file = m.file(TOP, "f", b"x");
+    let before = m.store.snapshot();
+    let now = m.tick();
+    m.content(file);
+    assert_eq!(m.getattr(file).unwrap().atime, now);
+    let keys = |s: &cawdb::Snapshot| {
+        s.scan(cawdb::KeyRange::all())
+            .map(|i| i.unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(&before),
+        keys(&m.store.snapshot()),
+        "reading writes nothing"
+    );
+    m.sync_all().unwrap();
+    let again = open(&m.store, &m.clock);
+    assert_eq!(again.lookup(&ME, TOP, b"f").unwrap().attr.atime, now);
+    m.tick();
+    m.content(file);
+    assert_eq!(
+        m.getattr(file).unwrap().atime,
+        now,
+        "relative: not again before a change or a day"
+    );
+}
+
+#[test]
+fn an_unlinked_or_replaced_file_lives_while_it_is_open() {
+    let m = mount();
+    let (a, b) = (m.file(TOP, "a", b"first"), m.file(TOP, "b", &[7; 200_000]));
+    let handles = [a, b].map(|node| (node, m.open(&ME, node, libc::O_RDWR, false).unwrap()));
+    let numbers = [a, b].map(|node| m.getattr(node).unwrap().ino);
+    m.unlink(&ME, TOP, b"a").unwrap();
+    m.file(TOP, "c", b"new");
+    m.rename(&ME, TOP, b"c", TOP, b"b", RenameMode::Replace)
+        .unwrap();
+    m.write(a, 5, b" more", WriteFlags::default()).unwrap();
+    assert_eq!(
+        (m.content(a), m.content(b).len()),
+        (b"first more".to_vec(), 200_000)
+    );
+    assert_eq!([a, b].map(|node| m.getattr(node).unwrap().ino), numbers);
+    assert_eq!(m.getattr(a).unwrap().nlink, 0);
+    let report = cawfs_fs::check(&m.store.snapshot(), true).unwrap();
+    assert_eq!((report.orphans, report.findings), (2, vec![]));
+    for (node, handle) in handles {
+        m.release(node, handle);
+        m.forget(node, 1);
+        assert_eq!(kind(m.getattr(node)), Kind::Stale);
+    }
+    let report = cawfs_fs::check(&m.store.snapshot(), true).unwrap();
+    assert_eq!((report.orphans, report.findings), (0, vec![]));
+}
+
+#[test]
+fn orphans_and_stages_of_a_crash_are_swept_at_mount() {
+    let m = mount();
+    let file = m.file(TOP, "a", &[1; 300_000]);
+    m.open(&ME, file, libc::O_RDWR, false).unwrap();
+    m.unlink(&ME, TOP, b"a").unwrap();
+    let dir = m.folder(TOP, "d");
+    m.file(dir, "x", b"x");
+    m.stage_clone(&ME, dir, 3, 0).unwrap();
+    let keys = m.store.scan(cawdb::KeyRange::all()).count();
+    let again = open(&m.store, &m.clock);
+    assert!(m.store.scan(cawdb::KeyRange::all()).count() <= keys - 6 - 2);
+    assert_eq!(again.lookup(&ME, TOP, b"d").unwrap().attr.nlink, 2);
+    m.well();
+}
+
+#[test]
+fn directories_that_were_removed_still_answer() {
+    let m = mount();
+    let (dir, tree) = (m.folder(TOP, "d"), m.folder(TOP, "t"));
+    let (inner, file) = (m.folder(tree, "i"), m.file(tree, "f", b"x"));
+    let handle = m.opendir(inner).unwrap();
+    m.rmdir(&ME, TOP, b"d").unwrap();
+    m.remove_tree(&ME, TOP, b"t").unwrap();
+    assert_eq!(m.getattr(dir).unwrap().nlink, 0);
+    for gone in [dir, tree, inner] {
+        m.getattr(gone).unwrap();
+        assert_eq!(kind(m.mkdir(&ME, gone, b"x", 0o755)), Kind::NotFound);
+        assert_eq!(kind(m.lookup(&ME, gone, b"f")), Kind::NotFound);
+    }
+    assert_eq!(
+        kind(m.open(&ME, file, libc::O_RDONLY, false)),
+        Kind::NotFound
+    );
+    let mut count = 0;
+    m.readdir(handle, 0, &mut |_| {
+        count += 1;
+        true
+    })
+    .unwrap();
+    assert_eq!(count, 2);
+    m.well();
+}
+
+#[test]
+fn open_files_below_a_moved_or_removed_tree_go_on() {
+    let m = mount();
+    let (tree, other) = (m.folder(TOP, "t"), m.folder(TOP, "o"));
+    let deep = m.folder(tree, "deep");
+    let file = m.file(deep, "f", &[3; 100_000]);
+    let handle = m.open(&ME, file, libc::O_RDWR, false).unwrap();
+    assert_eq!(m.writable_handles_below(tree), [file]);
+    let listing = m.opendir(deep).unwrap();
+    m.rename(&ME, TOP, b"t", other, b"moved", RenameMode::Replace)
+        .unwrap();
+    m.write(file, 0, b"new", WriteFlags::default()).unwrap();
+    assert_eq!(m.writable_handles_below(other), [file]);
+    let mut names = Vec::new();
+    m.readdir(listing, 0, &mut |e| {
+        names.push(e.name);
+        true
+    })
+    .unwrap();
+    assert_eq!(names.len(), 3, "a listing begun before the move");
+    m.remove_tree(&ME, other, b"moved").unwrap();
+    m.write(file, 3, b"er", WriteFlags::default()).unwrap();
+    assert_eq!(&m.content(file)[..6], b"newer\x03");
+    m.well();
+    m.release(file, handle);
+}
+
+#[test]
+fn a_listing_ends_and_repeats_nothing_while_names_change() {
+    let m = mount();
+    let dir = m.folder(TOP, "d");
+    for i in 0..1000 {
+        m.mkdir(&ME, dir, format!("n{i:04}").as_bytes(), 0o755)
+            .unwrap();
+    }
+    let handle = m.opendir(dir).unwrap();
+    let (mut names, mut cookies, mut from) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let mut batch = Vec::new();
+        m.readdir(handle, from, &mut |e| {
+            batch.len() < 7 && {
+                batch.push(e);
+                true
+            }
+        })
+        .unwrap();
+        let Some(last) = batch.last() else { break };
+        cookies.push((from, batch[0].name.clone()));
+        from = last.next;
+        for entry in batch {
+            let _ = m.rmdir(&ME, dir, &entry.name);
+            let _ = m.mkdir(&ME, dir, &[b"z", &entry.name[..]].concat(), 0o755);
+            names.push(entry.name);
+        }
+    }
+    assert_eq!(names.len(), 1002);
+    for (cookie, name) in cookies
+        .into_iter()
+        .skip(1)
+        .step_by(11)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        let mut found = None;
+        m.readdir(handle, cookie, &mut |e| {
+            found = Some(e.name);
+            false
+        })
+        .unwrap();
+        assert_eq!(found, Some(name), "a seek back to {cookie}");
+    }
+    let mut renewed = 0;
+    m.readdir(handle, 0, &mut |e| {
+        renewed += usize::from(e.name.starts_with(b"zn"));
+        true
+    })
+    .unwrap();
+    assert_eq!(renewed, 1000);
+    m.releasedir(handle);
+}
