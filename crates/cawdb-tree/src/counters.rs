@@ -55,6 +55,14 @@ counters! {
     merges_shared,
     /// Bytes written by merges and rebases.
     merged_bytes,
+    /// Bytes that merges of deltas were to read.
+    delta_bytes,
+    /// Bytes that rebases were to read.
+    rebased_bytes,
+    /// Bytes that coalescing was to read.
+    coalesced_bytes,
+    /// Bytes that trims were to read.
+    trimmed_bytes,
     /// Merges answered by the memo.
     memo_hits,
     /// Bases rewritten.

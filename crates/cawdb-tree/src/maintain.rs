@@ -22,6 +22,9 @@ const REAP_AT_ONCE: usize = 256;
 /// Attempts to shape a root that changes meanwhile, before other changes are kept out.
 const FREE_ATTEMPTS: usize = 3;
 
+/// Times a root is put in shape on behalf of one writer; others may widen it meanwhile.
+const TIDY_ROUNDS: usize = 8;
+
 /// What background work knows to be done.
 #[derive(Default)]
 pub(crate) struct Agenda {
@@ -32,6 +35,8 @@ pub(crate) struct Agenda {
     last_root: Weak<Node>,
     changes: u64,
     swept: u64,
+    /// What `changes` said when the root was last looked at anew for a sweep.
+    root_swept: u64,
 }
 
 struct Sweep {
@@ -89,7 +94,11 @@ impl Tree {
     /// If a node or run cannot be read.
     pub fn tidy(&self, roots: &dyn Roots) -> Result<()> {
         let mut agenda = self.agenda();
-        while self.shape_root(roots, &mut agenda, false)? {}
+        for _ in 0..TIDY_ROUNDS {
+            if !self.shape_root(roots, &mut agenda, false)? {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -99,6 +108,11 @@ impl Tree {
                 return Ok(false);
             }
             let changes_before = agenda.changes;
+            // The same root may have come to hold what only it shows now.
+            if agenda.root_swept != agenda.changes {
+                agenda.root_swept = agenda.changes;
+                agenda.settled_root = None;
+            }
             if self.tend_root(roots, agenda, true)? {
                 return Ok(true);
             }
@@ -244,8 +258,9 @@ impl Tree {
         };
         if self.shelf.replace(handle, &rep, node) {
             agenda.note(&fresh);
-            agenda.todo.push_back(Arc::downgrade(handle));
         }
+        // If it was evicted meanwhile, the work is still to be done.
+        agenda.todo.push_back(Arc::downgrade(handle));
         Ok(())
     }
 

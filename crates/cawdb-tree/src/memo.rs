@@ -6,7 +6,7 @@
 
 use cawdb_disk::sync;
 use cawdb_node::{KeyRange, Run, RunId, Translation};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 /// What was merged, in the key space of the oldest run.
@@ -35,6 +35,34 @@ pub struct Memo {
 struct Inner {
     outcomes: HashMap<MergeKey, Kept>,
     order: VecDeque<MergeKey>,
+    /// For the newest run of known merges: how many runs those merges took, each with how many merges took so many.
+    lengths: HashMap<RunId, BTreeMap<usize, u32>>,
+}
+
+impl Inner {
+    fn note_length(&mut self, key: &MergeKey) {
+        let Some((newest, _)) = key.inputs.first() else {
+            return;
+        };
+        let lengths = self.lengths.entry(*newest).or_default();
+        *lengths.entry(key.inputs.len()).or_default() += 1;
+    }
+
+    fn forget_length(&mut self, key: &MergeKey) {
+        let Some((newest, _)) = key.inputs.first() else {
+            return;
+        };
+        let Some(lengths) = self.lengths.get_mut(newest) else {
+            return;
+        };
+        if let Some(merges) = lengths.get_mut(&key.inputs.len()) {
+            *merges -= 1;
+        }
+        lengths.retain(|_, merges| *merges > 0);
+        if lengths.is_empty() {
+            self.lengths.remove(newest);
+        }
+    }
 }
 
 impl Memo {
@@ -56,6 +84,13 @@ impl Memo {
         inner.outcomes.get(key)?.iter().map(alive).collect()
     }
 
+    /// How many runs the known merges took whose newest run is `newest`, most first.
+    pub fn lengths(&self, newest: RunId) -> Vec<usize> {
+        let inner = sync::lock(&self.inner);
+        let lengths = inner.lengths.get(&newest);
+        lengths.map_or(Vec::new(), |l| l.keys().rev().copied().collect())
+    }
+
     /// Remembers an outcome.
     pub fn put(&self, key: MergeKey, outcome: &MergeOutcome) {
         let weak = |(range, run): &(KeyRange, Option<Arc<Run>>)| {
@@ -64,11 +99,13 @@ impl Memo {
         let kept = outcome.iter().map(weak).collect();
         let mut inner = sync::lock(&self.inner);
         if inner.outcomes.insert(key.clone(), kept).is_none() {
+            inner.note_length(&key);
             inner.order.push_back(key);
         }
         while inner.order.len() > self.limit {
             if let Some(oldest) = inner.order.pop_front() {
                 inner.outcomes.remove(&oldest);
+                inner.forget_length(&oldest);
             }
         }
     }

@@ -13,12 +13,13 @@
 //!   one piece and keeps them;
 //! - the pieces of a merge cover its range.
 
-use crate::memo::{MergeKey, MergeOutcome};
+use crate::memo::{Memo, MergeKey, MergeOutcome};
 use crate::stream::{Direction, Layer, Stream};
 use crate::tree::Tree;
 use cawdb_node::{
     Key, KeyRange, MemRunBuilder, Message, Result, RunRef, Translation, common_prefix,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What to merge.
@@ -77,6 +78,11 @@ impl Merge {
         })
     }
 
+    /// Whether the memo knows what it comes to.
+    pub fn is_known(&self, memo: &Memo) -> bool {
+        self.key(&self.space()).is_some_and(|key| memo.get(&key).is_some())
+    }
+
     /// Bytes that the merge reads, about.
     pub fn bytes(&self) -> u64 {
         self.parts
@@ -97,17 +103,29 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
         outcomes: vec![None; merges.len()],
         open: None,
     };
+    // Clones that lie in one node want the same merge at the same time: the memo learns of it only afterwards.
+    let (mut first, mut again) = (HashMap::new(), Vec::new());
     for (i, merge) in merges.iter().enumerate() {
         let space = merge.space();
-        let known = merge.key(&space).and_then(|key| tree.memo.get(&key));
-        if let Some(outcome) = known {
-            tree.counters.memo_hits.bump();
-            job.outcomes[i] = Some(outcome);
-            continue;
+        if let Some(key) = merge.key(&space) {
+            if let Some(outcome) = tree.memo.get(&key) {
+                tree.counters.memo_hits.bump();
+                job.outcomes[i] = Some(outcome);
+                continue;
+            }
+            if let Some(&same) = first.get(&key) {
+                tree.counters.memo_hits.bump();
+                again.push((i, same));
+                continue;
+            }
+            first.insert(key, i);
         }
         job.add(i, merge, &space)?;
     }
     job.close()?;
+    for (i, same) in again {
+        job.outcomes[i] = job.outcomes[same].clone();
+    }
     let mut all = Vec::with_capacity(merges.len());
     for (merge, outcome) in merges.iter().zip(job.outcomes) {
         let outcome = outcome.unwrap_or_default();

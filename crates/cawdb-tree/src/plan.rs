@@ -94,6 +94,8 @@ impl Tree {
                 hi,
             };
             self.counters.coalesces.bump();
+            let bytes = slots.iter().map(Slot::layer_bytes).sum();
+            self.counters.coalesced_bytes.add(bytes);
             let merge = Merge {
                 parts,
                 bottom: true,
@@ -148,6 +150,7 @@ impl Tree {
             let own: Vec<bool> = layers.iter().map(|l| facts.own(l)).collect();
             if let Some(from) = self.policy.rebase_from(&weights, &own) {
                 self.counters.rebases.bump();
+                self.counters.rebased_bytes.add(sizes[from..].iter().sum());
                 if from > 0 {
                     self.counters.rebases_shared_tail.bump();
                 }
@@ -159,16 +162,46 @@ impl Tree {
                 return Ok(Some(0..1));
             }
         }
+        if deltas >= self.policy.merge_layers
+            && let Some(known) = self.known_merge(slot, range, deltas)
+        {
+            return Ok(Some(known));
+        }
         let count = self.policy.tier(&sizes[..deltas]);
         if count > 0 {
             self.counters.merges.bump();
+            let bytes = sizes[..count].iter().sum();
+            self.counters.delta_bytes.add(bytes);
             return Ok(Some(0..count));
         }
         let thin = layers.iter().position(|l| facts.thin(l));
-        if thin.is_some() {
+        if let Some(at) = thin {
             self.counters.trims.bump();
+            self.counters.trimmed_bytes.add(sizes[at]);
         }
         Ok(thin.map(|at| at..at + 1))
+    }
+
+    /// The longest row of deltas that was merged before, for another version: what it came to is free. A version
+    /// that got more layers since then takes the same merges, one after the other, as the one it was cloned from.
+    fn known_merge(&self, slot: &Slot, range: &KeyRange, deltas: usize) -> Option<Range<usize>> {
+        let nothing_below = slot.below.is_none();
+        let mut longest: Option<Range<usize>> = None;
+        for start in 0..deltas {
+            for len in self.memo.lengths(slot.layers[start].run.id()) {
+                let take = start..start + len;
+                let longer = longest.as_ref().is_none_or(|l| l.len() < len);
+                if len < 2 || take.end > deltas || !longer {
+                    continue;
+                }
+                let bottom = nothing_below && take.end == slot.layers.len();
+                let layers = slot.layers[take.clone()].to_vec();
+                if Merge::one(range.clone(), layers, bottom).is_known(&self.memo) {
+                    longest = Some(take);
+                }
+            }
+        }
+        longest
     }
 
     /// From slot `i` on, the tiny slots at height 0 that are to become one: geometrically, so that none is

@@ -74,10 +74,16 @@ impl Tree {
                     continue;
                 };
                 let slot = &mut root.slots[i];
+                // Of the older layers nothing is read: one that cannot be must not keep others from being written.
+                if covers_all(&layer, &range)? {
+                    self.counters.range_drops.bump();
+                    slot.layers = [layer].into();
+                    slot.below = None;
+                    continue;
+                }
                 slot.layers = std::iter::once(layer)
                     .chain(slot.layers.iter().cloned())
                     .collect();
-                self.drop_hidden(&range, slot)?;
             }
         }
         Ok(root)
@@ -176,8 +182,7 @@ impl Tree {
     /// If a run's index cannot be read.
     pub(crate) fn drop_hidden(&self, range: &KeyRange, slot: &mut Slot) -> Result<()> {
         for (i, layer) in slot.layers.iter().enumerate() {
-            let covers = layer.delete_ranges(range)?.iter().any(|d| d.covers(range));
-            if covers && (i + 1 < slot.layers.len() || slot.below.is_some()) {
+            if covers_all(layer, range)? && (i + 1 < slot.layers.len() || slot.below.is_some()) {
                 slot.layers = slot.layers[..=i].into();
                 slot.below = None;
                 self.counters.range_drops.bump();
@@ -186,4 +191,9 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Whether a delete-range of `layer` covers all of `range`.
+fn covers_all(layer: &RunRef, range: &KeyRange) -> Result<bool> {
+    Ok(layer.delete_ranges(range)?.iter().any(|d| d.covers(range)))
 }
