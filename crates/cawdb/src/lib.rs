@@ -24,6 +24,8 @@
 //! # Ok::<(), cawdb::Error>(())
 //! ```
 //!
+//! A longer one, on a file and with a snapshot, is `examples/clone.rs`: `cargo run -p cawdb --example clone -- FILE`.
+//!
 //! What is committed is seen at once, and durable after [`Store::sync`]. After a crash the state is that after some
 //! prefix of the batches, at or after the last sync.
 
@@ -40,6 +42,7 @@ mod pending;
 mod poison;
 mod record;
 mod recovery;
+mod room;
 mod snapshot;
 mod stats;
 mod store;
