@@ -11,6 +11,9 @@
 //! ```
 //! Numbers without a width are varints. A base holds no tags 3 and 4. Later entries override earlier ones.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Error, Result};
 use cawdb_disk::codec::{Reader, Writer};
 use cawdb_disk::{Class, Disk, Extent, Place, SpaceMap, UNIT, frame, round_up};
