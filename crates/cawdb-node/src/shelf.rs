@@ -114,8 +114,16 @@ impl Shelf {
             .map_err(|e| e.within(format_args!("node {} at {}", handle.id().0, place.extent())));
         let node = match node {
             Ok(node) => node,
-            // Replaced or reaped meanwhile: what it names may be gone, but then it is in memory.
-            Err(e) => return handle.loaded().ok_or(e),
+            // Replaced or reaped meanwhile: what it names may be gone, but then it is in memory, or was even
+            // written to another place and evicted.
+            Err(e) => {
+                let now = handle.state();
+                return match (now.rep, now.place) {
+                    (Some(rep), _) => Ok(rep),
+                    (None, Some(other)) if !Arc::ptr_eq(&other, &place) => self.load(handle),
+                    _ => Err(e),
+                };
+            }
         };
         self.loads.fetch_add(1, Ordering::Relaxed);
         let node = Arc::new(node);

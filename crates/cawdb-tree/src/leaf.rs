@@ -119,7 +119,13 @@ fn pivots_between(range: &KeyRange, slot: &Slot, aim: u64) -> Result<Vec<Key>> {
     let mut rest = shown_bytes(slot, range)?;
     let mut lo = range.lo.clone();
     for end in ends {
-        let bytes = shown_bytes(slot, &KeyRange { lo: lo.clone(), hi: Some(end.clone()) })?;
+        let bytes = shown_bytes(
+            slot,
+            &KeyRange {
+                lo: lo.clone(),
+                hi: Some(end.clone()),
+            },
+        )?;
         if bytes >= aim / 2 && rest.saturating_sub(bytes) >= aim / 2 {
             rest -= bytes;
             lo = end.clone();

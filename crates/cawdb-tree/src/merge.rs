@@ -80,7 +80,8 @@ impl Merge {
 
     /// Whether the memo knows what it comes to.
     pub fn is_known(&self, memo: &Memo) -> bool {
-        self.key(&self.space()).is_some_and(|key| memo.get(&key).is_some())
+        self.key(&self.space())
+            .is_some_and(|key| memo.get(&key).is_some())
     }
 
     /// Bytes that the merge reads, about.

@@ -62,16 +62,28 @@ struct Cut {
 impl Inner {
     /// Writes a checkpoint of everything seen now.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.checkpoint_if(|| true)
+    }
+
+    /// The same, if `wanted` still says so once no other checkpoint is at work.
+    pub(crate) fn checkpoint_if(&self, wanted: impl Fn() -> bool) -> Result<()> {
         self.poison.check()?;
         if self.options.read_only {
             return Err(read_only());
         }
+        let _guard = self.poison.guard();
         let mut anchors = lock(&self.anchors);
+        self.poison.check()?;
+        if !wanted() {
+            return Ok(());
+        }
         let cut = self.cut(&anchors)?;
         let Some(cut) = cut else { return Ok(()) };
         match self.write_cut(&mut anchors, &cut) {
             Ok(()) => {
                 self.became_durable(&cut);
+                drop(cut);
+                self.shelf.evict(self.options.cache_bytes / 4);
                 Ok(())
             }
             Err(error) => {

@@ -15,12 +15,14 @@ use crate::view::View;
 use crate::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use cawdb_disk::sync;
 use cawdb_node::{KeyRange, Message, Node};
-use cawdb_tree::CloneSpec;
+use cawdb_tree::{CloneSpec, Roots};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Runs made of a memtable end at a pivot of the root only from this size on, or clones make crumbs.
 const BOUND_MIN_BYTES: u64 = 256 << 10;
+/// A root this many times too wide takes no more clones before it is tidied.
+const ROOT_EXCESS: usize = 4;
 /// Memtables that fit into the memory for unwritten changes.
 const MEMTABLES: u64 = 4;
 
@@ -35,7 +37,9 @@ impl Inner {
         if batch.ops.is_empty() {
             return Ok(());
         }
-        self.wait_for_room()?;
+        self.admit(&batch)?;
+        self.tidy_before(&batch)?;
+        let _guard = self.poison.guard();
         let mut writer = sync::lock(&self.writer);
         let batch = Arc::new(batch);
         self.apply(&mut writer, &batch)?;
@@ -44,7 +48,23 @@ impl Inner {
             .pending
             .push(seq, batch, self.options.journal_bulk_bytes);
         drop(writer);
-        self.after_commit()
+        // The batch is in: what is left to tidy up is for whoever comes next, or for background work.
+        if let Err(error) = self.after_commit() {
+            tracing::warn!(%error, "tidying up after a batch");
+        }
+        Ok(())
+    }
+
+    /// Clones wait until a root that earlier ones could not tidy is in bounds: before anything is changed.
+    fn tidy_before(&self, batch: &Batch) -> Result<()> {
+        let clones = batch
+            .ops
+            .iter()
+            .any(|op| matches!(op, Op::CloneRange { .. }));
+        if clones && self.root().slots.len() > ROOT_EXCESS * self.options.policy.root_slots {
+            self.tree.tidy(self)?;
+        }
+        Ok(())
     }
 
     /// Applies a batch under the writer's lock and publishes it.
@@ -110,7 +130,7 @@ impl Inner {
     }
 
     /// What a writer does when its batch is in: seal a full memtable, keep the root within bounds.
-    fn after_commit(&self) -> Result<()> {
+    pub(crate) fn after_commit(&self) -> Result<()> {
         let view = self.published.pin().view;
         if view.mem.bytes() as u64 >= self.options.memtable_bytes / MEMTABLES {
             let writer = sync::lock(&self.writer);
@@ -125,21 +145,6 @@ impl Inner {
         let deepest = root.slots.iter().map(|s| s.layers.len()).max().unwrap_or(0);
         if deepest > self.options.policy.root_max_layers {
             self.tree.tick(self, false)?;
-        }
-        Ok(())
-    }
-
-    /// Changes in memory that a checkpoint would write, in bytes, about.
-    pub(crate) fn unwritten_bytes(&self) -> u64 {
-        let merged = self.tree.counters.merged_bytes.get();
-        let since = merged.saturating_sub(self.merged_before.load(Ordering::Relaxed));
-        self.unwritten.load(Ordering::Relaxed) + since
-    }
-
-    /// Writers wait for a checkpoint when unwritten changes take several times the memory they should.
-    fn wait_for_room(&self) -> Result<()> {
-        if self.unwritten_bytes() > 3 * self.options.memtable_bytes {
-            self.checkpoint()?;
         }
         Ok(())
     }

@@ -29,6 +29,9 @@ const VERSION_OVERHEAD: usize = 96;
 /// Bytes of memory that a delete-range takes beside its ends, roughly.
 const RANGE_OVERHEAD: usize = 128;
 
+/// Bytes of memory of a stamp.
+const STAMP_BYTES: usize = size_of::<Stamp>();
+
 /// One change. Clones never come here: they change the root of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemOp {
@@ -104,7 +107,8 @@ impl Memtable {
                 MemOp::DeleteRange(range) => {
                     let hi = range.hi.as_ref().map_or(0, Key::len);
                     bytes += range.lo.len() + hi + RANGE_OVERHEAD;
-                    content.add_range(range, stamp);
+                    // Wide ranges over many narrow ones: each takes a stamp.
+                    bytes += content.add_range(range, stamp) * STAMP_BYTES;
                 }
             }
         }
@@ -230,14 +234,14 @@ impl Content {
         }
     }
 
-    /// Adds a stamp to all fragments in `range`, and makes new ones where there is none.
-    fn add_range(&mut self, range: &KeyRange, stamp: Stamp) {
+    /// Adds a stamp to all fragments in `range`, and makes new ones where there is none. How many fragments.
+    fn add_range(&mut self, range: &KeyRange, stamp: Stamp) -> usize {
         self.split_at(&range.lo);
         if let Some(hi) = &range.hi {
             self.split_at(hi);
         }
         let (lo, hi) = bounds(range);
-        let mut gaps = Vec::new();
+        let (mut gaps, mut stamped) = (Vec::new(), 0);
         let mut at = Some(range.lo.clone());
         for (first, fragment) in self.fragments.range_mut::<[u8], _>((lo, hi)) {
             if let Some(gap) = at.filter(|at| at < first) {
@@ -245,11 +249,13 @@ impl Content {
             }
             let place = fragment.stamps.partition_point(|older| *older < stamp);
             fragment.stamps.insert(place, stamp);
+            stamped += 1;
             at = fragment.hi.clone();
         }
         if let Some(gap) = at.filter(|at| range.hi.as_ref().is_none_or(|hi| at < hi)) {
             gaps.push((gap, range.hi.clone()));
         }
+        stamped += gaps.len();
         for (lo, hi) in gaps {
             self.fragments.insert(
                 lo,
@@ -259,6 +265,7 @@ impl Content {
                 },
             );
         }
+        stamped
     }
 
     /// Lets a fragment begin at `key`, if one lies around it.

@@ -1,4 +1,4 @@
-//! After a failed write or sync nobody knows what the disk holds: the store answers errors until it is opened again.
+//! After a failed write or sync, or a panic, nobody knows what the disk holds: the store answers errors until it is opened again.
 
 use crate::error::{Error, Result};
 use cawdb_disk::sync;
@@ -28,5 +28,28 @@ impl Poison {
             sync::lock(&self.0).get_or_insert_with(|| error.to_string());
         }
         error
+    }
+
+    /// Notes a panic of this thread while the result lives: what it left half changed must not be written.
+    pub fn guard(&self) -> Guard<'_> {
+        Guard {
+            poison: self,
+            panicking: std::thread::panicking(),
+        }
+    }
+}
+
+/// See [`Poison::guard`].
+pub struct Guard<'a> {
+    poison: &'a Poison,
+    /// Whether the thread was unwinding before.
+    panicking: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.panicking {
+            sync::lock(&self.poison.0).get_or_insert_with(|| "a thread panicked".into());
+        }
     }
 }

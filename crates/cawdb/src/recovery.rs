@@ -8,6 +8,7 @@ use crate::options::{CreateOptions, Options};
 use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::record;
+use crate::room::fitted;
 use crate::store::{Inner, StoreCounters, Writer};
 use crate::view::{Published, View};
 use cawdb_disk::journal::Reader;
@@ -87,25 +88,14 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let shelf = Arc::new(Shelf::new(disk.clone(), space.clone(), cache, compression));
     load_table(&shelf, &body)?;
     shelf.set_next_ids(body.next_ids.0, body.next_ids.1);
-    let root_place = Arc::new(owned(&space, body.root.1, body.root.2)?);
-    let root = shelf.load(&NodeHandle::on_disk(
-        NodeId(0),
-        body.root.0,
-        root_place.clone(),
-    ))?;
-    let anchors = Anchors {
-        root: root_place,
-        base: owned_twice(&space, &body.base)?,
-        deltas: body
-            .deltas
-            .iter()
-            .map(|d| owned_twice(&space, d))
-            .collect::<Result<_>>()?,
-        superblock: superblock.clone(),
-        body: body.clone(),
-    };
+    let anchors = anchors(&space, &superblock, &body)?;
+    let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
+    let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
-    reserve(&space, limit - layout.data, &options);
+    let data = limit - layout.data;
+    let policy = fitted(&options.policy, data);
+    let options = Options { policy, ..options };
+    let background_bytes = reserve(&space, data, &options);
     let number = |n| AtomicU64::new(n);
     let inner = Inner {
         tree: Tree::new(shelf.clone(), options.policy.clone()),
@@ -133,6 +123,7 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
         merged_before: number(0),
         counters: StoreCounters::default(),
         data_start: layout.data,
+        background_bytes,
         disk,
         space,
         shelf,
@@ -142,14 +133,27 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     Ok(inner)
 }
 
-/// What is set aside so that background work, checkpoints and deletes always find room.
-fn reserve(space: &SpaceMap, data: u64, options: &Options) {
+/// Takes over the space of a checkpoint's root and table.
+fn anchors(space: &Arc<SpaceMap>, superblock: &Superblock, body: &Body) -> Result<Anchors> {
+    let deltas = body.deltas.iter().map(|d| owned_twice(space, d));
+    Ok(Anchors {
+        root: Arc::new(owned(space, body.root.1, body.root.2)?),
+        base: owned_twice(space, &body.base)?,
+        deltas: deltas.collect::<Result<_>>()?,
+        superblock: superblock.clone(),
+        body: body.clone(),
+    })
+}
+
+/// Sets aside what background work, checkpoints and deletes need to find room always; says how much the first gets.
+fn reserve(space: &SpaceMap, data: u64, options: &Options) -> u64 {
     let background = (4 * options.policy.job_bytes).min(data / 16);
     let checkpoint = (options.memtable_bytes / 2).min(data / 32).max(256 << 10);
     space.set_reserved(Reserved {
         background,
         checkpoint,
     });
+    background
 }
 
 fn owned(space: &Arc<SpaceMap>, extent: Extent, checksum: u64) -> Result<Place> {
@@ -209,8 +213,9 @@ fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<()> {
             )));
         }
         inner.apply(&mut writer, &record::decode(&entry.payload.into())?)?;
-        if inner.published.pin().view.mem.bytes() as u64 > inner.options.memtable_bytes {
-            inner.seal(&writer)?;
+        drop(writer);
+        if let Err(error) = inner.after_commit() {
+            tracing::warn!(%error, "tidying up after a batch of the journal");
         }
         inner.counters.replayed.fetch_add(1, Ordering::Relaxed);
     }

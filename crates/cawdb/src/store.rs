@@ -13,7 +13,7 @@ use cawdb_disk::{Access, Disk, FileDisk, Journal, RamDisk, SpaceMap, sync};
 use cawdb_node::{KeyRange, Node, Shelf};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     pub counters: StoreCounters,
     /// First byte of the data area.
     pub data_start: u64,
+    /// Space set aside for background work, in bytes.
+    pub background_bytes: u64,
 }
 
 /// What only the writer knows.
@@ -58,6 +60,7 @@ pub(crate) struct Writer {
 /// What the store did, beside what the tree and the disk count.
 #[derive(Default)]
 pub(crate) struct StoreCounters {
+    pub ticks: AtomicU64,
     pub checkpoints: AtomicU64,
     pub journal_groups: AtomicU64,
     pub journal_batches: AtomicU64,
@@ -221,34 +224,28 @@ impl Inner {
         if self.options.read_only {
             return Ok(false);
         }
-        if self.unwritten_bytes() >= self.options.memtable_bytes {
-            self.checkpoint()?;
+        let _guard = self.poison.guard();
+        if self.checkpoint_due() {
+            match self.checkpoint() {
+                // Something may have been deleted: background work makes room of it.
+                Err(Error::Full(why)) => tracing::warn!(why, "no room for a checkpoint"),
+                result => return result.map(|()| true),
+            }
+        }
+        let ticks = self.counters.ticks.fetch_add(1, Ordering::Relaxed);
+        let busy = self.tree.tick(self, true)?;
+        if !busy || ticks.is_multiple_of(EVICT_EVERY) {
+            self.shelf.evict(self.options.cache_bytes / 4);
+        }
+        if busy {
             return Ok(true);
         }
-        if self.tree.tick(self, true)? {
-            return Ok(true);
-        }
-        self.shelf.evict(self.options.cache_bytes / 4);
         Ok(self.space.punch(self.disk.as_ref(), PUNCH_AT_ONCE)? > 0)
-    }
-
-    fn space(&self) -> Space {
-        let total = self.space.limit();
-        let mem = self.published.pin().view.mem.bytes() as u64;
-        let waiting = mem + self.unwritten_bytes();
-        let used = self.data_start + self.space.allocated_blocks() + waiting;
-        let available = self
-            .space
-            .free_for(cawdb_disk::Class::User)
-            .saturating_sub(waiting);
-        Space {
-            total,
-            used: used.min(total),
-            available,
-        }
     }
 }
 
+/// Pieces of background work between two looks at the memory that nodes take: a sweep visits them all.
+const EVICT_EVERY: u64 = 64;
 /// Bytes given back to the file system below in one piece of background work.
 const PUNCH_AT_ONCE: u64 = 64 << 20;
 

@@ -22,6 +22,7 @@ impl Inner {
         if self.options.read_only {
             return Err(read_only());
         }
+        let _guard = self.poison.guard();
         let target = self.published.seq();
         while self.durable.load(Ordering::Acquire) < target {
             let mut journal = lock(&self.journal);
@@ -44,7 +45,11 @@ impl Inner {
                         drop(journal);
                         self.checkpoint()?;
                     }
-                    Err(error) => return Err(self.poison.note(error)),
+                    Err(error) => {
+                        // Taken out and not written: whatever the error, nobody may think that they are.
+                        lock(&self.writer).pending.give_up();
+                        return Err(self.poison.note(error));
+                    }
                 },
                 Due::After(seq) => {
                     drop(journal);

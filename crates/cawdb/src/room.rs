@@ -1,0 +1,126 @@
+//! Room: what may still be written, in memory and on disk, and who waits or is refused when there is little.
+//!
+//! ```text
+//!   free space   │ for writers ............ │ background work │ checkpoint │
+//!   admitted     │ waiting in memory │ new? │
+//! ```
+//! Invariants: a batch that makes the content grow is admitted only if it fits, together with all that waits to be
+//! written, into what is free for writers, as if nothing could be compressed; so what was admitted can always be
+//! made durable. A batch that only deletes is always admitted.
+
+use crate::batch::{Batch, Op};
+use crate::error::{Error, Result};
+use crate::store::{Inner, Space};
+use cawdb_disk::Class;
+use cawdb_tree::Policy;
+use std::sync::atomic::Ordering;
+
+/// What a range clone may take on disk: some nodes, and a run for what was in memory.
+const CLONE_BYTES: u64 = 4096;
+/// What an operation takes beside its key and value, in bytes.
+const OP_BYTES: u64 = 64;
+/// Free space that waits for a checkpoint is worth one from this many bytes on, if space is short.
+const WORTH: u64 = 64 << 10;
+
+impl Inner {
+    /// Lets a batch in, or refuses it for want of space; makes writers wait when much is unwritten.
+    pub(crate) fn admit(&self, batch: &Batch) -> Result<()> {
+        let growth = batch.ops.iter().map(growth).sum();
+        match self.wait_for_memory() {
+            // A checkpoint that does not fit must not keep anyone from deleting.
+            Err(Error::Full(_)) if growth == 0 => return Ok(()),
+            result => result?,
+        }
+        if growth == 0 || self.fits(growth) {
+            return Ok(());
+        }
+        // What waits weighs less on disk than in memory, and what was freed can be used after a checkpoint.
+        if self.waiting_bytes() >= WORTH || self.space.stats().limbo >= WORTH {
+            self.checkpoint()?;
+        }
+        match self.fits(growth) {
+            true => Ok(()),
+            false => Err(Error::Full(format!(
+                "{growth} bytes wanted, {} available",
+                self.space().available
+            ))),
+        }
+    }
+
+    fn fits(&self, growth: u64) -> bool {
+        let wanted = growth + self.waiting_bytes();
+        // Blocks, indexes and rounding.
+        let wanted = wanted + wanted / 16;
+        let piece = 2 * self.options.policy.run_bytes;
+        wanted <= self.space.free_for(Class::User) && self.space.stats().longest_free >= piece
+    }
+
+    /// Writers wait for a checkpoint when unwritten changes take several times the memory they should.
+    fn wait_for_memory(&self) -> Result<()> {
+        let much = || self.unwritten_bytes() > 3 * self.options.memtable_bytes;
+        match much() {
+            true => self.checkpoint_if(much),
+            false => Ok(()),
+        }
+    }
+
+    /// Unwritten bytes from which background work writes a checkpoint: fewer when space is short, because what
+    /// merges replace is free only afterwards.
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        let memory = self.options.memtable_bytes;
+        let limit = match self.space.free_for(Class::User) > 4 * memory {
+            true => memory,
+            false => memory.min(self.background_bytes / 2),
+        };
+        self.unwritten_bytes() >= limit
+    }
+
+    /// Changes in memory that a checkpoint would write, in bytes, about.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        let merged = self.tree.counters.merged_bytes.get();
+        let since = merged.saturating_sub(self.merged_before.load(Ordering::Relaxed));
+        self.unwritten.load(Ordering::Relaxed) + since
+    }
+
+    /// All changes in memory, in bytes, about.
+    fn waiting_bytes(&self) -> u64 {
+        self.published.pin().view.mem.bytes() as u64 + self.unwritten_bytes()
+    }
+
+    pub(crate) fn space(&self) -> Space {
+        let total = self.space.limit();
+        let waiting = self.waiting_bytes();
+        let used = self.data_start + self.space.allocated_blocks() + waiting;
+        let available = self.space.free_for(Class::User).saturating_sub(waiting);
+        Space {
+            total,
+            used: used.min(total),
+            available,
+        }
+    }
+}
+
+/// Bytes by which an operation may make the content grow, as it is written.
+fn growth(op: &Op) -> u64 {
+    match op {
+        Op::Put { key, value } => (key.len() + value.len()) as u64 + OP_BYTES,
+        Op::Patch { key, offset, bytes } => {
+            // A missing value is extended with zeros up to the offset, but those take no room before they are merged.
+            key.len() as u64 + bytes.len() as u64 + u64::from(*offset).min(4096) + OP_BYTES
+        }
+        Op::CloneRange { from, to, .. } => CLONE_BYTES + (from.len() + to.len()) as u64,
+        Op::Delete { .. } | Op::DeleteRange { .. } => 0,
+    }
+}
+
+/// The sizes of the tree for a data area of `data` bytes: in a small one all must be smaller, or one run would not
+/// find a place between the others.
+pub(crate) fn fitted(policy: &Policy, data: u64) -> Policy {
+    let run = data / 128;
+    Policy {
+        run_bytes: policy.run_bytes.min(run),
+        flush_bytes: policy.flush_bytes.min(run),
+        job_bytes: policy.job_bytes.min(2 * run),
+        ..policy.clone()
+    }
+}

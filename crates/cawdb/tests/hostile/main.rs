@@ -1,0 +1,11 @@
+//! The engine among enemies: failing requests, losses of power at every write, many threads, thousands of clones,
+//! full disks; and every bug found so, as a test of its own.
+//!
+//! Longer runs: `CAWFS_SECONDS` and `CAWFS_SEED`, see `docs/testing.md`.
+mod crashes;
+mod faults;
+mod found;
+mod full;
+mod heights;
+mod support;
+mod threads;
