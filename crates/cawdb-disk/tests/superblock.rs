@@ -17,6 +17,14 @@ fn first(uuid: u8) -> Superblock {
     }
 }
 
+/// The same store, some checkpoints later.
+fn later(generation: u64) -> Superblock {
+    Superblock {
+        generation,
+        ..first(7)
+    }
+}
+
 fn formatted() -> RamDisk {
     let disk = RamDisk::new();
     format(&disk, &first(7)).unwrap();
@@ -100,14 +108,7 @@ fn every_flipped_bit_is_found() {
 #[test]
 fn a_slot_that_cannot_be_read_does_not_bring_back_the_past() {
     let disk = FaultyDisk::new(formatted()).unwrap();
-    write(
-        &disk,
-        &Superblock {
-            generation: 2,
-            ..first(7)
-        },
-    )
-    .unwrap();
+    write(&disk, &later(2)).unwrap();
     // Two reads look for the magic, the first finds it; the slots come next.
     for nth in 0..3 {
         disk.fail_nth(OpKind::Read, nth);
@@ -119,14 +120,7 @@ fn a_slot_that_cannot_be_read_does_not_bring_back_the_past() {
 #[test]
 fn formatting_over_an_old_store_forgets_it() {
     let disk = formatted();
-    write(
-        &disk,
-        &Superblock {
-            generation: 8,
-            ..first(7)
-        },
-    )
-    .unwrap();
+    write(&disk, &later(8)).unwrap();
     format(&disk, &first(9)).unwrap();
     assert_eq!(read(&disk).unwrap(), first(9));
 }
@@ -135,25 +129,9 @@ fn formatting_over_an_old_store_forgets_it() {
 fn a_crash_leaves_the_old_or_the_new() {
     for seed in 0..300 {
         let disk = FaultyDisk::new(formatted()).unwrap();
-        write(
-            &disk,
-            &Superblock {
-                generation: 2,
-                ..first(7)
-            },
-        )
-        .unwrap();
+        write(&disk, &later(2)).unwrap();
         disk.fail_nth(OpKind::Sync, 0);
-        assert!(
-            write(
-                &disk,
-                &Superblock {
-                    generation: 3,
-                    ..first(7)
-                }
-            )
-            .is_err()
-        );
+        assert!(write(&disk, &later(3)).is_err());
         let found = read(&disk.crash(seed)).unwrap().generation;
         assert!(found == 2 || found == 3, "seed {seed}: {found}");
     }
