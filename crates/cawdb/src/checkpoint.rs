@@ -21,6 +21,13 @@ use std::sync::atomic::Ordering;
 /// leaves a little of it, its predecessor's root and table.
 const IDLE_LIMBO: u64 = 64 << 10;
 
+/// Bytes of an entry of the table, about.
+const NODE_ENTRY: u64 = 24;
+/// See [`NODE_ENTRY`].
+const RUN_ENTRY: u64 = 64;
+/// Images of the table are not rewritten for fewer bytes.
+const TABLE_LEAST: u64 = 4096;
+
 /// What the last durable checkpoint stands on. Whoever holds its lock is the one who writes a checkpoint.
 pub struct Anchors {
     /// The superblock of the last checkpoint.
@@ -106,8 +113,12 @@ impl Inner {
             return Ok(None);
         }
         let deltas_bytes: u64 = anchors.body.deltas.iter().map(|d| d.len).sum();
+        // A table that shrank is written anew as well, or its old images would outlive what they named.
+        let images = anchors.body.base.len + deltas_bytes;
+        let live = NODE_ENTRY * table.nodes().count() as u64 + RUN_ENTRY * table.runs().count() as u64;
         let full = anchors.body.deltas.len() >= MAX_DELTAS
-            || deltas_bytes > anchors.body.base.len.max(4096);
+            || deltas_bytes > anchors.body.base.len.max(TABLE_LEAST)
+            || images > 2 * live.max(TABLE_LEAST);
         let changed = table.take_changed();
         let node_cut = |e: &cawdb_node::NodeEntry| {
             let state = e.handle.state();

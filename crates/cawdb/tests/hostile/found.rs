@@ -266,7 +266,7 @@ fn equal_merges_of_one_job_are_done_once() {
     .unwrap();
     put(&store, "a/1", vec![1; 4000]).unwrap();
     settle(&store);
-    for patch in 0..3_u8 {
+    for patch in 0..4_u8 {
         let mut batch = Batch::new();
         batch
             .patch("a/1", u32::from(patch) * 900, vec![patch; 850])
