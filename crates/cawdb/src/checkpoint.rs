@@ -13,7 +13,7 @@ use crate::image::{Body, Entry, MAX_DELTAS, NodeRecord, RunRecord, Twice, Writte
 use crate::store::{Inner, read_only};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
-use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, node_wire};
+use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, Table, node_wire};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -112,13 +112,7 @@ impl Inner {
         if nothing_new && self.space.stats().limbo < IDLE_LIMBO {
             return Ok(None);
         }
-        let deltas_bytes: u64 = anchors.body.deltas.iter().map(|d| d.len).sum();
-        // A table that shrank is written anew as well, or its old images would outlive what they named.
-        let images = anchors.body.base.len + deltas_bytes;
-        let live = NODE_ENTRY * table.nodes().count() as u64 + RUN_ENTRY * table.runs().count() as u64;
-        let full = anchors.body.deltas.len() >= MAX_DELTAS
-            || deltas_bytes > anchors.body.base.len.max(TABLE_LEAST)
-            || images > 2 * live.max(TABLE_LEAST);
+        let full = wants_base(&anchors.body, &table);
         let changed = table.take_changed();
         let node_cut = |e: &cawdb_node::NodeEntry| {
             let state = e.handle.state();
@@ -281,6 +275,16 @@ impl Inner {
         journal.set_tail(cut.journal);
         lock(&self.writer).pending.durable(cut.seq);
     }
+}
+
+/// Whether the table is to be written whole: its deltas are many or long, or it shrank, and old images would
+/// outlive what they named.
+fn wants_base(last: &Body, table: &Table) -> bool {
+    let deltas: u64 = last.deltas.iter().map(|d| d.len).sum();
+    let live = NODE_ENTRY * table.nodes().count() as u64 + RUN_ENTRY * table.runs().count() as u64;
+    last.deltas.len() >= MAX_DELTAS
+        || deltas > last.base.len.max(TABLE_LEAST)
+        || last.base.len + deltas > 2 * live.max(TABLE_LEAST)
 }
 
 fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {

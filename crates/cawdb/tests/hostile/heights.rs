@@ -81,13 +81,8 @@ fn plain_height() -> u8 {
     store.stats().height
 }
 
-/// Clones `source(i)` to `c<i>`, edits a file of each, and then deletes all of them.
-fn clones_come_and_go(name: &str, source: impl Fn(usize) -> String) {
-    let store = store();
-    directory(&store, "base", 0);
-    (0..40).for_each(|i| directory(&store, &format!("d{i:02}"), i));
-    let before = rest(&store);
-    let free_before = store.space();
+/// Clones `source(i)` to `c<i>` and edits a file of each; the greatest height met.
+fn edited_clones(store: &Store, source: impl Fn(usize) -> String) -> u8 {
     let mut highest = 0;
     for clone in 0..CLONES {
         let to = format!("c{clone:04}");
@@ -102,6 +97,26 @@ fn clones_come_and_go(name: &str, source: impl Fn(usize) -> String) {
         }
         highest = highest.max(store.stats().height);
     }
+    highest
+}
+
+fn delete_clones(store: &Store) {
+    for clone in 0..CLONES {
+        let mut batch = Batch::new();
+        batch.delete_range(KeyRange::prefix(format!("c{clone:04}/")));
+        store.commit(batch).unwrap();
+        store.tick().unwrap();
+    }
+}
+
+/// Clones `source(i)` to `c<i>`, edits a file of each, and then deletes all of them.
+fn clones_come_and_go(name: &str, source: impl Fn(usize) -> String) {
+    let store = store();
+    directory(&store, "base", 0);
+    (0..40).for_each(|i| directory(&store, &format!("d{i:02}"), i));
+    let before = rest(&store);
+    let free_before = store.space();
+    let highest = edited_clones(&store, source);
     let with_clones = rest(&store);
     let (stats, plain) = (store.stats(), plain_height());
     println!(
@@ -131,12 +146,7 @@ fn clones_come_and_go(name: &str, source: impl Fn(usize) -> String) {
         assert_eq!(found[100..], value(0, file)[100..], "clone {clone}");
     }
     drop(middle);
-    for clone in 0..CLONES {
-        let mut batch = Batch::new();
-        batch.delete_range(KeyRange::prefix(format!("c{clone:04}/")));
-        store.commit(batch).unwrap();
-        store.tick().unwrap();
-    }
+    delete_clones(&store);
     let after = rest(&store);
     println!(
         "{name}: {before} bytes before, {with_clones} with clones, {after} after; {:?}",

@@ -2,6 +2,8 @@
 //! full disks; and every bug found so, as a test of its own.
 //!
 //! Longer runs: `CAWFS_SECONDS` and `CAWFS_SEED`, see `docs/testing.md`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod crashes;
 mod faults;
 mod found;
