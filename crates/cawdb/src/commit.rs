@@ -10,6 +10,7 @@
 use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
 use crate::memtable::{Cuts, MemOp, Memtable};
+use crate::room::CLONE_BYTES;
 use crate::store::{Inner, Writer, read_only};
 use crate::view::View;
 use crate::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
@@ -91,6 +92,9 @@ impl Inner {
         }
         root = self.tree.clone_ranges(&root, &clones)?;
         self.shelf.exchange_root(&view.root.slots, &root.slots);
+        // Nodes wait for a checkpoint as well: without it clones alone would fill the memory.
+        let nodes = clones.len() as u64 * CLONE_BYTES;
+        self.unwritten.fetch_add(nodes, Ordering::Relaxed);
         view.root = Arc::new(root);
         view.mem.insert(seq, &ops);
         writer.seq = seq;

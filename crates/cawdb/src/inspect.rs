@@ -23,7 +23,8 @@ pub struct Report {
     pub keys: u64,
     /// Bytes of their values.
     pub value_bytes: u64,
-    /// Allocated bytes that nothing names, which are lost until the store is opened again.
+    /// Allocated bytes that nothing names, which are lost until the store is opened again; while snapshots are open,
+    /// also what only they show.
     pub leaked_bytes: u64,
     /// Batches replayed from the journal when the store was opened.
     pub replayed_batches: u64,

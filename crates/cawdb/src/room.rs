@@ -15,8 +15,8 @@ use cawdb_disk::Class;
 use cawdb_tree::Policy;
 use std::sync::atomic::Ordering;
 
-/// What a range clone may take on disk: some nodes, and a run for what was in memory.
-const CLONE_BYTES: u64 = 4096;
+/// What a range clone may take on disk, and in memory until then: some nodes, and a run for what it made seal.
+pub(crate) const CLONE_BYTES: u64 = 4096;
 /// What an operation takes beside its key and value, in bytes.
 const OP_BYTES: u64 = 64;
 /// Free space that waits for a checkpoint is worth one from this many bytes on, if space is short.

@@ -257,7 +257,8 @@ impl Drop for Inner {
         if untold || std::thread::panicking() {
             return;
         }
-        if let Err(error) = self.checkpoint() {
+        // Where a checkpoint finds no room, the journal may.
+        if let Err(error) = self.checkpoint().or_else(|_| self.sync()) {
             tracing::error!(%error, "closing the store");
         }
     }

@@ -3,7 +3,7 @@
 //! Replays, longer runs: see `docs/testing.md`. Every bug found here becomes a test of its own.
 mod driven;
 
-use cawfs_sim::{Limits, Mix, Plan, run};
+use cawfs_sim::{Limits, Mix, Plan, Progress, run};
 use driven::{Driven, assert_met};
 
 const COMMAND: &str = "cargo test -p cawdb --test model";
@@ -79,4 +79,82 @@ fn much_background_work() {
         "replayed_batches",
         "nodes_read",
     ]);
+}
+
+/// All that can happen to a tree and its store, as the counters call it.
+const EVERYTHING: [&str; 29] = [
+    "absorbed",
+    "checkpoints",
+    "clones",
+    "clones_into_own_subtree",
+    "coalesces",
+    "cuts",
+    "delete_cuts",
+    "equal_joins",
+    "flushes",
+    "flushes_shared",
+    "free_cuts",
+    "joins",
+    "journal_groups",
+    "memo_hits",
+    "merges",
+    "merges_shared",
+    "narrowed",
+    "nodes_read",
+    "range_deletes",
+    "range_drops",
+    "reaped",
+    "rebases",
+    "rebases_shared_tail",
+    "replayed_batches",
+    "root_collapses",
+    "root_splits",
+    "shared_children",
+    "splits",
+    "trims",
+];
+
+/// Values and background work in such proportions that every path is met often.
+const RICH: Mix = Mix {
+    value_bytes: 300,
+    tick_every: 3,
+    reopen_every: 90,
+    crash_every: 90,
+};
+
+#[test]
+fn everything_happens() {
+    let plan = Plan::from_env(30, 600);
+    let command = format!("{COMMAND} everything_happens");
+    let progress = run(&plan, &command, (RICH, Limits::default()), Driven::open);
+    println!("{progress:?}");
+    if plan.seed.is_none() {
+        assert_met(&EVERYTHING);
+    }
+}
+
+/// Goes on from `CAWFS_SEED`, or 0, seed after seed until a million operations are done.
+#[test]
+#[ignore = "takes minutes; docs/testing.md has the command"]
+fn a_million_operations() {
+    let first = Plan::from_env(0, 900);
+    let command = format!("{COMMAND} a_million_operations -- --ignored");
+    let mut total = Progress::default();
+    for seed in first.seed.unwrap_or(0).. {
+        let plan = Plan {
+            seed: Some(seed),
+            time: None,
+            ..first.clone()
+        };
+        let progress = run(&plan, &command, (RICH, Limits::default()), Driven::open);
+        total.operations += progress.operations;
+        total.clones += progress.clones;
+        total.comparisons += progress.comparisons;
+        total.crashes += progress.crashes;
+        if total.operations >= 1_000_000 {
+            println!("seeds up to {seed}: {total:?}");
+            break;
+        }
+    }
+    assert_met(&EVERYTHING);
 }

@@ -61,16 +61,23 @@ impl Drop for Driven {
 impl Driven {
     fn count(&self) {
         let Some(store) = &self.store else { return };
-        for (name, count) in store.stats().counters {
-            *COUNTED.lock().unwrap().entry(name).or_default() += count;
-        }
+        let stats = store.stats();
+        stats
+            .counters
+            .into_iter()
+            .for_each(|(name, n)| count(name, n));
     }
+}
+
+fn count(name: &'static str, n: u64) {
+    *COUNTED.lock().unwrap().entry(name).or_default() += n;
 }
 
 /// Asserts that the stores of this test program that ended so far did each of `names` at least once: a test that
 /// never meets a path says nothing about it.
 pub fn assert_met(names: &[&str]) {
     let counted = COUNTED.lock().unwrap().clone();
+    println!("{counted:?}");
     for name in names {
         assert!(counted[name] > 0, "{name} never happened: {counted:?}");
     }
@@ -105,6 +112,15 @@ impl Engine for Driven {
     type Snapshot = Snapshot;
 
     fn commit(&mut self, ops: &[KvOp]) -> Result<(), String> {
+        for op in ops {
+            match op {
+                KvOp::DeleteRange(span) if !span.is_empty() => count("range_deletes", 1),
+                KvOp::CloneRange { from, to, .. } if to.starts_with(from) && to != from => {
+                    count("clones_into_own_subtree", 1);
+                }
+                _ => {}
+            }
+        }
         self.store().commit(batch(ops)).map_err(text)
     }
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {

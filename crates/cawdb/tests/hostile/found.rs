@@ -280,13 +280,7 @@ fn equal_merges_of_one_job_are_done_once() {
     });
     store.commit(batch).unwrap();
     settle(&store);
-    let merged = store
-        .stats()
-        .counters
-        .iter()
-        .find(|(n, _)| *n == "merged_bytes")
-        .unwrap()
-        .1;
+    let merged = counter(&store, "merged_bytes");
     assert!(
         (1..40_000).contains(&merged),
         "{merged} bytes merged of 4000, for 30 clones"
@@ -328,4 +322,33 @@ fn nested_delete_ranges_take_bounded_memory() {
         sealed(&store) > before,
         "300,000 stamps in a memtable of 1 MiB"
     );
+}
+
+fn counter(store: &Store, name: &str) -> u64 {
+    store
+        .stats()
+        .counters
+        .iter()
+        .find(|(n, _)| *n == name)
+        .unwrap()
+        .1
+}
+
+/// Clones write no data, but nodes: without a checkpoint now and then they would fill the memory.
+#[test]
+fn clones_alone_lead_to_checkpoints() {
+    let options = Options {
+        memtable_bytes: 4 << 20,
+        ..Options::default()
+    };
+    let store = Store::open(faulty(), options).unwrap();
+    put(&store, "a/1", vec![1; 100]).unwrap();
+    for clone in 0..3000 {
+        let mut batch = Batch::new();
+        batch.clone_prefix("a/", format!("c{clone:04}/"));
+        store.commit(batch).unwrap();
+        store.tick().unwrap();
+    }
+    assert!(counter(&store, "checkpoints") >= 2, "{:?}", store.stats());
+    assert!(store.stats().unwritten_bytes < 5 << 20);
 }

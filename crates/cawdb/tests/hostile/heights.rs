@@ -3,6 +3,7 @@ use crate::support::{assert_whole, settle};
 use cawdb::disk::RamDisk;
 use cawdb::{Batch, Compression, CreateOptions, KeyRange, Options, Policy, Store};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const CLONES: usize = 2000;
 const FILES: usize = 24;
@@ -182,4 +183,52 @@ fn a_chain_of_2000_clones() {
             format!("c{:04}", i - 1)
         }
     });
+}
+
+/// A copy file by file, as `cp -r` makes it, ends as the tree that one clone of the directory would be, and no
+/// clone takes longer the more there are.
+#[test]
+fn a_copy_file_by_file() {
+    let store = store();
+    let files = 8000;
+    for file in 0..files {
+        let mut batch = Batch::new();
+        batch.put(format!("a/{file:06}/0"), value(0, file));
+        store.commit(batch).unwrap();
+    }
+    let before = rest(&store);
+    let nodes = store.stats().nodes;
+    let mut slowest = Duration::ZERO;
+    let halves = [0..files / 2, files / 2..files].map(|half| {
+        let start = Instant::now();
+        for file in half {
+            let mut batch = Batch::new();
+            batch.clone_prefix(format!("a/{file:06}/"), format!("b/{file:06}/"));
+            let commit = Instant::now();
+            store.commit(batch).unwrap();
+            slowest = slowest.max(commit.elapsed());
+            store.tick().unwrap();
+        }
+        start.elapsed()
+    });
+    let after = rest(&store);
+    let stats = store.stats();
+    println!("{files} file clones in {halves:?}, slowest {slowest:?}");
+    println!(
+        "{before} bytes before, {after} after; {nodes} nodes before, {} after, height {}",
+        stats.nodes, stats.height
+    );
+    assert!(
+        halves[1] < 3 * halves[0] + Duration::from_millis(500),
+        "{halves:?}"
+    );
+    assert!(
+        after <= before + before / 10,
+        "{before} bytes before, {after} after"
+    );
+    assert!(
+        stats.nodes <= 3 * nodes,
+        "{nodes} nodes before, {} after",
+        stats.nodes
+    );
 }
