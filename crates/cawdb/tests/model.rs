@@ -3,6 +3,7 @@
 //! Replays, longer runs: see `docs/testing.md`. Every bug found here becomes a test of its own.
 mod driven;
 
+use cawdb::{Options, Policy};
 use cawfs_sim::{Limits, Mix, Plan, Progress, run};
 use driven::{Driven, assert_met};
 
@@ -79,6 +80,50 @@ fn much_background_work() {
         "replayed_batches",
         "nodes_read",
     ]);
+}
+
+/// Runs of many segments, whose sizes are known from an index only, and roughly.
+#[test]
+fn runs_of_many_segments() {
+    let options = |seed: u64| {
+        let fanout = [8, 16][seed as usize % 2];
+        let policy = Policy {
+            run_bytes: 512 << 10,
+            flush_bytes: 400 << 10,
+            hidden_bytes: 8 << 10,
+            small_shared: 8 << 10,
+            small_own: 60 << 10,
+            trim_least: 4 << 10,
+            delete_weight: 512,
+            job_bytes: 2 << 20,
+            ..Policy::tiny(fanout)
+        };
+        Options {
+            cache_bytes: [0, 4 << 20][seed as usize / 2 % 2],
+            memtable_bytes: 2 << 20,
+            policy,
+            ..Options::tiny(fanout)
+        }
+    };
+    let mix = Mix {
+        value_bytes: 60 << 10,
+        tick_every: 3,
+        reopen_every: 80,
+        crash_every: 150,
+    };
+    let limits = Limits {
+        bytes: 6 << 20,
+        ..Limits::default()
+    };
+    let plan = Plan::from_env(8, 400);
+    let command = format!("{COMMAND} runs_of_many_segments");
+    let progress = run(&plan, &command, (mix, limits), |seed| {
+        Driven::with(seed, options(seed))
+    });
+    assert!(
+        progress.operations > 0 && progress.comparisons > 0,
+        "{progress:?}"
+    );
 }
 
 /// All that can happen to a tree and its store, as the counters call it.

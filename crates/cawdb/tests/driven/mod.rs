@@ -12,11 +12,20 @@ pub struct Driven {
     disk: Arc<FaultyDisk<RamDisk>>,
     store: Option<Store>,
     options: Options,
+    reopened: u64,
 }
 
+/// More pieces of background work than any test leaves to be done.
+const MANY_TICKS: usize = 20_000;
+
 impl Driven {
-    /// A fresh store; its sizes depend on the seed.
+    /// A fresh store with everything tiny; its sizes depend on the seed.
     pub fn open(seed: u64) -> Self {
+        Self::with(seed, Options::tiny([4, 8, 16][seed as usize / 3 % 3]))
+    }
+
+    /// A fresh store with these options; how it compresses depends on the seed.
+    pub fn with(seed: u64, options: Options) -> Self {
         let disk = Arc::new(FaultyDisk::new(RamDisk::new()).unwrap());
         let compression =
             [Compression::Lz4, Compression::None, Compression::Zstd][seed as usize % 3];
@@ -26,13 +35,25 @@ impl Driven {
             journal_bytes: Some(64 << 10),
         };
         Store::create(disk.clone(), &create).unwrap();
-        let options = Options::tiny([4, 8, 16][seed as usize / 3 % 3]);
         let store = Some(Store::open(disk.clone(), options.clone()).unwrap());
         Self {
             disk,
             store,
             options,
+            reopened: 0,
         }
+    }
+
+    /// Background work until there is none left.
+    fn settle(&self) -> Result<(), String> {
+        for _ in 0..MANY_TICKS {
+            if !self.store().tick().map_err(text)? {
+                return Ok(());
+            }
+        }
+        let counters = self.store().stats().counters;
+        let dump = self.store().dump_text().map_err(text)?;
+        Err(format!("background work never ends: {counters:?}\n{dump}"))
     }
 
     /// The store.
@@ -155,6 +176,10 @@ impl Engine for Driven {
         self.store().checkpoint().map_err(text)
     }
     fn reopen(&mut self) -> Result<(), String> {
+        self.reopened += 1;
+        if self.reopened.is_multiple_of(2) {
+            self.settle()?;
+        }
         self.count();
         self.store = None;
         self.start()

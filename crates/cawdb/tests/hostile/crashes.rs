@@ -49,7 +49,7 @@ fn survives(disk: &FaultyDisk<RamDisk>, fate: u64, versions: &Versions) {
         store.sync().unwrap();
         versions.synced(&model);
     }
-    let second = Store::open(Arc::new(image.crash(fate + 1)), tiny()).unwrap();
+    let second = Store::open(Arc::new(image.crash(fate.wrapping_add(1))), tiny()).unwrap();
     versions.recovered(&content(&second).unwrap()).unwrap();
     assert_whole(&second);
 }
@@ -65,7 +65,7 @@ fn at_every(kind: OpKind) {
             disk.fail_from(kind, n);
             let (versions, model) = until_failure(&store, &acts);
             for fate in 0..FATES {
-                survives(&disk, 31 * n + fate, &versions);
+                survives(&disk, seed.wrapping_add(31 * n + fate), &versions);
             }
             if disk.count(kind) - before <= n {
                 assert_eq!(content(&store).unwrap(), model.scan(&Span::all()));
@@ -96,7 +96,7 @@ fn crash_after_every_act() {
             let disk = faulty();
             let store = Store::open(disk.clone(), tiny()).unwrap();
             let (versions, _) = until_failure(&store, &acts[..end]);
-            survives(&disk, seed + end as u64, &versions);
+            survives(&disk, seed.wrapping_add(end as u64), &versions);
         }
     });
 }

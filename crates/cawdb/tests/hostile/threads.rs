@@ -217,7 +217,9 @@ fn fight(seed: u64, time: Duration, options: &Options) {
         batches: AtomicU64::new(0),
         snapshots: AtomicU64::new(0),
     };
-    let (arena, rng) = (&arena, |n: u64| Rng::with_seed(seed * 100 + n));
+    let (arena, rng) = (&arena, |n: u64| {
+        Rng::with_seed(seed.wrapping_mul(100).wrapping_add(n))
+    });
     let image = std::thread::scope(|scope| {
         let mut threads: Vec<_> = (0..WRITERS)
             .map(|w| scope.spawn(move || arena.write(w, rng(w))))
