@@ -1,7 +1,8 @@
 //! A full store: writing is refused before it is too late, deleting always works, and space comes back.
-use crate::support::{assert_whole, content, create, settle};
-use cawdb::disk::RamDisk;
+use crate::support::{assert_whole, batch, content, create, settle};
+use cawdb::disk::{FaultyDisk, RamDisk};
 use cawdb::{Batch, Error, KeyRange, Options, Policy, Store};
+use cawfs_sim::{KvModel, KvOp, Plan, Span, Versions, for_each_seed};
 use std::sync::Arc;
 
 fn small(size: u64) -> (Arc<RamDisk>, Options) {
@@ -118,5 +119,74 @@ fn overwriting_when_nearly_full() {
     assert_eq!(
         content(&store).unwrap(),
         newest.into_iter().collect::<Vec<_>>()
+    );
+}
+
+/// Random changes on stores so small that many are refused: what is refused changes nothing, the rest is there.
+#[test]
+fn full_at_random() {
+    for_each_seed(
+        &Plan::from_env(6, 800),
+        "cargo test -p cawdb --test hostile full_at_random",
+        |seed, steps| {
+            let (disk, options) = small(2 << 20);
+            let disk = Arc::new(FaultyDisk::new(RamDisk::from_image(disk.image())).unwrap());
+            let store = Store::open(disk.clone(), options.clone()).unwrap();
+            let (mut model, mut versions) = (KvModel::default(), Versions::default());
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut refused = 0;
+            for _ in 0..steps {
+                let place = |rng: &mut fastrand::Rng| format!("{}/", rng.u8(..9)).into_bytes();
+                let op = match rng.u8(..20) {
+                    0 => KvOp::DeleteRange(Span::prefix(&place(&mut rng))),
+                    1..4 => {
+                        let from = place(&mut rng);
+                        KvOp::CloneRange {
+                            source: Span::prefix(&from),
+                            from,
+                            to: place(&mut rng),
+                        }
+                    }
+                    4..6 => KvOp::Delete(format!("{}/{}", rng.u8(..9), rng.u8(..40)).into_bytes()),
+                    6..9 => {
+                        let key = format!("{}/{}", rng.u8(..9), rng.u8(..40)).into_bytes();
+                        KvOp::Patch(key, rng.u32(..5000), noise(&mut rng, 500))
+                    }
+                    _ => {
+                        let key = format!("{}/{}", rng.u8(..9), rng.u8(..40)).into_bytes();
+                        KvOp::Put(key, noise(&mut rng, 20_000))
+                    }
+                };
+                let deletes = matches!(op, KvOp::Delete(_) | KvOp::DeleteRange(_));
+                match store.commit(batch(std::slice::from_ref(&op))) {
+                    Ok(()) => {
+                        model.apply(std::slice::from_ref(&op));
+                        versions.committed(std::slice::from_ref(&op));
+                    }
+                    Err(Error::Full(_)) if !deletes => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+                match rng.u8(..12) {
+                    0 => {
+                        store.sync().expect("what was admitted can be made durable");
+                        versions.synced(&model);
+                    }
+                    1 => {
+                        store
+                            .checkpoint()
+                            .expect("what was admitted can be checkpointed");
+                        versions.synced(&model);
+                    }
+                    2..8 => drop(store.tick().unwrap()),
+                    _ => {}
+                }
+            }
+            println!("seed {seed}: {refused} of {steps} refused");
+            assert_eq!(content(&store).unwrap(), model.scan(&Span::all()));
+            let image = Arc::new(disk.crash(seed));
+            let store = Store::open(image, options).unwrap();
+            versions.recovered(&content(&store).unwrap()).unwrap();
+            assert_whole(&store);
+        },
     );
 }
