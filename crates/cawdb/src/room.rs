@@ -6,7 +6,8 @@
 //! ```
 //! Invariants: a batch that makes the content grow is admitted only if it fits, together with all that waits to be
 //! written, into what is free for writers, as if nothing could be compressed; so what was admitted can always be
-//! made durable. A batch that only deletes is always admitted.
+//! made durable. A batch that only deletes is always admitted; one that deletes among other things, as the removal
+//! of a file does, may use what is set aside for background work.
 
 use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
@@ -31,14 +32,19 @@ impl Inner {
             Err(Error::Full(_)) if growth == 0 => return Ok(()),
             result => result?,
         }
-        if growth == 0 || self.fits(growth) {
+        // To remove a file is to change its directory too: what deletes may take from what is set aside.
+        let class = match batch.ops.iter().any(deletes) {
+            true => Class::Background,
+            false => Class::User,
+        };
+        if growth == 0 || self.fits(growth, class) {
             return Ok(());
         }
         // What waits weighs less on disk than in memory, and what was freed can be used after a checkpoint.
         if self.waiting_bytes() >= WORTH || self.space.stats().limbo >= WORTH {
             self.checkpoint()?;
         }
-        match self.fits(growth) {
+        match self.fits(growth, class) {
             true => Ok(()),
             false => Err(Error::Full(format!(
                 "{growth} bytes wanted, {} available",
@@ -47,12 +53,13 @@ impl Inner {
         }
     }
 
-    fn fits(&self, growth: u64) -> bool {
+    fn fits(&self, growth: u64, class: Class) -> bool {
         let wanted = growth + self.waiting_bytes();
         // Blocks, indexes and rounding.
         let wanted = wanted + wanted / 16;
         let piece = 2 * self.options.policy.run_bytes;
-        wanted <= self.space.free_for(Class::User) && self.space.stats().longest_free >= piece
+        let contiguous = class != Class::User || self.space.stats().longest_free >= piece;
+        wanted <= self.space.free_for(class) && contiguous
     }
 
     /// Writers wait for a checkpoint when unwritten changes take several times the memory they should.
@@ -105,12 +112,16 @@ fn growth(op: &Op) -> u64 {
     match op {
         Op::Put { key, value } => (key.len() + value.len()) as u64 + OP_BYTES,
         Op::Patch { key, offset, bytes } => {
-            // A missing value is extended with zeros up to the offset, but those take no room before they are merged.
-            key.len() as u64 + bytes.len() as u64 + u64::from(*offset).min(4096) + OP_BYTES
+            // A missing value is extended with zeros up to the offset.
+            (key.len() + bytes.len()) as u64 + u64::from(*offset) + OP_BYTES
         }
         Op::CloneRange { from, to, .. } => CLONE_BYTES + (from.len() + to.len()) as u64,
         Op::Delete { .. } | Op::DeleteRange { .. } => 0,
     }
+}
+
+fn deletes(op: &Op) -> bool {
+    matches!(op, Op::Delete { .. } | Op::DeleteRange { .. })
 }
 
 /// The sizes of the tree for a data area of `data` bytes: in a small one all must be smaller, or one run would not

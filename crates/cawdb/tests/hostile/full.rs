@@ -84,6 +84,28 @@ fn a_full_store_stays_usable() {
     }
 }
 
+/// To remove a file is to change its directory's record as well: that must work in a full store.
+#[test]
+fn removing_when_full() {
+    let (disk, options) = small(4 << 20);
+    let store = Store::open(disk, options).unwrap();
+    let count = fill(&store, 0, true);
+    for n in 0..count {
+        let mut batch = Batch::new();
+        batch.delete(format!("0/{n:06}"));
+        batch.put("directory", n.to_le_bytes().repeat(60));
+        store.commit(batch).expect("deleting always works");
+        if n % 16 == 0 {
+            store.tick().unwrap();
+        }
+    }
+    settle(&store);
+    store.checkpoint().unwrap();
+    assert_eq!(content(&store).unwrap().len(), 1);
+    assert!(fill(&store, 1, true) * 10 > count * 9);
+    assert_whole(&store);
+}
+
 /// Overwriting a full store again and again must not need more room than there is.
 #[test]
 fn overwriting_when_nearly_full() {
