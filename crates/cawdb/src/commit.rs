@@ -39,7 +39,7 @@ impl Inner {
             return Ok(());
         }
         self.admit(&batch)?;
-        self.tidy_before(&batch)?;
+        self.prepare(&batch)?;
         let _guard = self.poison.guard();
         let mut writer = sync::lock(&self.writer);
         let batch = Arc::new(batch);
@@ -56,16 +56,17 @@ impl Inner {
         Ok(())
     }
 
-    /// Clones wait until a root that earlier ones could not tidy is in bounds: before anything is changed.
-    fn tidy_before(&self, batch: &Batch) -> Result<()> {
-        let clones = batch
-            .ops
-            .iter()
-            .any(|op| matches!(op, Op::CloneRange { .. }));
-        if clones && self.root().slots.len() > ROOT_EXCESS * self.options.policy.root_slots {
+    /// What clones need before the writer's lock is taken: a root within bounds, if earlier ones could not tidy it, and
+    /// in memory what they will read.
+    fn prepare(&self, batch: &Batch) -> Result<()> {
+        let clones = clone_specs(batch);
+        if clones.is_empty() {
+            return Ok(());
+        }
+        if self.root().slots.len() > ROOT_EXCESS * self.options.policy.root_slots {
             self.tree.tidy(self)?;
         }
-        Ok(())
+        Ok(self.tree.warm(&self.root(), &clones)?)
     }
 
     /// Applies a batch under the writer's lock and publishes it.
@@ -148,7 +149,7 @@ impl Inner {
         }
         let deepest = root.slots.iter().map(|s| s.layers.len()).max().unwrap_or(0);
         if deepest > self.options.policy.root_max_layers {
-            self.tree.tick(self, false)?;
+            self.tree.relieve(self)?;
         }
         Ok(())
     }

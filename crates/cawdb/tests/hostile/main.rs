@@ -10,5 +10,6 @@ mod faults;
 mod found;
 mod full;
 mod heights;
+mod limits;
 mod support;
 mod threads;

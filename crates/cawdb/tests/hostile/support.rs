@@ -27,6 +27,13 @@ pub fn batch(ops: &[KvOp]) -> Batch {
     batch
 }
 
+/// Commits one put.
+pub fn put(store: &Store, key: impl Into<bytes::Bytes>, value: Vec<u8>) -> Result<()> {
+    let mut batch = Batch::new();
+    batch.put(key, value);
+    store.commit(batch)
+}
+
 /// Everything that a store shows.
 pub fn content(store: &Store) -> Result<Vec<Pair>> {
     let owned =
