@@ -28,6 +28,8 @@ pub struct Shelf {
     next_node: AtomicU64,
     next_run: AtomicU64,
     loads: AtomicU64,
+    /// Nodes made and read when memory was last looked at.
+    looked_at: AtomicU64,
 }
 
 impl Shelf {
@@ -50,6 +52,7 @@ impl Shelf {
             next_node,
             next_run,
             loads: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
         }
     }
 
@@ -180,8 +183,12 @@ impl Shelf {
     }
 
     /// Drops representations from memory that are also on disk and were not used since the last call, until
-    /// those that remain take at most `budget` bytes. Returns the bytes that remain.
-    pub fn evict(&self, budget: u64) -> u64 {
+    /// those that remain take at most `budget` bytes. O(nodes), and O(1) if none was made or read since the last call.
+    pub fn evict(&self, budget: u64) {
+        let made = self.loads() + self.next_ids().0;
+        if self.looked_at.swap(made, Ordering::Relaxed) == made {
+            return;
+        }
         let table = self.table();
         let mut total = 0;
         let mut clean = Vec::new();
@@ -201,7 +208,6 @@ impl Shelf {
             handle.write().rep = None;
             total -= memory;
         }
-        total
     }
 
     /// Counts the references of a root's new slots and takes back those of the old ones.

@@ -15,7 +15,8 @@ use crate::tree::{Roots, Tree};
 use cawdb_disk::sync;
 use cawdb_node::{Node, NodeHandle, NodeId, Result};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// Nodes released in one tick, at most.
 const REAP_AT_ONCE: usize = 256;
@@ -33,7 +34,6 @@ pub(crate) struct Agenda {
     /// The root that was last found to be in shape.
     settled_root: Option<(Weak<Node>, bool)>,
     last_root: Weak<Node>,
-    changes: u64,
     swept: u64,
     /// What `changes` said when the root was last looked at anew for a sweep.
     root_swept: u64,
@@ -45,10 +45,23 @@ struct Sweep {
     changes_before: u64,
 }
 
-impl Agenda {
-    fn note(&mut self, fresh: &Fresh) {
-        self.changes += 1;
-        self.todo.extend(fresh.iter().map(Arc::downgrade));
+/// What others add to the agenda; apart from it, so that a writer who tidies waits for no background job.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    fresh: Mutex<Vec<Weak<NodeHandle>>>,
+    changes: AtomicU64,
+}
+
+impl Inbox {
+    /// Notes a step that was installed, and the nodes that it made.
+    fn note(&self, fresh: &Fresh) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        sync::lock(&self.fresh).extend(fresh.iter().map(Arc::downgrade));
+    }
+
+    /// Steps installed so far.
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 }
 
@@ -67,9 +80,12 @@ impl Tree {
         let mut agenda = self.agenda();
         let reaped = self.shelf.reap(REAP_AT_ONCE)?;
         self.counters.reaped.add(reaped as u64);
-        agenda.changes += u64::from(reaped > 0);
         let mut busy = reaped > 0;
+        if busy {
+            self.inbox.note(&Fresh::new());
+        }
         busy |= self.tend_root(roots, &mut agenda, false)?;
+        agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
         while let Some(weak) = agenda.todo.pop_front() {
             let Some(handle) = weak.upgrade() else {
                 continue;
@@ -88,29 +104,45 @@ impl Tree {
         self.agenda()
     }
 
-    /// Puts the root in shape at once: for writers who made it too wide or too deep. Merges nothing.
+    /// Puts the root in shape at once: for writers who made it too wide. Merges nothing, and waits for no
+    /// background job.
     ///
     /// # Errors
     /// If a node or run cannot be read.
     pub fn tidy(&self, roots: &dyn Roots) -> Result<()> {
-        let mut agenda = self.agenda();
         for _ in 0..TIDY_ROUNDS {
-            if !self.shape_root(roots, &mut agenda, false)? {
+            if !self.shape_root(roots, false)? {
                 break;
             }
         }
         Ok(())
     }
 
+    /// Merges small layers of the root at once: for writers who made it too deep. Waits for no background job.
+    ///
+    /// # Errors
+    /// If a run cannot be read.
+    pub fn relieve(&self, roots: &dyn Roots) -> Result<()> {
+        let mut plans = self.plan(&roots.root())?;
+        plans.retain(|p| p.merge.bytes() <= self.policy.small_own);
+        if plans.is_empty() {
+            return Ok(());
+        }
+        let done = self.merged(plans)?;
+        roots.replace_root(&mut |now| carry_out(now, &done))?;
+        self.inbox.note(&Fresh::new());
+        Ok(())
+    }
+
     fn sweep_on(&self, roots: &dyn Roots, agenda: &mut Agenda) -> Result<bool> {
         if agenda.sweep.is_none() {
-            if agenda.changes == agenda.swept {
+            if self.inbox.changes() == agenda.swept {
                 return Ok(false);
             }
-            let changes_before = agenda.changes;
+            let changes_before = self.inbox.changes();
             // The same root may have come to hold what only it shows now.
-            if agenda.root_swept != agenda.changes {
-                agenda.root_swept = agenda.changes;
+            if agenda.root_swept != changes_before {
+                agenda.root_swept = changes_before;
                 agenda.settled_root = None;
             }
             if self.tend_root(roots, agenda, true)? {
@@ -139,11 +171,12 @@ impl Tree {
             return Ok(true);
         }
         self.counters.sweeps.bump();
-        if sweep.changes_before == agenda.changes {
-            agenda.swept = agenda.changes;
+        let changes = self.inbox.changes();
+        if sweep.changes_before == changes {
+            agenda.swept = changes;
         }
         agenda.sweep = None;
-        Ok(agenda.swept != agenda.changes)
+        Ok(agenda.swept != changes)
     }
 
     /// One step on the root: its shape, or else a job of merges. Whether anything was done.
@@ -151,7 +184,7 @@ impl Tree {
         let root = roots.root();
         if !std::ptr::eq(agenda.last_root.as_ptr(), Arc::as_ptr(&root)) {
             agenda.last_root = Arc::downgrade(&root);
-            agenda.changes += 1;
+            self.inbox.note(&Fresh::new());
         }
         let settled = agenda.settled_root.as_ref();
         if settled
@@ -159,7 +192,7 @@ impl Tree {
         {
             return Ok(false);
         }
-        if self.shape_root(roots, agenda, eager)? {
+        if self.shape_root(roots, eager)? {
             return Ok(true);
         }
         let root = roots.root();
@@ -170,12 +203,12 @@ impl Tree {
         }
         let done = self.merged(plans)?;
         roots.replace_root(&mut |now| carry_out(now, &done))?;
-        agenda.changes += 1;
+        self.inbox.note(&Fresh::new());
         Ok(true)
     }
 
     /// Brings the root into shape, from outside if nobody changes it meanwhile, or else with others kept out.
-    fn shape_root(&self, roots: &dyn Roots, agenda: &mut Agenda, eager: bool) -> Result<bool> {
+    fn shape_root(&self, roots: &dyn Roots, eager: bool) -> Result<bool> {
         for _ in 0..FREE_ATTEMPTS {
             let root = roots.root();
             let Some(shaped) = self.shaped_root(&root, eager)? else {
@@ -190,7 +223,7 @@ impl Tree {
                 })
             })?;
             if installed {
-                agenda.note(&shaped.fresh);
+                self.inbox.note(&shaped.fresh);
                 return Ok(true);
             }
         }
@@ -203,7 +236,7 @@ impl Tree {
             }))
         })?;
         if installed {
-            agenda.note(&fresh);
+            self.inbox.note(&fresh);
         }
         Ok(installed)
     }
@@ -257,7 +290,7 @@ impl Tree {
             }
         };
         if self.shelf.replace(handle, &rep, node) {
-            agenda.note(&fresh);
+            self.inbox.note(&fresh);
         }
         // If it was evicted meanwhile, the work is still to be done.
         agenda.todo.push_back(Arc::downgrade(handle));

@@ -1,7 +1,7 @@
 //! The tree: what background work needs, gathered. The content is in the root, which its owner keeps.
 
 use crate::counters::Counters;
-use crate::maintain::Agenda;
+use crate::maintain::{Agenda, Inbox};
 use crate::memo::Memo;
 use crate::policy::Policy;
 use cawdb_node::{Node, Result, Shelf};
@@ -20,6 +20,7 @@ pub struct Tree {
     pub counters: Counters,
     pub(crate) memo: Memo,
     pub(crate) agenda: Mutex<Agenda>,
+    pub(crate) inbox: Inbox,
 }
 
 /// Owner of the one live root. The root's references are counted in the shelf's table.
@@ -49,6 +50,7 @@ impl Tree {
             counters,
             memo,
             agenda: Mutex::default(),
+            inbox: Inbox::default(),
         }
     }
 }
