@@ -266,7 +266,7 @@ fn fight(seed: u64, time: Duration, options: &Options) {
 /// Each fight lasts a second; `CAWFS_SECONDS` says for how long to fight.
 #[test]
 fn threads_tiny() {
-    for_each_seed(&Plan::from_env(5, 1), COMMAND, |seed, _| {
+    for_each_seed(&Plan::from_env(4, 1), COMMAND, |seed, _| {
         fight(seed, Duration::from_secs(1), &tiny())
     });
 }
