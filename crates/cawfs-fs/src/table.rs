@@ -103,7 +103,7 @@ pub(crate) struct Table {
     slots: HashMap<NodeId, Slot>,
     next: u64,
     open: BTreeSet<NodeId>,
-    /// Orphans whose last holder is gone; their keys wait to be deleted.
+    /// Orphans that are not open any more; their keys wait to be deleted.
     pub(crate) dead: Vec<NodeId>,
 }
 
@@ -241,6 +241,8 @@ impl Table {
         if let Place::Child(parent, _) = old {
             self.tidy(parent);
         }
+        // Its last handle may have been closed since it was planned to live on.
+        self.doom(id);
     }
     fn detach(&mut self, parent: NodeId, name: &Bytes, id: NodeId) {
         if let Some(slot) = self.slots.get_mut(&parent)
@@ -294,7 +296,19 @@ impl Table {
                 }
             }
         }
+        self.doom(id);
         self.tidy(id);
+    }
+    /// An unlinked file that nobody has open can only be looked at: its content goes now, as the kernel may remember
+    /// the node for as long as it has memory.
+    fn doom(&mut self, id: NodeId) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && slot.place == Place::Orphan
+            && slot.opens == 0
+        {
+            slot.place = Place::Gone;
+            self.dead.push(id);
+        }
     }
     /// Whether nothing but one pin holds the node.
     pub(crate) fn is_last_pin(&self, id: NodeId) -> bool {

@@ -3,7 +3,7 @@
 
 mod mounted;
 
-use cawfs_fs::{Kind, RenameMode, WriteFlags};
+use cawfs_fs::{Invalidation, Kind, RenameMode, WriteFlags};
 use mounted::{ME, TOP, kind, mount, open};
 
 #[test]
@@ -62,6 +62,36 @@ fn an_unlinked_or_replaced_file_lives_while_it_is_open() {
     }
     let report = cawfs_fs::check(&m.store.snapshot(), true).unwrap();
     assert_eq!((report.orphans, report.findings), (0, vec![]));
+}
+
+#[test]
+fn content_goes_with_the_last_handle_even_if_the_node_is_remembered() {
+    let m = mount();
+    let tree = m.folder(TOP, "t");
+    let (a, b) = (m.file(TOP, "a", b"x"), m.file(tree, "b", &[1; 300_000]));
+    let keys = m.store.scan(cawdb::KeyRange::all()).count();
+    let handles = [a, b, b].map(|node| (node, m.open(&ME, node, libc::O_RDWR, false).unwrap()));
+    m.unlink(&ME, TOP, b"a").unwrap();
+    let told = m.remove_tree(&ME, TOP, b"t").unwrap();
+    assert!(
+        told.contains(&Invalidation::Attributes(b)),
+        "it has no link any more"
+    );
+    for (node, handle) in handles {
+        assert!(!m.content(node).is_empty());
+        m.release(node, handle);
+    }
+    assert!(m.store.scan(cawdb::KeyRange::all()).count() < keys - 5);
+    for node in [a, b] {
+        assert_eq!(m.getattr(node).unwrap().nlink, 0);
+        assert_eq!(
+            kind(m.open(&ME, node, libc::O_RDONLY, false)),
+            Kind::NotFound
+        );
+        m.forget(node, 1);
+        assert_eq!(kind(m.getattr(node)), Kind::Stale);
+    }
+    m.well();
 }
 
 #[test]

@@ -56,6 +56,12 @@ fn set_id_bits_go_when_content_or_owner_changes() {
     let m = mount();
     let file = m.file(TOP, "f", b"x");
     let user = Caller::user(7);
+    let source = m.file(TOP, "source", b"y");
+    m.chmod(file, 0o6755);
+    m.copy_file_range(source, 0, file, 0, 1, false).unwrap();
+    assert_eq!(m.mode(file), 0o6755);
+    m.copy_file_range(source, 0, file, 0, 1, true).unwrap();
+    assert_eq!(m.mode(file), 0o755);
     m.chmod(file, 0o6755);
     m.write(file, 0, b"y", WriteFlags::default()).unwrap();
     assert_eq!(m.mode(file), 0o6755, "root keeps them");

@@ -22,7 +22,8 @@ const SHARE_BLOCKS: u64 = 2;
 
 impl Fs {
     /// Copies `len` bytes from one file to another, or within one; returns how many were copied (possibly fewer, 0 at the
-    /// end of the source). Whole blocks at equal offsets are shared, in O(height), not copied.
+    /// end of the source). Whole blocks at equal offsets are shared, in O(height), not copied. `kill_suidgid`: the caller is
+    /// one whose writes clear set-id bits.
     pub fn copy_file_range(
         &self,
         source: NodeId,
@@ -30,6 +31,7 @@ impl Fs {
         target: NodeId,
         target_offset: u64,
         len: u64,
+        kill_suidgid: bool,
     ) -> Result<u64> {
         let _names = self.shared();
         let (from, to) = (self.file(source)?, self.file(target)?);
@@ -84,6 +86,9 @@ impl Fs {
             }
         };
         kill_caps(&mut change, &to_at, &mut inode);
+        if kill_suidgid {
+            inode.kill_set_id();
+        }
         (inode.mtime, inode.ctime) = (change.now, change.now);
         change.record(&to, &to_at, inode);
         change.commit()?;

@@ -43,14 +43,20 @@ impl Fs {
             parent,
             name,
             |inode| inode.rdev = rdev,
-            (kind, mode),
+            (kind, mode, None),
         )?;
         Ok(self.entry(&pin))
     }
 
     /// Makes a directory.
     pub fn mkdir(&self, caller: &Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
-        let pin = self.make(caller, parent, name, |_| (), (FileType::Directory, mode))?;
+        let pin = self.make(
+            caller,
+            parent,
+            name,
+            |_| (),
+            (FileType::Directory, mode, None),
+        )?;
         Ok(self.entry(&pin))
     }
 
@@ -72,7 +78,7 @@ impl Fs {
             inode.target = Bytes::copy_from_slice(target);
             (inode.size, inode.perm) = (target.len() as u64, 0o777);
         };
-        let pin = self.make(caller, parent, name, fill, (FileType::Symlink, 0o777))?;
+        let pin = self.make(caller, parent, name, fill, (FileType::Symlink, 0o777, None))?;
         Ok(self.entry(&pin))
     }
 
@@ -86,8 +92,8 @@ impl Fs {
         flags: i32,
     ) -> Result<(Entry, FileHandle)> {
         let handle = FileHandle::from_flags(flags);
-        let pin = self.make(caller, parent, name, |_| (), (FileType::Regular, mode))?;
-        lock(&self.table).count(pin.id, Count::Open(handle.writable()));
+        let asked = (FileType::Regular, mode, Some(handle));
+        let pin = self.make(caller, parent, name, |_| (), asked)?;
         Ok((self.entry(&pin), handle))
     }
 
@@ -162,7 +168,7 @@ impl Fs {
         parent: NodeId,
         name: &[u8],
         fill: impl FnOnce(&mut Inode),
-        (kind, mode): (FileType, u32),
+        (kind, mode, open): (FileType, u32, Option<FileHandle>),
     ) -> Result<Pin<'_>> {
         let name = check_name(name)?;
         let _names = self.shared();
@@ -186,7 +192,12 @@ impl Fs {
         change.commit()?;
         add(&self.counters.creates, 1);
         let pin = pin_new_child(&self.table, &dir, &name, born.inode, None);
-        pin.ok_or_else(|| Kind::Stale.because("the directory is not known any more"))
+        let pin = pin.ok_or_else(|| Kind::Stale.because("the directory is not known any more"))?;
+        // Counted before the directory is let go: whoever removes the tree next must see an open file.
+        if let Some(handle) = open {
+            lock(&self.table).count(pin.id, Count::Open(handle.writable()));
+        }
+        Ok(pin)
     }
 
     /// Owner, mode and inherited lists of a new object.

@@ -42,11 +42,19 @@ impl Fs {
 
     /// Closes what `open`, `create` or `tmpfile` opened.
     pub fn release(&self, node: NodeId, handle: FileHandle) {
+        self.close(node, handle.writable());
+        self.bury_quietly();
+    }
+
+    /// Gives back what [`Count::Open`] counted. The object is held, so that nobody is just about to open it again, or to
+    /// name it.
+    pub(crate) fn close(&self, node: NodeId, writable: bool) {
         if let Ok(pin) = self.node(node) {
-            lock(&self.table).uncount(node, Count::Open(handle.writable()), 1);
+            let held = write(&pin.busy);
+            lock(&self.table).uncount(node, Count::Open(writable), 1);
+            drop(held);
             self.last_chance(&pin);
         }
-        self.bury_quietly();
     }
 
     /// Reads at most `len` bytes from `offset` on; fewer only at the end of the file.

@@ -20,6 +20,7 @@ impl Fs {
             return self.lookup_dots(parent, name);
         }
         let name = check_name(name)?;
+        let _held = read(&dir.busy);
         let at = self.resolve(&dir)?.at;
         if let Some((token, index)) = parse_stage_name(&name)
             && let Some(entry) = self.lookup_staged(caller, token, index)?
@@ -29,7 +30,6 @@ impl Fs {
         if let Some(pin) = pin_child(&self.table, parent, &name) {
             return Ok(self.entry(&pin));
         }
-        let _held = read(&dir.busy);
         match self.child(&dir, &at, &name)? {
             Some(pin) => Ok(self.entry(&pin)),
             None => Err(Kind::NotFound.because("no such name")),

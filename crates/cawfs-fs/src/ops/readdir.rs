@@ -30,11 +30,8 @@ impl Fs {
 
     /// Closes a directory.
     pub fn releasedir(&self, handle: DirHandle) {
-        if let Some(node) = self.dirs.remove(handle)
-            && let Ok(pin) = self.node(node)
-        {
-            lock(&self.table).uncount(node, Count::Open(false), 1);
-            self.last_chance(&pin);
+        if let Some(node) = self.dirs.remove(handle) {
+            self.close(node, false);
         }
     }
 

@@ -101,11 +101,14 @@ impl Fs {
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
         change.commit()?;
         add(&self.counters.trees_removed, 1);
-        self.settle(moves);
-        Ok(vec![
+        // The kernel removed nothing itself, so it must hear which open objects have no link any more.
+        let mut stale = vec![
             Invalidation::Entry { parent, name },
             Invalidation::Attributes(parent),
-        ])
+        ];
+        stale.extend(moves.iter().map(|&(id, _)| Invalidation::Attributes(id)));
+        self.settle(moves);
+        Ok(stale)
     }
 
     /// The object of a name that must exist.

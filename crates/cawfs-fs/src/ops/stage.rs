@@ -202,9 +202,7 @@ impl Fs {
     pub(crate) fn end_stage(&self, stage: &Stage) -> Result<()> {
         match stage.source {
             Source::Live(source) => {
-                let pin = self.node(source)?;
-                lock(&self.table).uncount(pin.id, Count::Open(false), 1);
-                drop(pin);
+                self.close(source, false);
                 self.bury()
             }
             Source::Copy(token) => {

@@ -114,7 +114,9 @@ impl World {
         let bytes = self.model.bytes(from.0).clone();
         let len = len.min((bytes.len() as u64).saturating_sub(source));
         let overlap = from.0 == to.0 && source < target + len && target < source + len;
-        let real = self.fs().copy_file_range(from.1, source, to.1, target, len);
+        let real = self
+            .fs()
+            .copy_file_range(from.1, source, to.1, target, len, false);
         if overlap {
             return self.agree(real, Err(libc::EINVAL));
         }

@@ -23,14 +23,14 @@ impl Server {
             Op::GetAttr => {
                 let attr = fs.getattr(node).map_err(errno)?;
                 Ok(Answer::Reply(reply::attr(
-                    reply::FOREVER,
+                    self.valid(node),
                     &convert::attr(&attr),
                 )))
             }
             Op::Statx => {
                 let attr = fs.getattr(node).map_err(errno)?;
                 Ok(Answer::Reply(reply::statx(
-                    reply::FOREVER,
+                    self.valid(node),
                     &convert::attr(&attr),
                 )))
             }
@@ -85,6 +85,16 @@ impl Server {
             _ => self.content(&caller, node, op),
         }
     }
+    /// How long the kernel may believe attributes, in seconds. Those of a staged clone change with the
+    /// rename that gives it its place.
+    fn valid(&self, node: NodeId) -> u64 {
+        if self.fs.is_cacheable(node) {
+            reply::FOREVER
+        } else {
+            0
+        }
+    }
+
 
     fn created(&self, made: (cawfs_fs::Entry, FileHandle), flags: u32) -> Answer {
         let (entry, handle) = made;
@@ -165,7 +175,7 @@ impl Server {
                 let length = if wide { length } else { length.min(COPY_MAX) };
                 let target = NodeId(to_node);
                 let n = fs
-                    .copy_file_range(node, from, target, to, length)
+                    .copy_file_range(node, from, target, to, length, !caller.is_root())
                     .map_err(errno)?;
                 let narrow = || reply::count(u32::try_from(n).unwrap_or(u32::MAX));
                 Ok(Answer::Reply(if wide { reply::wide(n) } else { narrow() }))
