@@ -1,7 +1,14 @@
-//! The ioctls of cawfs: what a command sends to the mount to clone and remove trees.
+//! The ioctls of cawfs: what programs ask of a mount that no system call says.
 //!
 //! Every number is little-endian, every struct has a fixed size below 16 KiB, no pointers. Numbers follow the kernel's
-//! `_IOC(direction, type, number, size)` with type `0xCA`.
+//! `_IOC(direction, type, number, size)` with type `0xCA`. They are asked on any open file or directory of the mount:
+//!
+//! ```text
+//! CLONE_STAGE  0xC010CA01  { count u32, flags u32, token u64 }      stage clones of what is open; answers the token
+//! REMOVE_TREE  0x4102CA02  { length u16, name, zeros to 258 bytes } remove a name of the open directory, with all below
+//! SYNC         0x0000CA03                                           all that happened before on the mount is durable
+//! STATS        0xFFF0CA04  { offset u64, length u64, text }         a piece of the statistics, which are JSON
+//! ```
 //!
 //! Cloning takes two steps, so that the kernel itself checks rights, sends inotify events and keeps its caches:
 //!
@@ -26,12 +33,16 @@
 //! root set-id bits and file capabilities of others' files take no effect in it.
 //!
 //! Removing a tree is one step: `ioctl(parent fd, REMOVE_TREE, { name })`.
+//!
+//! Statistics come in pieces: the caller sets `offset`, the answer has `length` bytes of the text from there on, fewer than
+//! there is room for at its end.
 
 use crate::errno::{Kind, Result};
 
 const fn ioc(direction: u32, number: u32, size: u32) -> u32 {
     (direction << 30) | (size << 16) | (0xCA << 8) | number
 }
+const NONE: u32 = 0;
 const WRITE: u32 = 1;
 const READ_WRITE: u32 = 3;
 
@@ -43,6 +54,15 @@ pub const REMOVE_BYTES: usize = 258;
 pub const CLONE_STAGE: u32 = ioc(READ_WRITE, 1, STAGE_BYTES as u32);
 /// `ioctl` command: remove a tree by its name in the opened directory.
 pub const REMOVE_TREE: u32 = ioc(WRITE, 2, REMOVE_BYTES as u32);
+/// Size of the STATS struct: offset u64, length u64, text.
+pub const STATS_BYTES: usize = STATS_HEAD + STATS_ROOM;
+const STATS_HEAD: usize = 16;
+/// Most bytes of text in one STATS struct.
+pub const STATS_ROOM: usize = 16_352;
+/// `ioctl` command: make everything durable.
+pub const SYNC: u32 = ioc(NONE, 3, 0);
+/// `ioctl` command: a piece of the statistics.
+pub const STATS: u32 = ioc(READ_WRITE, 4, STATS_BYTES as u32);
 /// Flag of CLONE_STAGE: a rename of the staged tree over a directory replaces it with all it holds.
 pub const CLONE_REPLACE: u32 = 1;
 /// Most destinations of one token.
@@ -103,6 +123,34 @@ pub fn decode_remove(bytes: &[u8]) -> Result<&[u8]> {
         .ok_or_else(|| Kind::Invalid.because("REMOVE_TREE: bad length"))
 }
 
+/// The STATS struct that asks for the text from `offset` on.
+pub fn ask_stats(offset: u64) -> [u8; STATS_BYTES] {
+    let mut out = [0; STATS_BYTES];
+    out[..8].copy_from_slice(&offset.to_le_bytes());
+    out
+}
+
+/// The answer to a STATS struct: as much of `text` as there is room for from the offset on. EINVAL if the length is wrong.
+pub fn answer_stats(asked: &[u8], text: &[u8]) -> Result<Vec<u8>> {
+    let offset = asked
+        .first_chunk()
+        .filter(|_| asked.len() == STATS_BYTES)
+        .ok_or_else(|| Kind::Invalid.because("STATS takes its whole struct"))?;
+    let from = usize::try_from(u64::from_le_bytes(*offset)).unwrap_or(usize::MAX);
+    let rest = text.get(from..).unwrap_or_default();
+    let piece = rest.get(..STATS_ROOM).unwrap_or(rest);
+    Ok([offset, &(piece.len() as u64).to_le_bytes(), piece].concat())
+}
+
+/// The text in an answered STATS struct; EINVAL if the length makes no sense.
+pub fn decode_stats(bytes: &[u8]) -> Result<&[u8]> {
+    let length = bytes.get(8..).and_then(|rest| rest.first_chunk());
+    length
+        .and_then(|length| usize::try_from(u64::from_le_bytes(*length)).ok())
+        .and_then(|length| bytes.get(STATS_HEAD..)?.get(..length))
+        .ok_or_else(|| Kind::Invalid.because("STATS: bad length"))
+}
+
 /// The staged name of a token and a destination.
 pub fn stage_name(token: u64, index: u32) -> String {
     format!("{STAGE_PREFIX}{token:016x}-{index}")
@@ -150,8 +198,27 @@ mod tests {
     }
 
     #[test]
+    fn statistics_come_in_pieces() {
+        let text: Vec<u8> = (0..STATS_ROOM + 100).map(|i| i as u8).collect();
+        let answer = |from| answer_stats(&ask_stats(from), &text).unwrap();
+        assert_eq!(answer(0).len(), STATS_BYTES);
+        assert_eq!(decode_stats(&answer(0)).unwrap(), &text[..STATS_ROOM]);
+        let end = STATS_ROOM as u64;
+        assert_eq!(decode_stats(&answer(end)).unwrap(), &text[STATS_ROOM..]);
+        for beyond in [end + 100, end + 101, u64::MAX] {
+            assert!(decode_stats(&answer(beyond)).unwrap().is_empty());
+        }
+        assert!(answer_stats(&[0; 8], &text).is_err());
+        assert!(decode_stats(&answer(0)[..100]).is_err());
+        assert!(decode_stats(&[255; 16]).is_err());
+        assert!(decode_stats(&[]).is_err());
+    }
+
+    #[test]
     fn command_numbers_are_a_promise() {
         assert_eq!(CLONE_STAGE, 0xC010_CA01);
         assert_eq!(REMOVE_TREE, 0x4102_CA02);
+        assert_eq!(SYNC, 0x0000_CA03);
+        assert_eq!(STATS, 0xFFF0_CA04);
     }
 }

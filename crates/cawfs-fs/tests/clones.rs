@@ -230,6 +230,16 @@ fn staged_names_show_themselves_to_their_owner_only() {
         Kind::NotPermitted
     );
     assert_eq!(kind(fs.opendir(staged.node)), Kind::NotPermitted);
+    folder(&fs, &ME, TOP, "other");
+    let over = fs.rename(
+        &ME,
+        TOP,
+        b"other",
+        TOP,
+        name.as_bytes(),
+        RenameMode::Replace,
+    );
+    assert_eq!(kind(over), Kind::NotPermitted);
     // The source may go meanwhile: nothing to clone is an error, and the name stays free.
     fs.rename(
         &user,

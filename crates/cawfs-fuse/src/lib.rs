@@ -10,7 +10,6 @@
 //! attach with [`Mount::attach`], then [`Mount::serve`] until somebody unmounts.
 
 mod connection;
-pub mod control;
 mod init;
 mod invalidate;
 mod mount;

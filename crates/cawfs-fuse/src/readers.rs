@@ -231,12 +231,11 @@ impl<S: Service> Shared<S> {
 
 /// Whether an operation waits for the disk or for other requests as a rule.
 fn blocks(request: &Request<'_>) -> bool {
-    match &request.op {
-        Some(Op::Fsync { .. } | Op::FsyncDir | Op::SyncFs) => true,
-        Some(Op::Ioctl { .. } | Op::Copy { .. } | Op::Fallocate { .. }) => true,
-        Some(Op::GetXattr { name, .. }) => crate::control::is_ours(name),
-        _ => false,
-    }
+    use Op::{Copy, Fallocate, Fsync, FsyncDir, Ioctl, SyncFs};
+    matches!(
+        &request.op,
+        Some(Fsync { .. } | FsyncDir | SyncFs | Ioctl { .. } | Copy { .. } | Fallocate { .. })
+    )
 }
 
 #[cfg(test)]

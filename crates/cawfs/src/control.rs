@@ -1,9 +1,8 @@
-//! Requests to the daemon of a mount, through names that are read like extended attributes
-//! (`cawfs_fuse::control`; the ioctls of the same meaning would need unsafe code).
+//! Requests to the daemon of a mount: the ioctls of [`cawfs_fs::protocol`].
 
 use crate::failure::Failure;
-use crate::mounts;
-use cawfs_fuse::control::{Request, VALUE_MAX, read_token};
+use crate::{ioctl, mounts};
+use cawfs_fs::protocol::{self, Stage};
 use rustix::io::Errno;
 use std::fs::File;
 use std::path::Path;
@@ -43,36 +42,37 @@ pub fn stale(path: &Path) -> Failure {
     ))
 }
 
-fn ask(object: &File, request: Request<'_>, room: usize) -> Result<Vec<u8>, Refusal> {
-    let mut buffer = vec![0; room];
-    let name = request.name();
-    match rustix::fs::fgetxattr(object, name.as_slice(), &mut buffer) {
-        Ok(n) => {
-            buffer.truncate(n);
-            Ok(buffer)
-        }
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS) => {
-            Err(Refusal::Foreign)
-        }
-        Err(e) if mounts::is_stale(&e.into()) => Err(Refusal::Stale),
-        Err(e) => Err(Refusal::Error(e)),
+fn refusal(e: Errno) -> Refusal {
+    match e {
+        Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS => Refusal::Foreign,
+        e if mounts::is_stale(&e.into()) => Refusal::Stale,
+        e => Refusal::Error(e),
     }
 }
 
 /// Stages `count` clones of an object; the token names them.
 pub fn stage(object: &File, count: u32, flags: u32) -> Result<u64, Refusal> {
-    let value = ask(object, Request::Clone { count, flags }, 64)?;
-    read_token(&value).ok_or(Refusal::Foreign)
+    let mut stage = Stage {
+        count,
+        flags,
+        token: 0,
+    }
+    .encode();
+    ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage).map_err(refusal)?;
+    Stage::decode(&stage)
+        .map(|stage| stage.token)
+        .map_err(|_| Refusal::Foreign)
 }
 
 /// Removes a name of a directory with all below it.
 pub fn remove(parent: &File, name: &[u8]) -> Result<(), Refusal> {
-    ask(parent, Request::Remove { name }, 1).map(drop)
+    let mut ask = protocol::encode_remove(name).map_err(|_| Refusal::Error(Errno::NAMETOOLONG))?;
+    ioctl::call::<{ protocol::REMOVE_TREE }, _>(parent, &mut ask).map_err(refusal)
 }
 
 /// Makes everything durable that happened before on the mount of this object.
 pub fn sync(object: &File) -> Result<(), Refusal> {
-    ask(object, Request::Sync, 1).map(drop)
+    ioctl::call::<{ protocol::SYNC }, _>(object, &mut []).map_err(refusal)
 }
 
 /// What the daemon tells about itself.
@@ -81,11 +81,13 @@ pub fn stats(object: &File) -> Result<serde_json::Value, Refusal> {
     // The text may change between two pieces; then it is no JSON, and is asked for again.
     for _ in 0..8 {
         loop {
-            let piece = ask(object, Request::Stats { offset: text.len() }, VALUE_MAX)?;
-            if piece.is_empty() {
+            let mut piece = protocol::ask_stats(text.len() as u64);
+            ioctl::call::<{ protocol::STATS }, _>(object, &mut piece).map_err(refusal)?;
+            let piece = protocol::decode_stats(&piece).map_err(|_| Refusal::Foreign)?;
+            text.extend_from_slice(piece);
+            if piece.len() < protocol::STATS_ROOM {
                 break;
             }
-            text.extend(piece);
         }
         if let Ok(value) = serde_json::from_slice(&text) {
             return Ok(value);

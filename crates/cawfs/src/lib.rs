@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! args ── commands ──┬── daemon ── cawfs_fuse ── cawfs_fs        mount
-//!                    ├── control ── (a mounted directory)        clone rm sync stats umount
+//!                    ├── control ── ioctl ── (a mount)             clone rm sync stats umount
 //!                    ├── store ── cawdb                          mkfs check dump
 //!                    └── demo ── (this program itself)
 //! ```
@@ -17,6 +17,7 @@ mod daemon;
 mod demo;
 mod failure;
 mod helper;
+mod ioctl;
 mod mounts;
 mod options;
 mod output;

@@ -17,6 +17,11 @@ pub fn json(value: &Value) {
     print(&format!("{value:#}\n"));
 }
 
+/// Says something about the work in progress, on standard error.
+pub fn note(text: &str) {
+    eprintln!("cawfs: {text}");
+}
+
 /// Whether somebody watches standard error.
 pub fn watched() -> bool {
     io::stderr().is_terminal()

@@ -2,14 +2,18 @@
 
 use crate::failure::Failure;
 use cawdb::disk::superblock;
-use cawdb::disk::{Access, Disk, FileDisk};
+use cawdb::disk::{Access, Disk, Error as DiskError, FileDisk};
 use cawdb::{CreateOptions, Error, Options, Store};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long to wait for whoever still has the store.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for whoever still has the store before saying so, and after that.
+const NOTICE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(59);
+
+/// Hears, once, whom an open waits for.
+pub type Tell<'a> = &'a dyn Fn(&str);
 
 /// How a store is made.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +41,7 @@ pub struct Open {
 ///
 /// # Errors
 /// If something is there and `force` is not given, or the system says no.
-pub fn create(path: &Path, options: &Create) -> Result<Store, Failure> {
+pub fn create(path: &Path, options: &Create, tell: Tell<'_>) -> Result<Store, Failure> {
     let found = std::fs::metadata(path);
     let is_device = found.as_ref().is_ok_and(|m| !m.is_file() && !m.is_dir());
     if found.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
@@ -50,8 +54,7 @@ pub fn create(path: &Path, options: &Create) -> Result<Store, Failure> {
         return Err(Failure::at(path, "it exists already")
             .hint("give another name, or --force to overwrite it and lose what is in it"));
     }
-    let disk =
-        FileDisk::open(path, Access::Create, PATIENCE).map_err(|e| failure(path, e.into()))?;
+    let disk = disk(path, Access::Create, tell)?;
     if is_device && !options.force && superblock::has_magic(&disk).unwrap_or(false) {
         return Err(Failure::at(path, "there is a store on it already")
             .hint("--force overwrites it, and loses what is in it"));
@@ -79,11 +82,26 @@ fn room_below(path: &Path, disk: &FileDisk) -> u64 {
     disk.limit().unwrap_or_else(below) / 4096 * 4096
 }
 
+/// Opens and locks the file; waits for whoever has it, because daemons end some time after their mounts.
+fn disk(path: &Path, access: Access, tell: Tell<'_>) -> Result<FileDisk, Failure> {
+    let opened = match FileDisk::open(path, access, NOTICE) {
+        Err(DiskError::Busy { who }) => {
+            tell(&format!(
+                "{}: in use by {who}; waiting until it is free",
+                path.display()
+            ));
+            FileDisk::open(path, access, PATIENCE)
+        }
+        other => other,
+    };
+    opened.map_err(|e| failure(path, e.into()))
+}
+
 /// Opens a store; waits for a daemon that is about to release it.
 ///
 /// # Errors
 /// If it is missing, in use, not a store, damaged, or the system says no.
-pub fn open(path: &Path, options: &Open) -> Result<Store, Failure> {
+pub fn open(path: &Path, options: &Open, tell: Tell<'_>) -> Result<Store, Failure> {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(Failure::at(path, "there is no such store")
@@ -102,8 +120,12 @@ pub fn open(path: &Path, options: &Open) -> Result<Store, Failure> {
         read_only: options.read_only,
         ..default
     };
-    let store = Store::open_path(path, engine, PATIENCE).map_err(|e| failure(path, e))?;
-    Ok(store)
+    let access = match options.read_only {
+        true => Access::Read,
+        false => Access::Write,
+    };
+    let disk = Arc::new(disk(path, access, tell)?);
+    Store::open(disk, engine).map_err(|e| failure(path, e))
 }
 
 /// An error of the engine, for people.

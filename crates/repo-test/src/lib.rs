@@ -22,4 +22,5 @@ pub use floors::{edges_in_manifests, edges_in_sources, fuser_outside_its_floor};
 pub use repo::{File, Repo};
 pub use source::{
     forbidden_words, long_files, long_functions, machine_paths, opening_comments, stale_exceptions,
+    unsafe_outside_its_rooms,
 };

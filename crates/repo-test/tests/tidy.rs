@@ -187,7 +187,6 @@ fn nothing_is_left_unfinished_or_silenced() {
         ["to", "do!()"],
         ["db", "g!(1)"],
         ["#[ign", "ore = \"slow\"]"],
-        ["#![allow(unsafe", "_code)]"],
         ["#[allow(", "dead_code)]"],
         ["#![allow(clippy::unwrap", "_used)]"],
     ]
@@ -204,6 +203,18 @@ fn nothing_is_left_unfinished_or_silenced() {
             ("b.rs", "let ignored = methodology;"),
         ],
         &bad,
+    );
+}
+
+#[test]
+fn unsafe_code_has_rooms_of_its_own() {
+    let block = ["fn f() { uns", "afe { g() } }"].concat();
+    let leave = ["#[expect(\n    uns", "afe_code\n)]"].concat();
+    let said = ["// uns", "afe\nfn f() {}"].concat();
+    holds(
+        unsafe_outside_its_rooms,
+        &[("a.rs", &said), ("crates/cawfs/src/ioctl.rs", &block)],
+        &[("a.rs", &block), ("crates/cawfs/src/a.rs", &leave)],
     );
 }
 

@@ -50,6 +50,12 @@ impl Fs {
         {
             return Ok(());
         }
+        if let Some((token, index)) = parse_stage_name(&new_name)
+            && lock(&self.stages).find(caller, token, index).is_some()
+        {
+            // It would stand there unseen, behind the staged one.
+            return Err(Kind::NotPermitted.because("nothing goes over a staged clone"));
+        }
         add(&self.counters.renames, 1);
         {
             let _names = self.shared();

@@ -15,8 +15,8 @@ use cawdb::Batch;
 use std::collections::{HashMap, HashSet};
 
 impl Fs {
-    /// All ioctls of [`crate::protocol`]: decodes, does, encodes; ENOTTY for others. `handle` is that of the open
-    /// file, none for a directory. Before CLONE_STAGE the front end launders [`Fs::writable_handles_below`].
+    /// The ioctls of [`crate::protocol`] that change names: decodes, does, encodes; ENOTTY for others. `handle` is that of
+    /// the open file, none for a directory. Before CLONE_STAGE the front end launders [`Fs::writable_handles_below`].
     pub fn ioctl(
         &self,
         caller: &Caller,

@@ -1,10 +1,9 @@
-//! Cloning and removing trees, statistics, sync: by ioctl, and by name (`control.rs` of the crate).
+//! The ioctls of [`cawfs_fs::protocol`]: cloning and removing trees, sync, statistics.
 
 use super::{Reply, Server, errno};
 use crate::connection::{Answer, Notice};
-use crate::control::{self, Request};
 use crate::wire::reply;
-use cawfs_fs::protocol::{self, Stage};
+use cawfs_fs::protocol;
 use cawfs_fs::{Caller, FileHandle, Invalidation, NodeId};
 
 impl Server {
@@ -30,8 +29,16 @@ impl Server {
         command: u32,
         input: &[u8],
     ) -> Result<Vec<u8>, i32> {
-        if command == protocol::CLONE_STAGE {
-            self.launder(node);
+        match command {
+            protocol::SYNC => {
+                self.launder(NodeId::ROOT);
+                return self.sync(cawfs_fs::Fs::sync_all).map(|_| Vec::new());
+            }
+            protocol::STATS => {
+                return protocol::answer_stats(input, (self.stats)().as_bytes()).map_err(errno);
+            }
+            protocol::CLONE_STAGE => self.launder(node),
+            _ => {}
         }
         let answer = self
             .fs
@@ -40,49 +47,6 @@ impl Server {
         self.notifier
             .send_and_wait(answer.invalidations.into_iter().map(notice).collect());
         Ok(answer.data)
-    }
-
-    /// Answers a request that came as the name of an attribute. The kernel has checked that the
-    /// caller may read the object.
-    pub(super) fn by_name(
-        &self,
-        caller: &Caller,
-        node: NodeId,
-        name: &[u8],
-    ) -> Result<Vec<u8>, i32> {
-        match Request::parse(name).ok_or(libc::ENODATA)? {
-            Request::Clone { count, flags } => {
-                let is_dir =
-                    self.fs.getattr(node).map_err(errno)?.kind == cawfs_fs::FileType::Directory;
-                let handle = (!is_dir).then_some(FileHandle(FileHandle::READ));
-                let ask = Stage {
-                    count,
-                    flags,
-                    token: 0,
-                }
-                .encode();
-                let answer = self.command(caller, node, handle, protocol::CLONE_STAGE, &ask)?;
-                let token = Stage::decode(&answer).map_err(errno)?.token;
-                Ok(control::write_token(token))
-            }
-            Request::Remove { name } => {
-                let ask = protocol::encode_remove(name).map_err(errno)?;
-                self.command(caller, node, None, protocol::REMOVE_TREE, &ask)
-            }
-            Request::Sync => {
-                self.launder(NodeId::ROOT);
-                self.sync(cawfs_fs::Fs::sync_all)?;
-                Ok(Vec::new())
-            }
-            Request::Stats { offset } => {
-                let text = (self.stats)();
-                let rest = text.as_bytes().get(offset..).unwrap_or_default();
-                Ok(rest
-                    .get(..rest.len().min(control::VALUE_MAX / 2))
-                    .unwrap_or_default()
-                    .to_vec())
-            }
-        }
     }
 
     /// Makes the kernel write back what was changed through mappings at or below a node. A file with

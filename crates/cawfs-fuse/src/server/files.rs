@@ -2,7 +2,6 @@
 
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
-use crate::control;
 use crate::wire::{Op, reply};
 use cawfs_fs::{Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
 
@@ -85,6 +84,7 @@ impl Server {
             _ => self.content(&caller, node, op),
         }
     }
+
     /// How long the kernel may believe attributes, in seconds. Those of a staged clone change with the
     /// rename that gives it its place.
     fn valid(&self, node: NodeId) -> u64 {
@@ -94,7 +94,6 @@ impl Server {
             0
         }
     }
-
 
     fn created(&self, made: (cawfs_fs::Entry, FileHandle), flags: u32) -> Answer {
         let (entry, handle) = made;
@@ -208,9 +207,6 @@ impl Server {
                 flags,
                 kill_sgid,
             } => {
-                if control::is_ours(name) {
-                    return Err(libc::EPERM);
-                }
                 let mode = match flags as i32 {
                     0 => XattrMode::Any,
                     libc::XATTR_CREATE => XattrMode::Create,
@@ -224,13 +220,6 @@ impl Server {
                     self.kill_sgid(node)?;
                 }
                 return Ok(Answer::DONE);
-            }
-            Op::GetXattr { name, size } if control::is_ours(name) => {
-                // A query of the size must have no effect; the value never needs more.
-                if size == 0 {
-                    return Ok(Answer::Reply(reply::count(control::VALUE_MAX as u32)));
-                }
-                (self.by_name(caller, node, name)?.into(), size)
             }
             Op::GetXattr { name, size } => (self.fs.getxattr(node, name).map_err(errno)?, size),
             Op::ListXattr { size } => (self.fs.listxattr(node).map_err(errno)?.into(), size),

@@ -23,7 +23,7 @@ pub fn run(args: &Check) -> Outcome {
         read_only: true,
         ..Default::default()
     };
-    let opened = store::open(&args.store, &how).map_err(|failure| {
+    let opened = store::open(&args.store, &how, &output::note).map_err(|failure| {
         let code = if failure.damaged { DAMAGED } else { UNCHECKED };
         failure.code(code)
     })?;

@@ -12,7 +12,7 @@ pub fn run(args: &Dump) -> Outcome {
         read_only: true,
         ..Default::default()
     };
-    let store = store::open(&args.store, &how)?;
+    let store = store::open(&args.store, &how, &output::note)?;
     let failed = |e| Failure::at(&args.store, e);
     match args.dot.as_deref() {
         None => output::print(&store.dump_text().map_err(failed)?),

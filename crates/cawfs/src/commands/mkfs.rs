@@ -17,7 +17,7 @@ pub fn run(args: &Mkfs) -> Outcome {
         compression: args.compression,
         force: args.force,
     };
-    let store = make(&args.store, &how)?;
+    let store = make(&args.store, &how, &output::note)?;
     let space = store.space();
     store::close(&store, &args.store)?;
     let path = args.store.display();
@@ -37,8 +37,8 @@ pub fn run(args: &Mkfs) -> Outcome {
 }
 
 /// Makes a store whose root directory belongs to the caller, and leaves it open.
-pub fn make(path: &Path, how: &Create) -> Result<Store, Failure> {
-    let store = store::create(path, how)?;
+pub fn make(path: &Path, how: &Create, tell: store::Tell<'_>) -> Result<Store, Failure> {
+    let store = store::create(path, how, tell)?;
     let root = FormatOptions {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),

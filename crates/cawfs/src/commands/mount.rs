@@ -6,6 +6,7 @@ use crate::daemon::{self, Plan, start};
 use crate::failure::Failure;
 use crate::mounts;
 use crate::options::Options;
+use crate::output;
 
 /// Mounts a store.
 pub fn run(args: &Mount) -> Outcome {
@@ -15,7 +16,7 @@ pub fn run(args: &Mount) -> Outcome {
         return Ok(0);
     }
     daemon::log_to(plan.options.log.as_deref())?;
-    daemon::run(&plan, || {})?;
+    daemon::run(&plan, &output::note, || {})?;
     Ok(0)
 }
 

@@ -5,10 +5,8 @@ use crate::Outcome;
 use crate::args::Rm;
 use crate::control;
 use crate::failure::{FAILED, Failure};
-use cawfs_fuse::control::NAME_ROOM;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -40,26 +38,8 @@ fn remove(path: &Path, force: bool) -> Result<(), Failure> {
         return Err(Failure::at(path, "a file system is mounted there")
             .hint("unmount it, or remove what is in it"));
     }
-    let parent = File::from(parent);
-    let (name, short) =
-        shortened(&parent, &target.name).map_err(|e| Failure::io(path, "cannot rename it", e))?;
-    let done = control::remove(&parent, name.as_bytes());
-    if done.is_err() && short {
-        // Best effort: the failure to report is that of the removal.
-        let _ = rustix::fs::renameat(&parent, &name, &parent, &target.name);
-    }
-    done.map_err(|refusal| refusal.at(path, |e| refused(path, e)))
-}
-
-/// A name that fits into the request: one that is too long gets another for its last moment.
-fn shortened(parent: &File, name: &OsStr) -> Result<(OsString, bool), Errno> {
-    if name.len() <= NAME_ROOM {
-        return Ok((name.to_owned(), false));
-    }
-    let short = OsString::from(format!(".cawfs-rm-{:016x}", fastrand::u64(..)));
-    let flags = rustix::fs::RenameFlags::NOREPLACE;
-    rustix::fs::renameat_with(parent, name, parent, &short, flags)?;
-    Ok((short, true))
+    control::remove(&File::from(parent), target.name.as_bytes())
+        .map_err(|refusal| refusal.at(path, |e| refused(path, e)))
 }
 
 fn refused(path: &Path, e: Errno) -> Failure {

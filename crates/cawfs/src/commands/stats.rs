@@ -28,6 +28,7 @@ pub fn run(args: &Stats) -> Outcome {
                 read_only: true,
                 ..Default::default()
             },
+            &output::note,
         )?;
         let mut value = report::of_store(&opened);
         value["store"] = json!(path.to_string_lossy());

@@ -34,12 +34,12 @@ pub struct Plan {
     pub create: bool,
 }
 
-/// Serves a mount until it is unmounted; calls `ready` once it is usable.
+/// Serves a mount until it is unmounted; calls `ready` once it is usable, and `tell` if the store is in use before.
 ///
 /// # Errors
 /// Whatever kept it from mounting, or from writing everything at the end.
-pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
-    let store = open(plan)?;
+pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(), Failure> {
+    let store = open(plan, tell)?;
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
         atime: !plan.options.noatime,
@@ -103,21 +103,21 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<(), Failure> {
     }
 }
 
-fn open(plan: &Plan) -> Result<cawdb::Store, Failure> {
+fn open(plan: &Plan, tell: store::Tell<'_>) -> Result<cawdb::Store, Failure> {
     if plan.create && !plan.store.exists() {
         let how = store::Create {
             size: None,
             compression: crate::args::Compression::Lz4,
             force: false,
         };
-        return crate::commands::mkfs::make(&plan.store, &how);
+        return crate::commands::mkfs::make(&plan.store, &how, tell);
     }
     let options = store::Open {
         cache: plan.options.cache,
         memtable: plan.options.memtable,
         read_only: plan.options.read_only,
     };
-    store::open(&plan.store, &options)
+    store::open(&plan.store, &options, tell)
 }
 
 fn mount_options(plan: &Plan) -> MountOptions {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! mount ──spawn──► daemon (setsid, chdir /)
+//!   │◄── stdout: {"waiting"}\n              said at once, and goes on waiting
 //!   │◄── stdout: "ready\n"                  mount answers, exit 0
 //!   └◄── stdout: {"code","text","hint"}\n   exit code and message of the daemon's failure
 //! ```
@@ -12,8 +13,9 @@
 use super::Plan;
 use crate::args;
 use crate::failure::Failure;
+use crate::output;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 const READY: &str = "ready";
@@ -44,11 +46,7 @@ pub fn launch(plan: &Plan, lists: &[String]) -> Result<(), Failure> {
             crate::failure::plain(&e)
         ))
     })?;
-    let mut line = String::new();
-    if let Some(out) = child.stdout.take() {
-        // An unreadable line is an empty one: the daemon has died.
-        let _ = BufReader::new(out).read_line(&mut line);
-    }
+    let line = child.stdout.take().map(last_word).unwrap_or_default();
     if line.trim_end() == READY {
         return Ok(());
     }
@@ -74,6 +72,21 @@ pub fn launch(plan: &Plan, lists: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// The line that says how the start ended; empty if the daemon died without one.
+fn last_word(out: impl Read) -> String {
+    let mut out = BufReader::new(out);
+    loop {
+        let mut line = String::new();
+        // An unreadable line is an empty one: the daemon has died.
+        let _ = out.read_line(&mut line);
+        let words: Value = serde_json::from_str(&line).unwrap_or_default();
+        match words["waiting"].as_str() {
+            Some(text) => output::note(text),
+            None => return line,
+        }
+    }
+}
+
 /// The daemon's life, called by `launch` through the hidden verb.
 pub fn daemon(args: &args::Mount) -> crate::Outcome {
     // Fails only for the leader of a process group, who is apart already.
@@ -90,7 +103,8 @@ pub fn daemon(args: &args::Mount) -> crate::Outcome {
         Err(failure) => return tell(&failure),
     };
     let mut mounted = false;
-    match super::run(&plan, || {
+    let waiting = |text: &str| say(&json!({ "waiting": text }).to_string());
+    match super::run(&plan, &waiting, || {
         say(READY);
         let_go();
         mounted = true;

@@ -35,7 +35,7 @@ impl Scene {
             force: false,
         };
         let path = scene.store();
-        store::close(&mkfs::make(&path, &how)?, &path)?;
+        store::close(&mkfs::make(&path, &how, &crate::output::note)?, &path)?;
         scene.mount()?;
         Ok(scene)
     }

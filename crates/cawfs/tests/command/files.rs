@@ -221,8 +221,6 @@ fn extended_attributes() {
         getxattr(&path, "user.colour", &mut room),
         Err(rustix::io::Errno::NODATA)
     );
-    let ours = setxattr(&path, "user.cawfs.sync", b"", XattrFlags::empty());
-    assert_eq!(ours, Err(rustix::io::Errno::PERM));
 }
 
 #[test]

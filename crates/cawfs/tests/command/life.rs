@@ -111,16 +111,24 @@ fn a_read_only_mount_changes_nothing() {
 }
 
 #[test]
-fn a_second_mount_is_refused_or_waits() {
+fn a_second_mount_waits_and_says_for_whom() {
     let site = Site::new();
     let other = site.folder().join("other");
     fs::create_dir(&other).unwrap();
     let mut second = Command::new(site.program());
     second.arg("mount").arg(site.store()).arg(&other);
     let second = std::thread::spawn(move || second.output().unwrap());
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1500));
+    let holder = site.daemon().as_raw_nonzero();
     site.umount();
-    done(second.join().unwrap());
+    let second = second.join().unwrap();
+    // It says whom it waits for.
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        said.contains(&format!("in use by process {holder} (")),
+        "{said}"
+    );
+    done(second);
     done(cawfs(["umount".as_ref(), other.as_os_str()]));
 }
 

@@ -9,6 +9,14 @@ mod clones;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod instants;
+#[cfg(test)]
+mod ioctls;
+#[cfg(test)]
 mod life;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod site;

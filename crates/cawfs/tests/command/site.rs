@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -138,6 +138,25 @@ impl Site {
     /// The same as another user.
     pub fn run_as(&self, user: u32, words: &[&str]) -> Output {
         self.command(words).uid(user).gid(user).output().unwrap()
+    }
+
+    /// Runs a program in Python in the mount's root; its argument is the path of ours.
+    pub fn python(&self, program: &str) -> Output {
+        let mut python = Command::new("python3");
+        python.args(["-c", program]).arg(self.program());
+        python.current_dir(self.root()).output().unwrap()
+    }
+
+    /// Makes a small tree: files, a large one, directories, a link.
+    pub fn tree(&self, name: &str) {
+        let top = self.path(name);
+        let program = top.join("sub/deep/program");
+        fs::create_dir_all(top.join("sub/deep")).unwrap();
+        fs::write(top.join("file"), "content").unwrap();
+        fs::write(top.join("sub/large"), vec![7; 300_000]).unwrap();
+        fs::write(&program, "#!").unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o751)).unwrap();
+        symlink("sub/large", top.join("link")).unwrap();
     }
 
     fn command(&self, words: &[&str]) -> Command {
