@@ -18,8 +18,9 @@ impl Tree {
     /// # Errors
     /// If a run cannot be read.
     pub(crate) fn shape_leaf(&self, node: &Node) -> Result<Option<Node>> {
+        let mut node = node.clone();
+        let mut changed = self.take_known(&mut node)?;
         let mut slots = Vec::with_capacity(node.slots.len());
-        let mut changed = false;
         for (range, slot) in node.ranged_slots() {
             let mut pivots = self.delete_pivots(&range, slot)?;
             if pivots.is_empty() {
@@ -35,10 +36,7 @@ impl Tree {
             }
             changed |= !pivots.is_empty();
         }
-        let mut node = Node {
-            slots,
-            ..node.clone()
-        };
+        node.slots = slots;
         changed |= self.join_equal(&mut node)?;
         Ok(changed.then_some(node))
     }

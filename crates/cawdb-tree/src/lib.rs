@@ -10,6 +10,7 @@ mod counters;
 mod equal;
 mod flush;
 pub mod inspect;
+mod known;
 mod leaf;
 mod maintain;
 mod memo;

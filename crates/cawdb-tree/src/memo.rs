@@ -35,32 +35,32 @@ pub struct Memo {
 struct Inner {
     outcomes: HashMap<MergeKey, Kept>,
     order: VecDeque<MergeKey>,
-    /// For the newest run of known merges: how many runs those merges took, each with how many merges took so many.
-    lengths: HashMap<RunId, BTreeMap<usize, u32>>,
+    /// For the newest run of known merges: how many runs they took and which was the oldest, and how many they are.
+    rows: HashMap<RunId, BTreeMap<(usize, RunId), u32>>,
 }
 
 impl Inner {
-    fn note_length(&mut self, key: &MergeKey) {
-        let Some((newest, _)) = key.inputs.first() else {
+    fn note_row(&mut self, key: &MergeKey) {
+        let (Some((newest, _)), Some((oldest, _))) = (key.inputs.first(), key.inputs.last()) else {
             return;
         };
-        let lengths = self.lengths.entry(*newest).or_default();
-        *lengths.entry(key.inputs.len()).or_default() += 1;
+        let rows = self.rows.entry(*newest).or_default();
+        *rows.entry((key.inputs.len(), *oldest)).or_default() += 1;
     }
 
-    fn forget_length(&mut self, key: &MergeKey) {
-        let Some((newest, _)) = key.inputs.first() else {
+    fn forget_row(&mut self, key: &MergeKey) {
+        let (Some((newest, _)), Some((oldest, _))) = (key.inputs.first(), key.inputs.last()) else {
             return;
         };
-        let Some(lengths) = self.lengths.get_mut(newest) else {
+        let Some(rows) = self.rows.get_mut(newest) else {
             return;
         };
-        if let Some(merges) = lengths.get_mut(&key.inputs.len()) {
+        if let Some(merges) = rows.get_mut(&(key.inputs.len(), *oldest)) {
             *merges -= 1;
         }
-        lengths.retain(|_, merges| *merges > 0);
-        if lengths.is_empty() {
-            self.lengths.remove(newest);
+        rows.retain(|_, merges| *merges > 0);
+        if rows.is_empty() {
+            self.rows.remove(newest);
         }
     }
 }
@@ -84,11 +84,11 @@ impl Memo {
         inner.outcomes.get(key)?.iter().map(alive).collect()
     }
 
-    /// How many runs the known merges took whose newest run is `newest`, most first.
-    pub fn lengths(&self, newest: RunId) -> Vec<usize> {
+    /// The known merges whose newest run is `newest`: how many runs they took, most first, and the oldest of them.
+    pub fn rows(&self, newest: RunId) -> Vec<(usize, RunId)> {
         let inner = sync::lock(&self.inner);
-        let lengths = inner.lengths.get(&newest);
-        lengths.map_or(Vec::new(), |l| l.keys().rev().copied().collect())
+        let rows = inner.rows.get(&newest);
+        rows.map_or(Vec::new(), |rows| rows.keys().rev().copied().collect())
     }
 
     /// Remembers an outcome.
@@ -99,13 +99,13 @@ impl Memo {
         let kept = outcome.iter().map(weak).collect();
         let mut inner = sync::lock(&self.inner);
         if inner.outcomes.insert(key.clone(), kept).is_none() {
-            inner.note_length(&key);
+            inner.note_row(&key);
             inner.order.push_back(key);
         }
         while inner.order.len() > self.limit {
             if let Some(oldest) = inner.order.pop_front() {
                 inner.outcomes.remove(&oldest);
-                inner.forget_length(&oldest);
+                inner.forget_row(&oldest);
             }
         }
     }

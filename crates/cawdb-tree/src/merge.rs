@@ -78,12 +78,6 @@ impl Merge {
         })
     }
 
-    /// Whether the memo knows what it comes to.
-    pub fn is_known(&self, memo: &Memo) -> bool {
-        self.key(&self.space())
-            .is_some_and(|key| memo.get(&key).is_some())
-    }
-
     /// Bytes that the merge reads, about.
     pub fn bytes(&self) -> u64 {
         self.parts
@@ -137,6 +131,16 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
         all.push(refer(&space, outcome)?);
     }
     Ok(all)
+}
+
+/// The pieces that `merge` comes to, if it was done before.
+///
+/// # Errors
+/// If a run's index cannot be read.
+pub fn known(memo: &Memo, merge: &Merge) -> Result<Option<Pieces>> {
+    let space = merge.space();
+    let outcome = merge.key(&space).and_then(|key| memo.get(&key));
+    outcome.map(|outcome| refer(&space, outcome)).transpose()
 }
 
 /// References from the node's keys to the pieces of an outcome.

@@ -162,11 +162,6 @@ impl Tree {
                 return Ok(Some(0..1));
             }
         }
-        if deltas >= self.policy.merge_layers
-            && let Some(known) = self.known_merge(slot, range, deltas)
-        {
-            return Ok(Some(known));
-        }
         let count = self.policy.tier(&sizes[..deltas]);
         if count > 0 {
             self.counters.merges.bump();
@@ -180,28 +175,6 @@ impl Tree {
             self.counters.trimmed_bytes.add(sizes[at]);
         }
         Ok(thin.map(|at| at..at + 1))
-    }
-
-    /// The longest row of deltas that was merged before, for another version: what it came to is free. A version
-    /// that got more layers since then takes the same merges, one after the other, as the one it was cloned from.
-    fn known_merge(&self, slot: &Slot, range: &KeyRange, deltas: usize) -> Option<Range<usize>> {
-        let nothing_below = slot.below.is_none();
-        let mut longest: Option<Range<usize>> = None;
-        for start in 0..deltas {
-            for len in self.memo.lengths(slot.layers[start].run.id()) {
-                let take = start..start + len;
-                let longer = longest.as_ref().is_none_or(|l| l.len() < len);
-                if len < 2 || take.end > deltas || !longer {
-                    continue;
-                }
-                let bottom = nothing_below && take.end == slot.layers.len();
-                let layers = slot.layers[take.clone()].to_vec();
-                if Merge::one(range.clone(), layers, bottom).is_known(&self.memo) {
-                    longest = Some(take);
-                }
-            }
-        }
-        longest
     }
 
     /// From slot `i` on, the tiny slots at height 0 that are to become one: geometrically, so that none is

@@ -131,9 +131,15 @@ impl Policy {
         })
     }
 
-    /// Whether a run of `bytes`, of which `shown` are shown in all, is to be rewritten.
+    /// Whether a run of `bytes`, of which `shown` are shown in all, is to be rewritten: small ones, which cost little
+    /// to rewrite and are many where many versions are kept, when half of them is hidden.
     pub fn is_thin(&self, bytes: u64, shown: u64) -> bool {
-        bytes >= self.trim_least && shown.saturating_mul(self.trim_divisor) < bytes
+        let divisor = if bytes < self.small_shared {
+            2
+        } else {
+            self.trim_divisor
+        };
+        bytes >= self.trim_least && shown.saturating_mul(divisor) < bytes
     }
 
     /// What a layer weighs above height 0, in bytes.
