@@ -5,6 +5,7 @@
 //!   or removes directories holds it exclusively, and then needs no other lock.
 
 use crate::counters::Counters;
+use crate::depth::Bounds;
 use crate::errno::{Error, Kind, Result};
 use crate::inode::{Inode, NoSetId, PERM_BITS};
 use crate::listing::OpenDirs;
@@ -90,6 +91,7 @@ pub struct Fs {
     pub(crate) lazy: Mutex<HashSet<NodeId>>,
     pub(crate) atime: bool,
     pub(crate) counters: Counters,
+    pub(crate) bounds: Mutex<Bounds>,
     numbers: Mutex<Lease>,
     rng: Mutex<fastrand::Rng>,
     clock: Box<dyn Fn() -> Time + Send + Sync>,
@@ -150,6 +152,7 @@ impl Fs {
         if !root.is_dir() {
             return Err(Kind::Io.because("the root is no directory"));
         }
+        let bounds = Bounds::load(&store, volume)?;
         if sweeps && !options.read_only {
             sweep(&store, volume)?;
         }
@@ -163,6 +166,7 @@ impl Fs {
             lazy: Mutex::default(),
             atime: options.atime && !options.read_only,
             counters: Counters::default(),
+            bounds: Mutex::new(bounds),
             numbers: Mutex::new(Lease { next, end: next }),
             rng: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             clock: options.clock,

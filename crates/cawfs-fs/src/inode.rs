@@ -34,6 +34,8 @@ pub(crate) const HAS_CAPS: u32 = 2;
 pub(crate) const HAS_ACL: u32 = 4;
 /// Flag: a default access control list is among them (directories).
 pub(crate) const HAS_DEFAULT_ACL: u32 = 8;
+/// Flag: there may be keys below that are longer than what is made one by one (directories; see `depth`).
+pub(crate) const MOVED: u32 = 16;
 
 /// Whose set-id bits and file capabilities take no effect below a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

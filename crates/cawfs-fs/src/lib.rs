@@ -30,6 +30,7 @@ mod check;
 mod content;
 mod counters;
 mod data;
+mod depth;
 mod errno;
 mod fs;
 mod handover;

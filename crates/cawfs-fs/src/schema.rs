@@ -14,6 +14,7 @@
 //!            'O' id (u64 BE) …                 orphan: record and attributes as above
 //!            'P' id block                      orphan: its blocks
 //!            'I'                               first inode number not leased yet (u64)
+//!            'K'                               bounds on the length of keys (2 x u32)
 //! volume 0:  'x' 'F'                           format version and block size
 //!            'x' 'V' volume (u32 BE)           list of volumes: their names
 //! ```
@@ -22,8 +23,6 @@
 //! 'E' < 'S': all entries of a directory are adjacent and come before what its subdirectories hold. 'H' and 'L' (hard
 //! links) are reserved between them.
 
-use crate::errno::{Kind, Result};
-use crate::types::NAME_MAX;
 use bytes::Bytes;
 use cawdb::KeyRange;
 
@@ -144,13 +143,9 @@ impl Location {
         }
         key
     }
-    /// ENAMETOOLONG if the keys of an object here would be longer than the engine takes.
-    pub(crate) fn check_depth(&self) -> Result<()> {
-        // An attribute's name and its tags are the longest that follow.
-        if self.record().len() + NAME_MAX + 2 > cawdb::MAX_KEY_BYTES {
-            return Err(Kind::NameTooLong.because("the path is too deep for a key"));
-        }
-        Ok(())
+    /// Length of what all keys inside this directory start with.
+    pub(crate) fn prefix_bytes(&self) -> usize {
+        self.subtree(META).0.len()
     }
     /// Prefix of everything that hangs on the record: the extended attributes.
     pub(crate) fn attributes(&self) -> Vec<u8> {

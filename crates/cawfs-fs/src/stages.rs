@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) inode: Inode,
     /// Set-id bits hidden at the source.
     pub(crate) no_set_id: NoSetId,
+    /// Longest that the keys below the source were, counted from its prefix.
+    pub(crate) reach: usize,
     pub(crate) count: u32,
     pub(crate) replace: bool,
     pub(crate) born: Time,

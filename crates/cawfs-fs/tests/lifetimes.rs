@@ -95,6 +95,22 @@ fn content_goes_with_the_last_handle_even_if_the_node_is_remembered() {
 }
 
 #[test]
+fn a_stage_may_be_the_last_to_hold_its_source() {
+    let m = mount();
+    let file = m.file(TOP, "f", b"x");
+    m.tick();
+    m.content(file);
+    let token = m.stage_clone(&ME, file, 1, 0).unwrap();
+    m.forget(file, 1);
+    let name = cawfs_fs::protocol::stage_name(token, 0);
+    m.rename(&ME, TOP, name.as_bytes(), TOP, b"g", RenameMode::Replace)
+        .unwrap();
+    assert_eq!(kind(m.getattr(file)), Kind::Stale);
+    assert_eq!(m.names(TOP), ["f", "g"]);
+    m.well();
+}
+
+#[test]
 fn orphans_and_stages_of_a_crash_are_swept_at_mount() {
     let m = mount();
     let file = m.file(TOP, "a", &[1; 300_000]);

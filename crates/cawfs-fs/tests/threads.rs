@@ -43,7 +43,7 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
     let result = match rng.u8(..16) {
         0..3 => fs
             .create(&ME, a, x, 0o644, libc::O_RDWR)
-            .and_then(|(entry, handle)| {
+            .map(|(entry, handle)| {
                 let size = rng.usize(1..150_000);
                 let wrote = fs.write(
                     entry.node,
@@ -54,7 +54,6 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
                 fs.release(entry.node, handle);
                 fs.forget(entry.node, 1);
                 assert!(wrote.is_ok(), "what is open lives, whatever is removed");
-                Ok(())
             }),
         3..6 => fs
             .mkdir(&ME, a, x, 0o755)

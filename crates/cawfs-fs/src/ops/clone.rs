@@ -26,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) at: Location,
     pub(crate) inode: Inode,
     pub(crate) no_set_id: NoSetId,
+    /// Longest that the keys below it are, counted from its prefix.
+    pub(crate) reach: usize,
 }
 
 /// Where to, and what of it is decided already.
@@ -89,6 +91,7 @@ impl Fs {
         }
         let found = self.resolve(node)?;
         Ok(Origin {
+            reach: self.reach(&found.at, &inode),
             at: found.at,
             inode,
             no_set_id: found.no_set_id,
@@ -107,7 +110,6 @@ impl Fs {
         let view = self.store.snapshot();
         let occupant = self.child(to.dir, &at, to.name)?;
         let home = at.child(to.name.clone());
-        home.check_depth()?;
         if let Some(occupant) = &occupant {
             check_occupant(&view, origin, to, occupant, &home)?;
             if to.replace
@@ -126,6 +128,8 @@ impl Fs {
         };
         let old = occupant.as_ref().map(|occupant| occupant.inode());
         let mut inode = self.clone_inode(caller, origin, to, &mut change);
+        let tree = (&origin.at, &mut inode, origin.reach);
+        self.admit(&mut change, &view, tree, (to.dir, &home))?;
         let private = inode.kind != FileType::Directory && !caller.is_root();
         copy_content(
             &view,

@@ -149,7 +149,7 @@ impl Fs {
             return Err(Kind::Exists.because("the name exists"));
         }
         let (from, to) = (self.resolve(&file)?.at, at.child(name.clone()));
-        to.check_depth()?;
+        self.admit_one(&to)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
         content::copy(&view, &mut change.batch, (&from, &inode), (&to, None))?;
         content::erase(&mut change.batch, &from, &inode);
@@ -184,7 +184,7 @@ impl Fs {
         let ino = self.new_number()?;
         born.inode.number = ino.wrapping_sub(dir.shifts);
         let home = at.child(name.clone());
-        home.check_depth()?;
+        self.admit_one(&home)?;
         let mut change = self.change();
         put_lists(&mut change.batch, &home, &born);
         change.batch.put(home.record(), born.inode.encode());

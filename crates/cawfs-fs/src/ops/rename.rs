@@ -112,7 +112,6 @@ impl Fs {
         if dirs && !exclusive {
             return Ok(false);
         }
-        to.home().check_depth()?;
         self.check_nesting(&source, target.as_ref(), &from, &to, mode)?;
         let files = [Some(&source), target.as_ref()];
         let mut files: Vec<&Node> = files.into_iter().flatten().map(|pin| &***pin).collect();
@@ -164,12 +163,15 @@ impl Fs {
         target: Option<&Pin<'_>>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (inode, old) = (source.inode(), target.map(|target| target.inode()));
+        let (mut inode, old) = (source.inode(), target.map(|target| target.inode()));
         let moves = match target {
             Some(target) => self.displace(&mut change, &view, target, &to.home())?,
             None => Vec::new(),
         };
         let (from_home, to_home) = (from.home(), to.home());
+        let reach = self.reach(&from_home, &inode);
+        let tree = (&from_home, &mut inode, reach);
+        self.admit(&mut change, &view, tree, (to.dir, &to_home))?;
         content::copy(
             &view,
             &mut change.batch,
@@ -199,8 +201,13 @@ impl Fs {
         target: &Pin<'_>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (a, b) = (source.inode(), target.inode());
+        let (mut a, mut b) = (source.inode(), target.inode());
         let (at_a, at_b) = (from.home(), to.home());
+        let reach = [self.reach(&at_a, &a), self.reach(&at_b, &b)];
+        let trees = [(&at_a, &mut a, reach[0]), (&at_b, &mut b, reach[1])];
+        let [first, second] = trees;
+        self.admit(&mut change, &view, first, (to.dir, &at_b))?;
+        self.admit(&mut change, &view, second, (from.dir, &at_a))?;
         content::copy(&view, &mut change.batch, (&at_a, &a), (&at_b, Some(&b)))?;
         content::copy(&view, &mut change.batch, (&at_b, &b), (&at_a, Some(&a)))?;
         self.arrive(&mut change, source, a, from, to);

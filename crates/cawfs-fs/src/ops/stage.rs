@@ -80,6 +80,9 @@ impl Fs {
         } else {
             let (mut batch, view) = (Batch::new(), self.store.snapshot());
             let shelf = Location::staged(self.volume, token);
+            if origin.inode.is_dir() {
+                self.admit_tree(&view, (&origin.at, origin.reach), &shelf)?;
+            }
             content::copy(
                 &view,
                 &mut batch,
@@ -94,6 +97,7 @@ impl Fs {
             source: kept,
             inode: origin.inode,
             no_set_id: origin.no_set_id,
+            reach: origin.reach,
             count,
             replace: flags & CLONE_REPLACE != 0,
             born: self.now(),
@@ -148,7 +152,7 @@ impl Fs {
         (parent, name): (NodeId, &Bytes),
         mode: RenameMode,
     ) -> Result<bool> {
-        let _names = self.exclusive();
+        let names = self.exclusive();
         let found = lock(&self.stages)
             .find(caller, token, index)
             .map(|stage| stage.clone());
@@ -165,6 +169,7 @@ impl Fs {
                     at,
                     inode: stage.inode.clone(),
                     no_set_id: stage.no_set_id,
+                    reach: stage.reach,
                 }
             }
         };
@@ -184,6 +189,8 @@ impl Fs {
         let node = known.and_then(|(id, _)| self.node(id).ok());
         self.clone_into(&stage.caller, &origin, &to, node.as_deref())?;
         let last = lock(&self.stages).finish(token, index);
+        // The last handle of the source may go now, and that writes its access time.
+        drop((node, dir, names));
         if let Some(stage) = last
             && let Err(error) = self.end_stage(&stage)
         {
