@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The daemon is killed with -9 at random moments: all that was synced is there, the rest is a prefix, check is clean.
+# The daemon is killed with -9 at random moments, some of them while it recovers from the kill before: all that was synced is
+# there, the rest is a prefix, check is clean.
 . "$(dirname "$0")/lib.sh"
 need python3
 setup
 stop
 ROUNDS=$(slice 6 60)
+ERA=12  # Rounds after which all is removed and begins anew: every object is verified in every round.
 SEED=${CAWFS_SEED:-$RANDOM}
 RANDOM=$SEED
 
@@ -59,26 +61,52 @@ if files:  # the last one may be half written: finish it, so that the next round
 print(len(files), durable + 1)
 PYTHON
 
-: >"$SCRATCH/acknowledged"
-for round in $(seq "$ROUNDS"); do
+serve() {
     "$CAWFS" mount --foreground "$SCRATCH/store" "$M" >"$SCRATCH/daemon.out" 2>&1 &
     daemon=$!
+}
+# The daemon dies, and what is left of its mount goes.
+murder() {
+    kill -9 "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    umount -l "$M" 2>/dev/null || fusermount3 -uz "$M" 2>/dev/null || true
+}
+
+: >"$SCRATCH/acknowledged"
+written=0
+for round in $(seq "$ROUNDS"); do
+    serve
     for _ in $(seq 200); do is_mounted && break || sleep 0.05; done
     is_mounted || { cat "$SCRATCH/daemon.out" >&2; fail "no mount after ten seconds (seed $SEED, round $round)"; }
     python3 "$SCRATCH/write.py" "$M" "$SCRATCH/acknowledged" "$CAWFS" 2>/dev/null &
     writer=$!
     sleep "$((RANDOM % 3)).$(printf '%03d' $((RANDOM % 1000)))"
-    kill -9 "$daemon"
-    wait "$daemon" 2>/dev/null || true
+    murder
     kill -9 "$writer" 2>/dev/null || true
     wait "$writer" 2>/dev/null || true
-    umount -l "$M" 2>/dev/null || fusermount3 -uz "$M" 2>/dev/null || true
-    "$CAWFS" check "$SCRATCH/store" >"$SCRATCH/check.out" 2>&1 || {
+    for _ in $(seq $((RANDOM % 3))); do
+        serve
+        sleep "0.$(printf '%03d' $((RANDOM % 100)))"
+        murder
+    done
+    [ $((RANDOM % 2)) = 0 ] || "$CAWFS" check "$SCRATCH/store" >"$SCRATCH/check.out" 2>&1 || {
         cat "$SCRATCH/check.out" >&2
         fail "check after kill -9 (seed $SEED, round $round)"
     }
     start
     found=$(python3 "$SCRATCH/verify.py" "$M" "$SCRATCH/acknowledged") || fail "wrong after kill -9 (seed $SEED, round $round)"
+    if [ $((round % ERA)) = 0 ]; then
+        written=$((written + ${found% *}))
+        find "$M" -mindepth 1 -maxdepth 1 -print0 | xargs -0 "$CAWFS" rm
+        "$CAWFS" sync "$M" >/dev/null
+        : >"$SCRATCH/acknowledged"
+        found="0 0"
+    fi
     stop
+    "$CAWFS" check "$SCRATCH/store" >"$SCRATCH/check.out" 2>&1 || {
+        cat "$SCRATCH/check.out" >&2
+        fail "check after recovery (seed $SEED, round $round)"
+    }
 done
-point "$ROUNDS times kill -9, mount, check" "files there, durable: $found (seed $SEED)"
+written=$((written + ${found% *}))
+point "$ROUNDS times kill -9, mount, check" "$written files, as they should be (seed $SEED)"
