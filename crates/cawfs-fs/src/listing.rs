@@ -2,6 +2,10 @@
 //!
 //! The cookie of an entry is its ordinal in that snapshot (0 `.`, 1 `..`, then the names). A sparse index of every 256th name
 //! makes a seek a short walk; going on where the last reply ended costs nothing.
+//!
+//! The snapshot is renewed when the first names are asked for, as the kernel may remember names for others: those of the
+//! time when it first asked. Whoever goes on where the kernel's memory ended gets the one of the opening. And as a cookie means something in one listing only, it may
+//! remember those of one open directory at a time: the first of each directory.
 
 use crate::errno::{Kind, Result};
 use crate::inode::Inode;
@@ -22,7 +26,31 @@ pub(crate) struct OpenDirs(Mutex<Open>);
 #[derive(Default)]
 struct Open {
     next: u64,
-    dirs: HashMap<DirHandle, (NodeId, Arc<Mutex<Listing>>)>,
+    dirs: HashMap<DirHandle, OpenDir>,
+    /// Open handles of each directory.
+    handles: HashMap<NodeId, usize>,
+}
+
+struct OpenDir {
+    node: NodeId,
+    listing: Arc<Mutex<Listing>>,
+    /// Whether the directory was not open before.
+    first: bool,
+}
+
+impl Open {
+    fn insert(&mut self, handle: DirHandle, node: NodeId, listing: Listing) {
+        let count = self.handles.entry(node).or_default();
+        *count += 1;
+        let first = *count == 1;
+        let listing = Arc::new(Mutex::new(listing));
+        let opened = OpenDir {
+            node,
+            listing,
+            first,
+        };
+        self.dirs.insert(handle, opened);
+    }
 }
 
 impl OpenDirs {
@@ -31,33 +59,44 @@ impl OpenDirs {
         let mut open = lock(&self.0);
         open.next += 1;
         let handle = DirHandle(open.next);
-        open.dirs
-            .insert(handle, (node, Arc::new(Mutex::new(listing))));
+        open.insert(handle, node, listing);
         handle
     }
     /// The directory and listing of a handle.
     pub(crate) fn get(&self, handle: DirHandle) -> Result<(NodeId, Arc<Mutex<Listing>>)> {
-        let found = lock(&self.0).dirs.get(&handle).cloned();
+        let open = lock(&self.0);
+        let found = open.dirs.get(&handle).map(|d| (d.node, d.listing.clone()));
         found.ok_or_else(|| Kind::BadHandle.because("not an open directory"))
+    }
+    /// Whether the directory was not open before it was opened as this handle.
+    pub(crate) fn is_first(&self, handle: DirHandle) -> bool {
+        lock(&self.0).dirs.get(&handle).is_some_and(|d| d.first)
     }
     /// Closes; the directory, if it was open.
     pub(crate) fn remove(&self, handle: DirHandle) -> Option<NodeId> {
-        lock(&self.0).dirs.remove(&handle).map(|(node, _)| node)
+        let mut open = lock(&self.0);
+        let node = open.dirs.remove(&handle)?.node;
+        if let Some(count) = open.handles.get_mut(&node) {
+            *count -= 1;
+            if *count == 0 {
+                open.handles.remove(&node);
+            }
+        }
+        Some(node)
     }
     /// All that are open, for a hand-over.
     pub(crate) fn all(&self) -> Vec<(DirHandle, NodeId)> {
         lock(&self.0)
             .dirs
             .iter()
-            .map(|(&handle, &(node, _))| (handle, node))
+            .map(|(&handle, opened)| (handle, opened.node))
             .collect()
     }
     /// Opens again under the old handle.
     pub(crate) fn restore(&self, handle: DirHandle, node: NodeId, listing: Listing) {
         let mut open = lock(&self.0);
         open.next = open.next.max(handle.0);
-        open.dirs
-            .insert(handle, (node, Arc::new(Mutex::new(listing))));
+        open.insert(handle, node, listing);
     }
 }
 
@@ -72,8 +111,6 @@ pub(crate) struct Listing {
     index: Vec<Bytes>,
     /// A name that was read and not accepted.
     refused: Option<Name>,
-    /// Whether names were given out since the snapshot was taken.
-    pub(crate) started: bool,
 }
 
 /// A name of a listing.
@@ -97,7 +134,6 @@ impl Listing {
             next: 0,
             index: Vec::new(),
             refused: None,
-            started: false,
         }
     }
     /// Goes to the name with this ordinal (or to the end).

@@ -190,6 +190,19 @@ impl Table {
             .fold(root, |dir, name| dir.child(name));
         Ok(Resolved { at, no_set_id })
     }
+    /// The names that lead from the root to a node, O(depth); ENOENT if it, or a directory above, is no entry.
+    pub(crate) fn names(&self, id: NodeId) -> Result<Vec<Bytes>> {
+        let (mut names, mut slot) = (Vec::new(), self.slot(id)?);
+        while let Place::Child(parent, name) = &slot.place {
+            names.push(name.clone());
+            slot = self.slot(*parent)?;
+        }
+        if slot.place != Place::Root {
+            return Err(Kind::NotFound.because("the object was removed"));
+        }
+        names.reverse();
+        Ok(names)
+    }
     /// Whether `id` is `ancestor` or lies below it.
     pub(crate) fn is_below(&self, id: NodeId, ancestor: NodeId) -> bool {
         let mut at = id;

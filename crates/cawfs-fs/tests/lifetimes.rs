@@ -182,6 +182,31 @@ fn open_files_below_a_moved_or_removed_tree_go_on() {
 }
 
 #[test]
+fn a_listing_is_of_when_names_are_first_asked_for_and_one_may_be_remembered() {
+    let m = mount();
+    let dir = m.folder(TOP, "d");
+    let first = m.opendir(dir).unwrap();
+    let second = m.opendir(dir).unwrap();
+    assert!(m.may_cache_names(first) && !m.may_cache_names(second));
+    m.file(dir, "f", b"x");
+    let mut names = Vec::new();
+    m.readdir(first, 0, &mut |e| {
+        names.push(e.name);
+        true
+    })
+    .unwrap();
+    assert_eq!(names, [&b"."[..], b"..", b"f"]);
+    m.releasedir(first);
+    let third = m.opendir(dir).unwrap();
+    assert!(!m.may_cache_names(third), "the second is still open");
+    m.releasedir(second);
+    m.releasedir(third);
+    let last = m.opendir(dir).unwrap();
+    assert!(m.may_cache_names(last));
+    m.releasedir(last);
+}
+
+#[test]
 fn a_listing_ends_and_repeats_nothing_while_names_change() {
     let m = mount();
     let dir = m.folder(TOP, "d");

@@ -13,6 +13,7 @@ mod connection;
 mod init;
 mod invalidate;
 mod mount;
+mod mountpoints;
 mod readahead;
 mod readers;
 mod server;
@@ -34,6 +35,7 @@ pub struct Mount {
     connection: Arc<connection::Connection>,
     agreed: init::Agreed,
     read_only: bool,
+    inside: mountpoints::MountPoints,
 }
 
 impl Mount {
@@ -42,12 +44,15 @@ impl Mount {
     /// # Errors
     /// See [`MountError`]; on error nothing is mounted.
     pub fn attach(dir: &Path, options: &MountOptions) -> Result<Self, MountError> {
+        // Looked at now, as nobody answers questions about the mount itself yet.
+        let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let connection = Arc::new(connection::Connection::new(mount::mount(dir, options)?));
         match init::handshake(&connection) {
             Ok(agreed) => Ok(Self {
                 connection,
                 agreed,
                 read_only: options.read_only,
+                inside: mountpoints::MountPoints::of(&place),
             }),
             Err(e) => {
                 drop(connection);
@@ -65,7 +70,12 @@ impl Mount {
     /// A failure of the device, or of starting threads.
     pub fn serve(self, fs: Arc<Fs>, stats: Stats) -> io::Result<()> {
         let notifier = invalidate::Notifier::start(self.connection.clone())?;
-        let server = server::Server::new(fs, self.agreed, self.read_only, notifier, stats);
+        let about = server::About {
+            agreed: self.agreed,
+            read_only: self.read_only,
+            inside: self.inside,
+        };
+        let server = server::Server::new(fs, about, notifier, stats);
         readers::serve(self.connection, Arc::new(server))
     }
 }

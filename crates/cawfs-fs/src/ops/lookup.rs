@@ -66,6 +66,12 @@ impl Fs {
         lock(&self.table).place(node) != Some(Place::Staged)
     }
 
+    /// The names that lead from the root to a node; ENOENT if it was removed. O(depth).
+    pub fn path(&self, node: NodeId) -> Result<Vec<Bytes>> {
+        let _names = self.shared();
+        lock(&self.table).names(node)
+    }
+
     /// Target of a symbolic link.
     pub fn readlink(&self, node: NodeId) -> Result<Bytes> {
         let node = self.node(node)?;

@@ -16,7 +16,7 @@ use cawdb::{KeyRange, Scan};
 const DOTS: u64 = 2;
 
 impl Fs {
-    /// Opens a directory and remembers its present content.
+    /// Opens a directory. Its content is that of the moment when names are first asked for.
     pub fn opendir(&self, node: NodeId) -> Result<DirHandle> {
         add(&self.counters.opendirs, 1);
         let _names = self.shared();
@@ -26,6 +26,12 @@ impl Fs {
         let handle = self.dirs.add(node, self.listing(&dir));
         lock(&self.table).count(node, Count::Open(false));
         Ok(handle)
+    }
+
+    /// Whether a front end may remember the names that this handle lists, for others: cookies of two handles must not be
+    /// mixed.
+    pub fn may_cache_names(&self, handle: DirHandle) -> bool {
+        self.dirs.is_first(handle)
     }
 
     /// Closes a directory.
@@ -76,12 +82,9 @@ impl Fs {
         let _held = read(&dir.busy);
         let mut listing = lock(&listing);
         if from == 0 {
-            if listing.started {
-                *listing = self.listing(&dir);
-            }
+            *listing = self.listing(&dir);
             self.accessed(&dir);
         }
-        listing.started = true;
         if !self.list_dots(&dir, from, accept)? {
             return Ok(());
         }

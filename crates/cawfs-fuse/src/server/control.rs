@@ -38,6 +38,10 @@ impl Server {
                 return protocol::answer_stats(input, (self.stats)().as_bytes()).map_err(errno);
             }
             protocol::CLONE_STAGE => self.launder(node),
+            protocol::REMOVE_TREE => {
+                let name = protocol::decode_remove(input).map_err(errno)?;
+                self.check_unused(node, name)?;
+            }
             _ => {}
         }
         let answer = self

@@ -5,15 +5,19 @@ use crate::connection::Answer;
 use crate::wire::{Op, reply};
 use cawfs_fs::{DirHandle, NodeId};
 
-/// The kernel may keep a listing, also from an earlier open; it drops it when the directory changes.
-const CACHE_DIR: u32 = (1 << 3) | (1 << 1);
+/// The kernel may keep a listing from an earlier open; it drops it when the directory changes.
+const KEEP_CACHE: u32 = 1 << 1;
+/// It may use and fill the listing it keeps.
+const CACHE_DIR: u32 = 1 << 3;
 
 impl Server {
     pub(super) fn directory(&self, node: NodeId, op: &Op<'_>) -> Reply {
         match *op {
             Op::OpenDir { .. } => {
                 let handle = self.fs.opendir(node).map_err(errno)?;
-                Ok(Answer::Reply(reply::open(handle.0, CACHE_DIR)))
+                let cached = self.fs.may_cache_names(handle);
+                let flags = KEEP_CACHE | if cached { CACHE_DIR } else { 0 };
+                Ok(Answer::Reply(reply::open(handle.0, flags)))
             }
             Op::ReleaseDir { fh } => {
                 self.fs.releasedir(DirHandle(fh));

@@ -14,6 +14,7 @@ mod names;
 use crate::connection::Answer;
 use crate::init::Agreed;
 use crate::invalidate::Notifier;
+use crate::mountpoints::MountPoints;
 use crate::readers::Service;
 use crate::wire::{Op, Request, reply};
 use cawfs_fs::{Caller, Error, Fs, NodeId};
@@ -22,10 +23,19 @@ use std::sync::Arc;
 /// Serves one mount.
 pub struct Server {
     fs: Arc<Fs>,
-    agreed: Agreed,
-    read_only: bool,
+    about: About,
     notifier: Notifier,
     stats: crate::Stats,
+}
+
+/// What does not change while a mount lives.
+pub struct About {
+    /// What the kernel offered and we took.
+    pub agreed: Agreed,
+    /// There is never anything to sync.
+    pub read_only: bool,
+    /// What is mounted inside.
+    pub inside: MountPoints,
 }
 
 /// An answer, or an errno.
@@ -41,25 +51,28 @@ fn errno(e: Error) -> i32 {
 }
 
 impl Server {
-    /// A server for a file system. `read_only`: there is never anything to sync.
-    pub fn new(
-        fs: Arc<Fs>,
-        agreed: Agreed,
-        read_only: bool,
-        notifier: Notifier,
-        stats: crate::Stats,
-    ) -> Self {
+    /// A server for a file system.
+    pub fn new(fs: Arc<Fs>, about: About, notifier: Notifier, stats: crate::Stats) -> Self {
         Self {
             fs,
-            agreed,
-            read_only,
+            about,
             notifier,
             stats,
         }
     }
 
+    /// EBUSY if something is mounted on a name or below it.
+    fn check_unused(&self, parent: NodeId, name: &[u8]) -> Result<(), i32> {
+        let mut names = self.fs.path(parent).map_err(errno)?;
+        names.push(name.to_vec().into());
+        if self.about.inside.any_below(&names) {
+            return Err(libc::EBUSY);
+        }
+        Ok(())
+    }
+
     fn sync(&self, sync: impl FnOnce(&Fs) -> cawfs_fs::Result<()>) -> Reply {
-        let done = if self.read_only {
+        let done = if self.about.read_only {
             Ok(())
         } else {
             sync(&self.fs)

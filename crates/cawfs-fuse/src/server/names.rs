@@ -65,6 +65,10 @@ impl Server {
                 new_name,
                 flags,
             } => {
+                let replaces = flags == 0 && cawfs_fs::protocol::parse_stage_name(name).is_some();
+                if replaces {
+                    self.check_unused(NodeId(new_parent), new_name)?;
+                }
                 let mode = match flags {
                     0 => RenameMode::Replace,
                     libc::RENAME_NOREPLACE => RenameMode::NoReplace,

@@ -13,6 +13,8 @@ mod instants;
 #[cfg(test)]
 mod ioctls;
 #[cfg(test)]
+mod kernel;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod places;

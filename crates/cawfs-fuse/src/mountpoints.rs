@@ -1,0 +1,140 @@
+//! What is mounted inside the mount: a tree that holds a mount point must not be removed or replaced, as the kernel would
+//! cut off what is mounted there.
+//!
+//! ```text
+//! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/work …     ours: 0:55
+//!                                                                57 42 0:61 / /srv/work/a/b …   so a/b is in use
+//! ```
+//!
+//! A mount point inside is one whose parent shows our device; its place is the parent's root and the rest of its path, which
+//! is right for bind mounts of parts of the mount, too. Mounts of other namespaces are not seen.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+const TABLE: &str = "/proc/self/mountinfo";
+
+/// The device number of a mount, as the kernel writes it; finds mount points inside.
+#[derive(Debug)]
+pub struct MountPoints {
+    device: Option<String>,
+}
+
+impl MountPoints {
+    /// For the mount that was just made on `dir`, which is free of symbolic links.
+    pub fn of(dir: &Path) -> Self {
+        let table = std::fs::read(TABLE).unwrap_or_default();
+        let on_dir = lines(&table).filter(|line| line.point == dir);
+        // The last one lies on top.
+        let device = on_dir.last().map(|line| line.device.to_owned());
+        Self { device }
+    }
+
+    /// Whether something is mounted on what these names lead to from the root of the mount, or below it.
+    pub fn any_below<N: AsRef<[u8]>>(&self, names: &[N]) -> bool {
+        let Some(device) = &self.device else {
+            return false;
+        };
+        let table = std::fs::read(TABLE).unwrap_or_default();
+        let path = names
+            .iter()
+            .map(|name| std::ffi::OsStr::from_bytes(name.as_ref()));
+        let path: PathBuf = path.collect();
+        inside(&table, device)
+            .iter()
+            .any(|point| point.starts_with(&path))
+    }
+}
+
+/// One mount.
+struct Line<'a> {
+    id: &'a str,
+    parent: &'a str,
+    device: &'a str,
+    root: PathBuf,
+    point: PathBuf,
+}
+
+/// Places inside a device, from its root, on which something is mounted.
+fn inside(table: &[u8], device: &str) -> Vec<PathBuf> {
+    let ours: HashMap<String, (PathBuf, PathBuf)> = lines(table)
+        .filter(|line| line.device == device)
+        .map(|line| (line.id.to_owned(), (line.root, line.point)))
+        .collect();
+    let place = |line: Line<'_>| {
+        let (root, point) = ours.get(line.parent)?;
+        let rest = line.point.strip_prefix(point).ok()?;
+        Some(root.strip_prefix("/").unwrap_or(root).join(rest))
+    };
+    // What lies on the root itself hides the mount as a whole and keeps nothing from being removed.
+    let places = lines(table).filter_map(place);
+    places.filter(|place| place.as_os_str() != "").collect()
+}
+
+fn lines(table: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    table.split(|&byte| byte == b'\n').filter_map(|line| {
+        let mut words = line.split(|&byte| byte == b' ');
+        let mut word = || words.next();
+        Some(Line {
+            id: std::str::from_utf8(word()?).ok()?,
+            parent: std::str::from_utf8(word()?).ok()?,
+            device: std::str::from_utf8(word()?).ok()?,
+            root: unescape(word()?),
+            point: unescape(word()?),
+        })
+    })
+}
+
+/// The kernel writes a space, tab, line end or backslash as three octal digits behind a backslash.
+fn unescape(word: &[u8]) -> PathBuf {
+    let (mut out, mut rest) = (Vec::with_capacity(word.len()), word);
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let digits = match (byte, tail) {
+            (
+                b'\\',
+                [
+                    a @ b'0'..=b'3',
+                    b @ b'0'..=b'7',
+                    c @ b'0'..=b'7',
+                    after @ ..,
+                ],
+            ) => {
+                rest = after;
+                Some(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'))
+            }
+            _ => None,
+        };
+        out.push(digits.unwrap_or(byte));
+    }
+    std::ffi::OsStr::from_bytes(&out).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"30 1 8:1 / / rw - ext4 /dev/sda rw\n\
+        42 30 0:55 / /srv/my\\040work rw - fuse s rw\n\
+        57 42 0:61 / /srv/my\\040work/a/b rw - tmpfs t rw\n\
+        58 30 0:55 /deep/x /bind rw - fuse s rw\n\
+        59 58 0:62 / /bind/y rw - tmpfs t rw\n\
+        60 42 0:63 / /srv/my\\040work rw - tmpfs t rw\n\
+        61 30 0:64 / /other/a rw - tmpfs t rw\n\
+        broken line\n";
+
+    #[test]
+    fn mount_points_inside_are_found_through_all_ways() {
+        let found = inside(TABLE, "0:55");
+        assert_eq!(found, [Path::new("a/b"), Path::new("deep/x/y")]);
+        assert!(inside(TABLE, "9:9").is_empty());
+        assert!(inside(b"", "0:55").is_empty());
+    }
+
+    #[test]
+    fn octal_digits_are_bytes() {
+        assert_eq!(unescape(b"a\\040b\\134c\\"), Path::new("a b\\c\\"));
+        assert_eq!(unescape(b"\\09x\\4000"), Path::new("\\09x\\4000"));
+    }
+}
