@@ -21,7 +21,7 @@ pub struct RunRef {
     pub run: Arc<Run>,
     /// From the keys of the slot's node to the keys of the run.
     pub tr: Translation,
-    /// Bytes of the run that the slot shows (an estimate made from the run's index, then kept).
+    /// Bytes of the run that the slot shows, as measured or estimated when the reference was made, and then kept.
     pub shown: u64,
 }
 
@@ -56,7 +56,7 @@ impl RunRef {
             return Ok(None);
         }
         Ok(Some(Self {
-            shown: run.estimate(&down)?,
+            shown: run.measure(&down)?,
             run: run.clone(),
             tr: tr.clone(),
         }))
@@ -72,7 +72,9 @@ impl RunRef {
     /// # Errors
     /// If the run's index cannot be read.
     pub fn narrowed(&self, range: &KeyRange) -> Result<Option<Self>> {
-        let shown = self.run.estimate(&self.tr.range_down(range))?;
+        let estimate = self.run.estimate(&self.tr.range_down(range))?;
+        // A part never shows more than the whole did, however coarse the index is.
+        let shown = estimate.min(self.shown);
         Ok((shown > 0).then(|| Self {
             shown,
             ..self.clone()

@@ -39,7 +39,8 @@ impl Tree {
         Ok(changed)
     }
 
-    /// One pass over `layers`, of which the last `base` stay: at each the longest known row that starts there.
+    /// One pass over `layers`, the last `base` of which is not a delta: at each delta the longest known row that starts
+    /// there, be it a merge of deltas or one that went down to the base.
     fn known_once(
         &self,
         range: &KeyRange,
@@ -52,7 +53,9 @@ impl Tree {
         let mut at = 0;
         'layers: while at < deltas {
             for (len, oldest) in self.memo.rows(layers[at].run.id()) {
-                let ends = at + len <= deltas && layers[at + len - 1].run.id() == oldest;
+                let ends = layers
+                    .get(at + len - 1)
+                    .is_some_and(|l| l.run.id() == oldest);
                 if len < 2 || !ends {
                     continue;
                 }
@@ -71,10 +74,10 @@ impl Tree {
             fewer.push(layers[at].clone());
             at += 1;
         }
-        if fewer.len() == deltas {
+        if fewer.len() == deltas && at == deltas {
             return Ok(None);
         }
-        fewer.extend_from_slice(&layers[deltas..]);
+        fewer.extend_from_slice(layers.get(at..).unwrap_or_default());
         Ok(Some(fewer))
     }
 }

@@ -245,6 +245,24 @@ impl DiskRun {
         Ok(bytes)
     }
 
+    /// See [`crate::Run::measure`].
+    pub(super) fn measure(&self, range: &KeyRange) -> Result<u64> {
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let index = self.index()?;
+        let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
+        for i in index.overlapping(range) {
+            let info = &index.segments[i];
+            let whole = range.contains(&info.first) && range.contains(&info.last);
+            bytes += match whole {
+                true => info.bytes,
+                false => self.bytes_within(&index, i, range)?,
+            };
+        }
+        Ok(bytes)
+    }
+
     /// See [`crate::Run::span`].
     pub(super) fn span(&self, range: &KeyRange) -> Result<Option<KeyRange>> {
         let index = self.index()?;

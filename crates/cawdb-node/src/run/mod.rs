@@ -222,6 +222,17 @@ impl Run {
         }
     }
 
+    /// Logical bytes in `range`, exactly; delete-ranges count whole. May read the two segments at its ends.
+    ///
+    /// # Errors
+    /// If the index or a segment cannot be read, or is damaged.
+    pub fn measure(&self, range: &KeyRange) -> Result<u64> {
+        match self.body() {
+            Body::Memory(content) => Ok(content.estimate(range)),
+            Body::Disk(disk) => disk.measure(range),
+        }
+    }
+
     /// The delete-ranges, clipped to `range`.
     ///
     /// # Errors
