@@ -38,29 +38,43 @@ def written():
     with open(f"/proc/{pid}/io") as io:
         return dict((key, int(value)) for key, value in (line.split(": ") for line in io))["write_bytes"]
 
+def sizes(attempt):
+    """Clones of a small and of the big tree in turn; what was measured, and what is wrong with it."""
+    before, times = written(), {"small": [], "big": []}
+    for i in range(200):
+        for tree in times:
+            times[tree].append(clone(f"{mount}/{tree}", f"{tree}-{attempt}-{i}"))
+    moved = (written() - before) / 400
+    small, big = (statistics.median(times[tree]) * 1e6 for tree in ("small", "big"))
+    wrong = [text for text, found in (
+        ("a clone takes more than a millisecond", max(small, big) >= 1000),
+        ("the time of a clone depends on the size of its source", big >= small * 1.5 + 20),
+        ("cloning moved data", moved >= 8192),
+    ) if found]
+    return f"median {small:.0f} us of 10 files, {big:.0f} us of the big tree; {moved:.0f} bytes written each", wrong
+
+def chained(attempt):
+    """Clone of clone of ..., one edit each."""
+    steps, source = [], f"{mount}/big"
+    for i in range(chain):
+        steps.append(clone(source, f"chain-{attempt}-{i}"))
+        source = f"{mount}/clones/chain-{attempt}-{i}"
+        with open(f"{source}/edit", "w") as file:
+            file.write(str(i))
+    assert open(f"{source}/edit").read() == str(chain - 1)
+    early, late = (statistics.median(part) * 1e6 for part in (steps[5:25], steps[-20:]))
+    wrong = ["clones become slower along a chain"] if late >= early * 1.5 + 20 else []
+    return f"median {early:.0f} us around the tenth, {late:.0f} us at the end of {chain}", wrong
+
 for i in range(20):  # warm
     clone(f"{mount}/small", f"warm-s{i}"); clone(f"{mount}/big", f"warm-b{i}")
-before, times = written(), {"small": [], "big": []}
-for i in range(200):
-    for tree in times:
-        times[tree].append(clone(f"{mount}/{tree}", f"{tree}-{i}"))
-moved = (written() - before) / 400
-small, big = (statistics.median(times[tree]) * 1e6 for tree in ("small", "big"))
-print(f"median {small:.0f} us of 10 files, {big:.0f} us of the big tree; {moved:.0f} bytes written each")
-
-steps, source = [], f"{mount}/big"
-for i in range(chain):
-    steps.append(clone(source, f"chain-{i}"))
-    source = f"{mount}/clones/chain-{i}"
-    with open(f"{source}/edit", "w") as file:
-        file.write(str(i))
-early, late = (statistics.median(part) * 1e6 for part in (steps[5:25], steps[-20:]))
-print(f"median {early:.0f} us around the tenth, {late:.0f} us at the end of {chain}")
-assert open(f"{source}/edit").read() == str(chain - 1)
-assert big < 1000 and small < 1000, "a clone takes more than a millisecond"
-assert big < small * 1.5 + 20, "the time of a clone depends on the size of its source"
-assert late < early * 1.5 + 20, "clones become slower along a chain"
-assert moved < 8192, "cloning moved data"
+for measure in (sizes, chained):
+    # What else runs on the machine only ever adds time: one good measurement in three shows it.
+    for attempt in range(3):
+        result, wrong = measure(attempt)
+        if not wrong: break
+    print(result, *wrong, sep="; ", flush=True)
+    if wrong: sys.exit(1)
 PYTHON
 python3 "$SCRATCH/latency.py" "$M" "$daemon" "$(slice 200 1000)" >"$SCRATCH/times" || { cat "$SCRATCH/times"; fail "clone latency"; }
 point "clones of a small and a big tree" "$(head -1 "$SCRATCH/times")"
