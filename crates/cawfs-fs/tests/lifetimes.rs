@@ -260,3 +260,35 @@ fn a_listing_ends_and_repeats_nothing_while_names_change() {
     assert_eq!(renewed, 1000);
     m.releasedir(handle);
 }
+
+#[test]
+fn hard_links_are_refused_and_nameless_files_get_a_name() {
+    let m = mount();
+    let dir = m.folder(TOP, "d");
+    let file = m.file(TOP, "f", b"x");
+    assert_eq!(kind(m.link(&ME, file, dir, b"g")), Kind::NotPermitted);
+    for size in [5, 300_000] {
+        let (entry, handle) = m.tmpfile(&ME, dir, 0o600, libc::O_RDWR).unwrap();
+        let node = entry.node;
+        assert_eq!(entry.attr.nlink, 0);
+        m.write(node, 0, &vec![7; size], WriteFlags::default())
+            .unwrap();
+        assert_eq!(kind(m.link(&ME, node, TOP, b"f")), Kind::Exists);
+        let linked = m.link(&ME, node, dir, b"named").unwrap();
+        assert_eq!((linked.node, linked.attr.nlink), (node, 1));
+        assert_eq!(linked.attr.ino, entry.attr.ino);
+        assert_eq!(kind(m.link(&ME, node, dir, b"again")), Kind::NotPermitted);
+        m.release(node, handle);
+        assert_eq!(m.content(node), vec![7; size]);
+        m.unlink(&ME, dir, b"named").unwrap();
+    }
+    let (entry, handle) = m.tmpfile(&ME, dir, 0o600, libc::O_RDWR).unwrap();
+    m.release(entry.node, handle);
+    assert_eq!(
+        kind(m.link(&ME, entry.node, dir, b"late")),
+        Kind::NotPermitted
+    );
+    assert_eq!(m.names(dir).len(), 0);
+    let report = cawfs_fs::check(&m.store.snapshot(), true).unwrap();
+    assert_eq!((report.orphans, report.findings), (0, vec![]));
+}

@@ -42,10 +42,7 @@ impl Fs {
         let (from_at, to_at) = (self.resolve(&from)?.at, self.resolve(&to)?.at);
         let (origin, mut inode) = (from.inode(), to.inode());
         let len = len.min(origin.size.saturating_sub(source_offset));
-        let end = target_offset
-            .checked_add(len)
-            .filter(|&end| end <= FILE_MAX);
-        let end = end.ok_or_else(|| Kind::FileTooBig.because("beyond the largest file"))?;
+        let end = end_of(target_offset, len)?;
         if source == target && source_offset < end && target_offset < source_offset + len {
             return Err(Kind::Invalid.because("the two ranges overlap"));
         }
@@ -95,6 +92,12 @@ impl Fs {
         self.accessed(&from);
         Ok(copied)
     }
+}
+
+/// Where a range ends, if a file may reach so far.
+fn end_of(offset: u64, len: u64) -> Result<u64> {
+    let end = offset.checked_add(len).filter(|&end| end <= FILE_MAX);
+    end.ok_or_else(|| Kind::FileTooBig.because("beyond the largest file"))
 }
 
 struct Job<'a> {
