@@ -72,13 +72,8 @@ impl Fs {
             _ => {
                 let len = len.min(BY_VALUE);
                 add(&self.counters.copied_bytes, len);
-                job.by_value(
-                    &mut change.batch,
-                    &mut inode,
-                    source_offset,
-                    target_offset,
-                    len,
-                )?;
+                let (batch, inode) = (&mut change.batch, &mut inode);
+                job.by_value(batch, inode, source_offset, target_offset, len)?;
                 len
             }
         };

@@ -1,13 +1,10 @@
 //! What POSIX and our design promise, one promise a test.
-#![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
-mod mounted;
-
+use crate::mount::{ME, TOP, kind, mount};
 use cawfs_fs::{
     Caller, FormatOptions, Fs, Kind, MountOptions, RenameMode, SetAttr, SetTime, Time, Whence,
     WriteFlags, XattrMode, protocol,
 };
-use mounted::{ME, TOP, kind, mount};
 
 #[test]
 fn times_follow_every_change_of_object_and_parents() {

@@ -1,10 +1,7 @@
 //! Objects outlive their names, listings their directories, and nothing outlives its holders.
-#![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
-mod mounted;
-
+use crate::mount::{ME, TOP, kind, mount, open};
 use cawfs_fs::{Invalidation, Kind, RenameMode, WriteFlags};
-use mounted::{ME, TOP, kind, mount, open};
 
 #[test]
 fn access_times_wait_in_memory_until_sync() {

@@ -1,5 +1,4 @@
 //! A mount in memory with a clock that only moves when told.
-#![allow(dead_code)] // Each test file uses what it needs.
 
 use cawdb::Store;
 use cawfs_fs::{Caller, FormatOptions, Fs, Kind, MountOptions, NodeId, SetAttr, Time, WriteFlags};
