@@ -1,11 +1,12 @@
 //! POSIX access control lists, as far as the file system has to keep them: inheritance, and agreement with the mode.
-//! The kernel checks them.
+//! The kernel checks them, except for what it does not know: the removal of a whole tree.
 //!
 //! ```text
 //! value = version u32 = 2, then entries: tag u16, permissions u16, id u32 (little-endian)
 //! ```
 
 use crate::errno::{Kind, Result};
+use crate::types::Caller;
 
 /// Name of the list that rules access.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
@@ -14,7 +15,9 @@ pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
 const VERSION: u32 = 2;
 const USER_OBJ: u16 = 1;
+const USER: u16 = 2;
 const GROUP_OBJ: u16 = 4;
+const GROUP: u16 = 8;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 /// Classes beyond these make a list say more than a mode.
@@ -84,6 +87,22 @@ impl Acl {
             .filter_map(|e| Some(e.perm << self.class(e)?))
             .fold(0, |a, b| a | b)
     }
+    /// Whether this list gives all of `wanted` to a caller who does not own the object; `gid` is the object's group.
+    pub(crate) fn allows(&self, caller: &Caller, gid: u32, wanted: u16) -> bool {
+        let of = |tag: u16| self.0.iter().filter(move |entry| entry.tag == tag);
+        let mask = of(MASK).next().map_or(7, |entry| entry.perm);
+        let gives = |perm: u16| perm & wanted == wanted;
+        if let Some(user) = of(USER).find(|entry| entry.id == caller.uid) {
+            return gives(user.perm & mask);
+        }
+        let own = of(GROUP_OBJ).filter(|_| caller.in_group(gid));
+        let named = of(GROUP).filter(|entry| caller.in_group(entry.id));
+        let mut groups = own.chain(named).peekable();
+        if groups.peek().is_some() {
+            return groups.any(|entry| gives(entry.perm & mask));
+        }
+        of(OTHER).any(|entry| gives(entry.perm))
+    }
     /// Makes the list agree with a new mode.
     pub(crate) fn set_mode(&mut self, mode: u16) {
         let classes: Vec<_> = self.0.iter().map(|entry| self.class(entry)).collect();
@@ -129,6 +148,34 @@ mod tests {
         assert_eq!(acl.mode(), 0o774);
         acl.set_mode(0o640);
         assert_eq!(acl, list(&[(1, 6), (2, 5), (4, 1), (0x10, 4), (0x20, 0)]));
+    }
+
+    #[test]
+    fn the_first_entry_that_fits_decides_and_the_mask_limits_it() {
+        let entry = |tag, perm, id| Entry { tag, perm, id };
+        let acl = |mask| {
+            Acl(vec![
+                entry(USER_OBJ, 7, 0),
+                entry(USER, 7, 50),
+                entry(USER, 0, 51),
+                entry(GROUP_OBJ, 5, 0),
+                entry(GROUP, 7, 60),
+                entry(MASK, mask, 0),
+                entry(OTHER, 3, 0),
+            ])
+        };
+        let may = |uid, gid, mask| {
+            let caller = Caller {
+                gid,
+                ..Caller::user(uid)
+            };
+            acl(mask).allows(&caller, 40, 3)
+        };
+        assert!(may(50, 1, 7) && !may(50, 1, 5), "a named user");
+        assert!(!may(51, 60, 7), "a named user, whatever his group has");
+        assert!(!may(1, 40, 7), "the group, whatever others have");
+        assert!(may(1, 60, 7) && !may(1, 60, 1), "a named group");
+        assert!(may(1, 1, 7) && may(1, 1, 0), "others, without the mask");
     }
 
     #[test]

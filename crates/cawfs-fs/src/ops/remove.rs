@@ -1,10 +1,12 @@
 //! Removing names, and whole trees.
 
+use crate::acl::{ACCESS, Acl};
 use crate::change::Change;
 use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
+use crate::inode::HAS_ACL;
 use crate::locks::{lock, write};
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
@@ -12,6 +14,9 @@ use crate::types::{Caller, Invalidation, NodeId};
 use bytes::Bytes;
 use cawdb::Snapshot;
 use std::sync::Arc;
+
+/// Rights to write and to search.
+const CHANGE: u16 = 3;
 
 /// Where nodes go once the change that removes their names is committed.
 pub(crate) type Moves = Vec<(NodeId, Place)>;
@@ -93,7 +98,7 @@ impl Fs {
         let dir = self.dir(parent)?;
         let at = self.resolve(&dir)?.at;
         let top = self.existing(&dir, &at, &name)?;
-        may_remove(caller, &dir, &top)?;
+        self.may_remove(caller, (&dir, &at), &top)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name.clone());
         let moves = self.displace(&mut change, &view, &top, &home)?;
@@ -169,24 +174,29 @@ impl Fs {
             table.put(id, place);
         }
     }
-}
 
-/// The rights that the kernel would check for each step, checked for the whole.
-fn may_remove(caller: &Caller, dir: &Node, top: &Node) -> Result<()> {
-    if caller.is_root() {
-        return Ok(());
+    /// The rights that the kernel would check for each step, checked for the whole.
+    fn may_remove(&self, caller: &Caller, (dir, at): (&Node, &Location), top: &Node) -> Result<()> {
+        if caller.is_root() {
+            return Ok(());
+        }
+        let (dir, top) = (dir.inode(), top.inode());
+        let list = match dir.has(HAS_ACL) && caller.uid != dir.uid {
+            true => self.store.get(&at.xattr(ACCESS))?,
+            false => None,
+        };
+        let allowed = match list {
+            Some(list) => Acl::decode(&list)?.allows(caller, dir.gid, CHANGE),
+            None if caller.uid == dir.uid => (dir.perm >> 6) & CHANGE == CHANGE,
+            None if caller.in_group(dir.gid) => (dir.perm >> 3) & CHANGE == CHANGE,
+            None => dir.perm & CHANGE == CHANGE,
+        };
+        if !allowed {
+            return Err(Kind::AccessDenied.because("no right to change the parent directory"));
+        }
+        if caller.uid != top.uid {
+            return Err(Kind::NotPermitted.because("only its owner may remove a tree at once"));
+        }
+        Ok(())
     }
-    let (dir, top) = (dir.inode(), top.inode());
-    let bits = match () {
-        () if caller.uid == dir.uid => dir.perm >> 6,
-        () if caller.in_group(dir.gid) => dir.perm >> 3,
-        () => dir.perm,
-    };
-    if bits & 0o3 != 0o3 {
-        return Err(Kind::AccessDenied.because("no right to change the parent directory"));
-    }
-    if caller.uid != top.uid {
-        return Err(Kind::NotPermitted.because("only its owner may remove a tree at once"));
-    }
-    Ok(())
 }
