@@ -49,6 +49,42 @@ fn times_follow_every_change_of_object_and_parents() {
 }
 
 #[test]
+fn an_access_list_of_the_parent_rules_who_removes_a_tree() {
+    let m = mount();
+    let user = Caller::user(7);
+    let entry = |tag: u16, perm: u16, id: u32| {
+        let (tag, perm) = (tag.to_le_bytes(), perm.to_le_bytes());
+        [&tag[..], &perm, &id.to_le_bytes()].concat()
+    };
+    // The mode shows the mask as the rights of the group, which really are less.
+    let list = |user: u16| {
+        let parts = [
+            (1, 7, 0),
+            (2, user, 7),
+            (4, 5, 0),
+            (0x10, 7, 0),
+            (0x20, 0, 0),
+        ];
+        let parts = parts.map(|(tag, perm, id)| entry(tag, perm, id));
+        [&2u32.to_le_bytes()[..], &parts.concat()].concat()
+    };
+    let dir = m.folder(TOP, "d");
+    let tree = m.folder(dir, "t");
+    m.chown(&ME, tree, 7);
+    let set = |list: &[u8]| {
+        m.setxattr(&ME, dir, b"system.posix_acl_access", list, XattrMode::Any)
+            .unwrap();
+    };
+    set(&list(5));
+    assert_eq!(m.mode(dir), 0o770);
+    let denied = m.remove_tree(&user, dir, b"t");
+    assert_eq!(kind(denied), Kind::AccessDenied);
+    set(&list(7));
+    m.remove_tree(&user, dir, b"t").unwrap();
+    m.well();
+}
+
+#[test]
 fn set_id_bits_go_when_content_or_owner_changes() {
     let m = mount();
     let file = m.file(TOP, "f", b"x");
