@@ -144,7 +144,8 @@ impl Site {
     pub fn python(&self, program: &str) -> Output {
         let mut python = Command::new("python3");
         python.args(["-c", program]).arg(self.program());
-        python.current_dir(self.root()).output().unwrap()
+        let output = python.current_dir(self.root()).output();
+        output.expect("the mount tests need python3, which cannot be run here")
     }
 
     /// Makes a small tree: files, a large one, directories, a link.
