@@ -34,6 +34,17 @@ impl Notifier {
         Ok(Self { jobs })
     }
 
+    /// Sends notifications for attributes some time soon. No lock of the kernel is needed for them, so any request may
+    /// ask for it.
+    pub fn send(&self, nodes: impl IntoIterator<Item = u64>) {
+        let notices: Vec<_> = nodes.into_iter().map(Notice::Attributes).collect();
+        if !notices.is_empty() {
+            let (done, _) = channel();
+            // An error means that the thread is gone, and the mount with it.
+            let _ = self.jobs.send(Job { notices, done });
+        }
+    }
+
     /// Sends notifications, in order, and waits until the kernel has acted on all of them: dirty
     /// pages of invalidated files have then come back as writes. Only for ioctls.
     pub fn send_and_wait(&self, notices: Vec<Notice>) {

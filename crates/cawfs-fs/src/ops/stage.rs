@@ -8,7 +8,7 @@ use crate::ops::clone::{Destination, Origin, clone_no_set_id};
 use crate::protocol::{self, CLONE_REPLACE, CLONE_STAGE, REMOVE_TREE};
 use crate::schema::Location;
 use crate::stages::{Source, Stage, check_count};
-use crate::table::{Count, Place, pin_new};
+use crate::table::{Count, Place, pin_child, pin_new};
 use crate::types::{Caller, Entry, FileHandle, IoctlReply, NodeId, RenameMode};
 use bytes::Bytes;
 use cawdb::Batch;
@@ -54,6 +54,15 @@ impl Fs {
     pub fn writable_handles_below(&self, source: NodeId) -> Vec<NodeId> {
         let _names = self.shared();
         lock(&self.table).open_below(source, true)
+    }
+
+    /// The open nodes at or below a name: what a clone that replaces it takes the links from. O(open nodes · depth).
+    pub fn open_below(&self, parent: NodeId, name: &[u8]) -> Vec<NodeId> {
+        let _names = self.shared();
+        let Some(top) = pin_child(&self.table, parent, name) else {
+            return Vec::new();
+        };
+        lock(&self.table).open_below(top.id, false)
     }
 
     /// Stages `count` clones of a file or tree; returns the token of their staged names.

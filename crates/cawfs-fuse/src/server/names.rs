@@ -66,8 +66,10 @@ impl Server {
                 flags,
             } => {
                 let replaces = flags == 0 && cawfs_fs::protocol::parse_stage_name(name).is_some();
+                let mut unlinked = Vec::new();
                 if replaces {
                     self.check_unused(NodeId(new_parent), new_name)?;
+                    unlinked = self.fs.open_below(NodeId(new_parent), new_name);
                 }
                 let mode = match flags {
                     0 => RenameMode::Replace,
@@ -75,8 +77,12 @@ impl Server {
                     libc::RENAME_EXCHANGE => RenameMode::Exchange,
                     _ => return Err(libc::EINVAL),
                 };
-                self.fs
-                    .rename(caller, node, name, NodeId(new_parent), new_name, mode)
+                let done = self
+                    .fs
+                    .rename(caller, node, name, NodeId(new_parent), new_name, mode);
+                // The kernel knows that the name changed hands, but not what lay below it.
+                self.notifier.send(unlinked.into_iter().map(|node| node.0));
+                done
             }
             _ => return Err(libc::ENOSYS),
         };

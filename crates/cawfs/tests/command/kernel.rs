@@ -79,6 +79,20 @@ fn an_open_file_of_a_removed_tree_has_no_link_and_its_content_goes_when_it_is_cl
     let found = file.metadata().unwrap();
     assert_eq!((found.nlink(), found.len()), (0, 300_000));
     drop(file);
+    // The same below a tree that is replaced; the kernel hears of it a little later.
+    fs::create_dir_all(site.path("old/sub")).unwrap();
+    fs::create_dir(site.path("new")).unwrap();
+    let other = fs::File::create_new(site.path("old/sub/file")).unwrap();
+    assert_eq!(other.metadata().unwrap().nlink(), 1);
+    done(site.run(&["clone", "--replace", "new", "old"]));
+    for _ in 0..100 {
+        if other.metadata().unwrap().nlink() == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(other.metadata().unwrap().nlink(), 0);
+    drop(other);
     // The kernel tells of the last close in its own time.
     let orphans = || {
         done(site.run(&["sync", "."]));
