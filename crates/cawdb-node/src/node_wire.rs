@@ -6,7 +6,7 @@
 //!  payload:
 //!   height u8 | range: lo, has-end u8, hi (empty if none)
 //!   runs n, run ids | nodes n, node ids | translations n, (from, to) ...
-//!   slots n, per slot: lo | layers n, (run index, translation index, shown) ... | edge: 0, or node index + 1, translation index
+//!   slots n, per slot: lo | layers n, (run index, translation index, 2 x shown + measured) ... | edge: 0, or node index + 1, translation index
 //! ```
 //! Numbers without a width are varints, keys length-prefixed. Runs, nodes and translations are named once each, in
 //! tables, since neighbouring slots mostly share them. The checksum of id (u64) and image, padding left out, is kept by
@@ -79,7 +79,7 @@ fn write_payload(w: &mut Writer, node: &Node) {
         for layer in slot.layers.iter() {
             body.varint(runs.of(&layer.run.id().0));
             body.varint(trs.of(&layer.tr));
-            body.varint(layer.shown);
+            body.varint(layer.shown << 1 | u64::from(layer.measured));
         }
         match &slot.below {
             None => body.varint(0),
@@ -153,10 +153,12 @@ fn read_payload(r: &mut Reader<'_>, shelf: &Shelf) -> Result<Node> {
         for _ in 0..r.varint()? {
             let run = named(&runs, r.varint()?, "run")?;
             let tr = named(&trs, r.varint()?, "translation")?;
+            let shown = r.varint()?;
             layers.push(RunRef {
                 run,
                 tr,
-                shown: r.varint()?,
+                shown: shown >> 1,
+                measured: shown & 1 == 1,
             });
         }
         let below = match r.varint()?.checked_sub(1) {

@@ -23,6 +23,8 @@ pub struct RunRef {
     pub tr: Translation,
     /// Bytes of the run that the slot shows, as measured or estimated when the reference was made, and then kept.
     pub shown: u64,
+    /// Whether `shown` was measured. If not, the index alone told it, and the slot may show nothing of the run at all.
+    pub measured: bool,
 }
 
 /// A reference from a slot to a node one level lower.
@@ -57,6 +59,7 @@ impl RunRef {
         }
         Ok(Some(Self {
             shown: run.measure(&down)?,
+            measured: true,
             run: run.clone(),
             tr: tr.clone(),
         }))
@@ -77,6 +80,7 @@ impl RunRef {
         let shown = estimate.min(self.shown);
         Ok((shown > 0).then(|| Self {
             shown,
+            measured: self.run.is_dirty(),
             ..self.clone()
         }))
     }

@@ -32,6 +32,7 @@ fn layer(shelf: &Shelf, rng: &mut Rng, tr: &Translation) -> RunRef {
         run: shelf.new_run(builder.finish()),
         tr: tr.clone(),
         shown: rng.u64(..1 << 50),
+        measured: rng.bool(),
     }
 }
 

@@ -55,6 +55,7 @@ impl Tree {
             self.counters.equal_joins.bump();
             let sum = |(a, b): (&RunRef, &RunRef)| RunRef {
                 shown: a.shown + b.shown,
+                measured: a.measured && b.measured,
                 ..a.clone()
             };
             let layers = left

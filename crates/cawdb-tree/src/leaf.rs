@@ -19,7 +19,8 @@ impl Tree {
     /// If a run cannot be read.
     pub(crate) fn shape_leaf(&self, node: &Node) -> Result<Option<Node>> {
         let mut node = node.clone();
-        let mut changed = self.take_known(&mut node)?;
+        let mut changed = self.measure(&mut node)?;
+        changed |= self.take_known(&mut node)?;
         let mut slots = Vec::with_capacity(node.slots.len());
         for (range, slot) in node.ranged_slots() {
             let mut pivots = self.delete_pivots(&range, slot)?;
@@ -39,6 +40,24 @@ impl Tree {
         node.slots = slots;
         changed |= self.join_equal(&mut node)?;
         Ok(changed.then_some(node))
+    }
+
+    /// Measures what the slots show where only an index told it when they were cut, and drops layers of which they
+    /// show nothing: those would keep neighbours from becoming one.
+    ///
+    /// # Errors
+    /// If a run cannot be read.
+    pub(crate) fn measure(&self, node: &mut Node) -> Result<bool> {
+        let mut changed = false;
+        for i in 0..node.slots.len() {
+            if node.slots[i].layers.iter().all(|l| l.measured) {
+                continue;
+            }
+            let range = node.slot_range(i);
+            node.slots[i] = shown_part(&node.slots[i], &range)?;
+            changed = true;
+        }
+        Ok(changed)
     }
 
     /// Drops what a covering delete-range hides, and then layers at the bottom that hold nothing but deletes.

@@ -24,7 +24,8 @@ impl Tree {
     pub(crate) fn reshape(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
         let mut node = node.clone();
         let mut fresh = Fresh::new();
-        let mut changed = self.take_known(&mut node)?;
+        let mut changed = self.measure(&mut node)?;
+        changed |= self.take_known(&mut node)?;
         changed |= self.flush_heavy(&mut node, eager, &mut fresh)?;
         changed |= self.narrow_children(&mut node, &mut fresh)?;
         changed |= self.join_equal(&mut node)?;

@@ -17,8 +17,6 @@ use cawdb::{Batch, Snapshot};
 
 /// Most bytes copied by value in one call; the caller asks again for the rest.
 const BY_VALUE: u64 = 8 << 20;
-/// From this many whole blocks on they are cloned.
-const SHARE_BLOCKS: u64 = 2;
 
 impl Fs {
     /// Copies `len` bytes from one file to another, or within one; returns how many were copied (possibly fewer, 0 at the
@@ -59,7 +57,8 @@ impl Fs {
         let share =
             (source_offset == target_offset).then(|| job.whole_blocks(&inode, target_offset, end));
         let copied = match share {
-            Some((first, last)) if last >= first + SHARE_BLOCKS => {
+            // However small: crumbs by value between clones would keep neighbours from becoming one again.
+            Some((first, last)) if last > first => {
                 add(&self.counters.shared_bytes, (last - first) * BLOCK_BYTES);
                 job.share(
                     &mut change.batch,
