@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// An unprivileged user.
@@ -119,9 +120,19 @@ impl Site {
         done(cawfs(args));
     }
 
-    /// Unmounts.
+    /// Unmounts. Between fork and exec, a child of another test's thread holds what this one has just closed: so a busy
+    /// mount is tried again for some seconds.
     pub fn umount(&self) {
-        done(cawfs([OsStr::new("umount"), self.root().as_ref()]));
+        let begun = Instant::now();
+        let output = loop {
+            let output = cawfs([OsStr::new("umount"), self.root().as_ref()]);
+            let busy = String::from_utf8_lossy(&output.stderr).contains("it is in use");
+            if !busy || begun.elapsed() > Duration::from_secs(10) {
+                break output;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        done(output);
     }
 
     /// Unmounts and mounts again.
