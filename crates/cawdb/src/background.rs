@@ -20,8 +20,11 @@ impl Background {
     pub fn start(store: &Store, commit: Duration) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let ticking = spawn("cawdb-tick", store, &stop, move |store, stop| {
+            let mut pace = Pace {
+                next_sweep: Instant::now(),
+            };
             while !rest(stop, REST) {
-                work(store, stop);
+                work(store, stop, &mut pace);
             }
         });
         let syncing = spawn("cawdb-commit", store, &stop, move |store, stop| {
@@ -55,23 +58,36 @@ fn spawn(
         .ok()
 }
 
+/// When the next sweep over the tree may begin: a sweep looks at every node, so that sweeps get a quarter of the time
+/// at most, and what others wait for comes first.
+struct Pace {
+    next_sweep: Instant,
+}
+
+/// A sweep took so long; at least so many times as long is rested after it.
+const REST_AFTER_SWEEP: u32 = 3;
+
 /// Ticks until there is nothing to do, or an error: then it rests before it tries again.
-fn work(store: &Store, stop: &Stop) {
-    let mut errors_told = None;
-    while !*lock(&stop.0) {
-        match store.tick() {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                let now = Instant::now();
-                if errors_told.replace(now).is_none() {
-                    tracing::error!(%error, "background work");
-                }
-                rest(stop, Duration::from_secs(1));
-                break;
-            }
+fn work(store: &Store, stop: &Stop, pace: &mut Pace) {
+    if let Err(error) = work_off(store, stop, pace) {
+        tracing::error!(%error, "background work");
+        rest(stop, Duration::from_secs(1));
+    }
+}
+
+fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
+    while !*lock(&stop.0) && store.0.tick(false)? {}
+    if Instant::now() < pace.next_sweep {
+        return Ok(());
+    }
+    let (begun, sweeps) = (Instant::now(), store.0.tree.counters.sweeps.get());
+    while !*lock(&stop.0) && store.0.tick(true)? {
+        if store.0.tree.counters.sweeps.get() > sweeps {
+            break;
         }
     }
+    pace.next_sweep = Instant::now() + begun.elapsed() * REST_AFTER_SWEEP;
+    Ok(())
 }
 
 /// Waits; true if the store is being closed.

@@ -183,12 +183,13 @@ impl Store {
         self.0.checkpoint()
     }
 
-    /// Does one bounded piece of background work; false if there was none.
+    /// Does one bounded piece of background work; false if there was none: then the tree is in shape, after a sweep over
+    /// all of it.
     ///
     /// # Errors
     /// If something cannot be read or written. The content is as before.
     pub fn tick(&self) -> Result<bool> {
-        self.0.tick()
+        self.0.tick(true)
     }
 
     /// How much room there is.
@@ -219,7 +220,8 @@ impl Roots for Inner {
 }
 
 impl Inner {
-    pub(crate) fn tick(&self) -> Result<bool> {
+    /// One piece of background work; with `sweep` also of a sweep over the whole tree, if nothing else is to be done.
+    pub(crate) fn tick(&self, sweep: bool) -> Result<bool> {
         self.poison.check()?;
         if self.options.read_only {
             return Ok(false);
@@ -233,7 +235,7 @@ impl Inner {
             }
         }
         let ticks = self.counters.ticks.fetch_add(1, Ordering::Relaxed);
-        let busy = self.tree.tick(self, true)?;
+        let busy = self.tree.tick(self, sweep)?;
         if !busy || ticks.is_multiple_of(EVICT_EVERY) {
             self.shelf.evict(self.options.cache_bytes / 4);
         }
