@@ -14,13 +14,15 @@ printf 'fn main() { println!("{} {}", small::twice(21), small::words::count("a b
 printf '#[test]\nfn works() { assert_eq!(small::twice(2), 4); }\n' >"$M/small/tests/works.rs"
 
 in_crate() { (cd "$1" && shift && "$@"); }
-point "cargo build" "$(took in_crate "$M/small" cargo build -q)"
+# What cargo says is only shown when it fails.
+quiet_in() { in_crate "$@" >"$SCRATCH/cargo.out" 2>&1 || { cat "$SCRATCH/cargo.out" >&2; return 1; }; }
+point "cargo build" "$(took quiet_in "$M/small" cargo build -q)"
 [ "$(in_crate "$M/small" cargo run -q)" = "42 3" ] || fail "the program printed something else"
-point "cargo test" "$(took in_crate "$M/small" cargo test -q)"
+point "cargo test" "$(took quiet_in "$M/small" cargo test -q)"
 
 "$CAWFS" clone "$M/small" "$M/other"
 printf 'pub mod words;\npub fn twice(n: u64) -> u64 { n + n + 0 }\n' >"$M/other/src/lib.rs"
-point "incremental build and test in a clone" "$(took in_crate "$M/other" cargo test -q)"
+point "incremental build and test in a clone" "$(took quiet_in "$M/other" cargo test -q)"
 [ "$(in_crate "$M/small" cargo run -q --offline)" = "42 3" ] || fail "the original changed"
 check_store
 [ "$("$M/small/target/debug/small")" = "42 3" ] || fail "the program does not run after a remount"
