@@ -7,6 +7,7 @@
 //! ```
 //! No data moves. C stays as it is for whoever shares it. Content is the same before and after.
 
+use crate::merge::{Merge, run_merges};
 use crate::tree::Tree;
 use cawdb_node::{
     Edge, KeyRange, Node, NodeHandle, Result, RunRef, Slot, Translation, common_prefix,
@@ -81,7 +82,37 @@ impl Tree {
         }
         let mut child = self.pushed_down(height, range, slot)?;
         self.join_equal(&mut child)?;
+        self.thin_out(&mut child)?;
         Ok(self.hang(child, fresh))
+    }
+
+    /// Merges the deltas of slots that have far too many of them, if they are small: a version inherits the layers of
+    /// the one it was cloned from, and when background work is late a chain of clones would read more of them in each.
+    ///
+    /// # Errors
+    /// If a run cannot be read.
+    pub(crate) fn thin_out(&self, child: &mut Node) -> Result<()> {
+        let mut which = Vec::new();
+        let mut merges = Vec::new();
+        for (i, (range, slot)) in child.ranged_slots().enumerate() {
+            let deltas =
+                slot.layers.len() - usize::from(child.height == 0 && slot.layers.len() > 1);
+            let bytes: u64 = slot.layers[..deltas].iter().map(|l| l.shown).sum();
+            if deltas > self.policy.crowded_layers && bytes < self.policy.small_own {
+                let bottom = slot.below.is_none() && deltas == slot.layers.len();
+                merges.push(Merge::one(range, slot.layers[..deltas].to_vec(), bottom));
+                which.push((i, deltas));
+            }
+        }
+        let all: Vec<&Merge> = merges.iter().collect();
+        for ((i, deltas), pieces) in which.into_iter().zip(run_merges(self, &all)?) {
+            // At the bottom a merge may come in pieces; it is left to background work then.
+            let [(_, merged)] = &pieces[..] else { continue };
+            let rest = &child.slots[i].layers[deltas..];
+            child.slots[i].layers = merged.iter().chain(rest).cloned().collect();
+            self.counters.thinned.bump();
+        }
+        Ok(())
     }
 
     /// Slots that lead to `child`, split into several nodes if it has too many slots.

@@ -25,6 +25,8 @@ pub struct Policy {
     pub merge_layers: usize,
     /// Layers at which deltas are merged in any case.
     pub max_layers: usize,
+    /// Layers of a slot beyond which those of it that are small are merged as soon as they are pushed down.
+    pub crowded_layers: usize,
     /// Layers of a root slot beyond which writers help.
     pub root_max_layers: usize,
     /// A base is rewritten when its deltas show at least `base / alpha_divisor` bytes.
@@ -54,6 +56,7 @@ impl Default for Policy {
             hidden_bytes: 64 << 10,
             merge_layers: 6,
             max_layers: 12,
+            crowded_layers: 24,
             root_max_layers: 24,
             alpha_divisor: 2,
             small_shared: 64 << 10,
@@ -78,6 +81,7 @@ impl Policy {
             hidden_bytes: 60,
             merge_layers: 3,
             max_layers: 5,
+            crowded_layers: 3,
             root_max_layers: 10,
             alpha_divisor: 2,
             small_shared: 40,

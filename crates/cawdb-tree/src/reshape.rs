@@ -182,6 +182,7 @@ impl Tree {
         if child.height > 0 {
             self.join_children(&mut child, fresh)?;
         }
+        self.thin_out(&mut child)?;
         Ok(self.hang(child, fresh))
     }
 
