@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/work …     ours: 0:55
-//!                                                                57 42 0:61 / /srv/work/a/b …   so a/b is in use
+//!                                                                57 42 0:61 / /srv/tree/a/b …   so a/b is in use
 //! ```
 //!
 //! A mount point inside is one whose parent shows our device; its place is the parent's root and the rest of its path, which
