@@ -2,7 +2,7 @@
 //! cut off what is mounted there.
 //!
 //! ```text
-//! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/work …     ours: 0:55
+//! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/tree …     ours: 0:55
 //!                                                                57 42 0:61 / /srv/tree/a/b …   so a/b is in use
 //! ```
 //!
