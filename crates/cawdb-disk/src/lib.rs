@@ -27,7 +27,10 @@ pub mod sync;
 mod units;
 
 pub use checksum::Checksum;
-pub use device::{Access, Disk, FaultyDisk, FileDisk, IoStats, OpKind, RamDisk, RamImage};
+pub use device::{
+    Access, Disk, Fate, Fault, FaultyDisk, FileDisk, IoStats, OpKind, Outage, Outages, Pieces,
+    RamDisk, RamImage, Recording, Request, Sampling, Tear,
+};
 pub use error::{Error, Result};
 pub use journal::Journal;
 pub use layout::Layout;

@@ -1,4 +1,5 @@
-//! Where bytes are kept: the trait [`Disk`] and its three implementations.
+//! Where bytes are kept: the trait [`Disk`] and its three implementations, of which one is for tests, with
+//! the enumeration of what a loss of power may leave ([`Outages`]).
 //!
 //! Contract of every disk: reads return what was last written, or zeros where nothing was; a write
 //! is durable once a `sync` that began after it has returned; without it, a crash may keep, lose or
@@ -7,12 +8,18 @@
 mod faulty;
 mod file;
 mod lock;
+mod outage;
+mod outages;
 mod ram;
+mod recording;
 mod stats;
 
-pub use faulty::{FaultyDisk, OpKind};
+pub use faulty::{Fault, FaultyDisk, OpKind};
 pub use file::{Access, FileDisk};
+pub use outage::{Fate, Outage, Pieces, Tear};
+pub use outages::{Outages, Sampling};
 pub use ram::{RamDisk, RamImage};
+pub use recording::{Recording, Request};
 pub use stats::IoStats;
 
 use crate::{Error, Extent, Result};

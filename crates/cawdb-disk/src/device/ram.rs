@@ -4,7 +4,7 @@
 //! occupied; `occupied` is the sum of all set bits.
 
 use super::stats::Counters;
-use super::{Disk, IoStats, end_within};
+use super::{Disk, IoStats, Request, end_within};
 use crate::{Error, Extent, GRANULE, Result, sync};
 use std::collections::BTreeMap;
 use std::io;
@@ -93,6 +93,44 @@ impl RamDisk {
 }
 
 impl RamImage {
+    /// Size in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Changes the image as the request would have changed the disk. What does not fit is lost, as on
+    /// any disk. O(bytes).
+    pub fn apply(&mut self, request: &Request) {
+        let extent = request.extent();
+        if self.room(extent.offset, extent.len).is_err() {
+            return;
+        }
+        match request {
+            Request::Write { offset, bytes } => self.write(bytes, *offset),
+            Request::Discard(extent) => {
+                if let Some(whole) = extent.granules() {
+                    self.discard(whole);
+                }
+            }
+            Request::Reserve(extent) => self.len = self.len.max(extent.end()),
+            Request::Sync => {}
+        }
+    }
+
+    /// Makes one bit of a byte another, as decay does; a byte beyond the end stays as it is. O(1).
+    pub fn flip(&mut self, offset: u64, bit: u8) {
+        if offset < self.len {
+            let page = self.pages.get(&(offset / PAGE));
+            let byte = page.map_or(0, |page| page.bytes[(offset % PAGE) as usize]);
+            self.write(&[byte ^ 1 << (bit % 8)], offset);
+        }
+    }
+
     fn write(&mut self, bytes: &[u8], offset: u64) {
         for Piece {
             page,
