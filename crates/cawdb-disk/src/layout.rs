@@ -1,24 +1,31 @@
 //! Where the regions of a store lie.
 //!
 //! ```text
-//! 0        4 KiB  64 KiB    68 KiB  128 KiB       128 KiB + J
-//! ┌────────┬─────┬─────────┬──────┬─────────────┬────────────▶ limit
-//! │ slot A │     │ slot B  │      │ journal     │ data
-//! └────────┴─────┴─────────┴──────┴─────────────┴────────────
+//! 0          32 KiB     64 KiB     96 KiB     128 KiB       128 KiB + J
+//! ┌────────┬─┬────────┬─┬────────┬─┬────────┬─┬─────────────┬────────────▶ limit
+//! │ slot A │ │ slot A │ │ slot B │ │ slot B │ │ journal     │ data
+//! │ copy 0 │ │ copy 1 │ │ copy 0 │ │ copy 1 │ │             │
+//! └────────┴─┴────────┴─┴────────┴─┴────────┴─┴─────────────┴────────────
 //! ```
 //!
-//! The slots are far apart so that no single erase block or stripe unit holds both.
+//! The copies are far apart so that no page of a flash chip and no stripe unit holds two.
 
 use crate::units::MAX_OFFSET;
 use crate::{Error, Extent, GRANULE, Result, round_down};
 
-/// Bytes of a superblock slot.
+/// Bytes of one copy of a superblock.
 pub const SLOT_BYTES: u64 = 4096;
 
-/// Where the two superblock slots lie.
-pub const SLOTS: [Extent; 2] = [
-    Extent::new(0, SLOT_BYTES),
-    Extent::new(64 << 10, SLOT_BYTES),
+/// Where the two superblock slots lie, each with its two copies.
+pub const SLOTS: [[Extent; 2]; 2] = [
+    [
+        Extent::new(0, SLOT_BYTES),
+        Extent::new(32 << 10, SLOT_BYTES),
+    ],
+    [
+        Extent::new(64 << 10, SLOT_BYTES),
+        Extent::new(96 << 10, SLOT_BYTES),
+    ],
 ];
 
 /// Where the journal begins.
@@ -31,9 +38,12 @@ pub const MIN_JOURNAL: u64 = 16 << 10;
 pub const MAX_JOURNAL: u64 = 1 << 40;
 
 const _: () = {
-    assert!(SLOTS[0].end() <= SLOTS[1].offset);
-    assert!(SLOTS[1].end() <= JOURNAL_OFFSET);
-    assert!(SLOTS[0].offset.is_multiple_of(GRANULE) && SLOTS[1].offset.is_multiple_of(GRANULE));
+    assert!(SLOTS[0][0].end() <= SLOTS[0][1].offset && SLOTS[0][1].end() <= SLOTS[1][0].offset);
+    assert!(SLOTS[1][0].end() <= SLOTS[1][1].offset && SLOTS[1][1].end() <= JOURNAL_OFFSET);
+    assert!(
+        SLOTS[0][1].offset.is_multiple_of(GRANULE) && SLOTS[1][0].offset.is_multiple_of(GRANULE)
+    );
+    assert!(SLOTS[1][1].offset.is_multiple_of(GRANULE));
     assert!(JOURNAL_OFFSET.is_multiple_of(GRANULE) && SLOT_BYTES.is_multiple_of(GRANULE));
     assert!(JOURNAL_OFFSET + MAX_JOURNAL < MAX_OFFSET && MIN_JOURNAL <= MAX_JOURNAL);
 };

@@ -4,10 +4,10 @@
 //! thread and decides no policy. A store, on a file, a block device or in memory, looks like this:
 //!
 //! ```text
-//! 0        64 KiB    128 KiB          128 KiB + J                            limit
-//! ┌──────┬─┬──────┬─┬────────────────┬──────────────────────────────────────┐
-//! │ sb A │ │ sb B │ │ journal ring   │ data: extents of runs, nodes, tables │
-//! └──────┴─┴──────┴─┴────────────────┴──────────────────────────────────────┘
+//! 0         64 KiB    128 KiB          128 KiB + J                            limit
+//! ┌────┬────┬────┬────┬────────────────┬──────────────────────────────────────┐
+//! │ sb A ×2 │ sb B ×2 │ journal ring   │ data: extents of runs, nodes, tables │
+//! └────┴────┴────┴────┴────────────────┴──────────────────────────────────────┘
 //! ```
 //!
 //! Rules of the floor: everything read is checked before it is believed; decoders return errors and

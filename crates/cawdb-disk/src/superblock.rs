@@ -1,4 +1,4 @@
-//! The superblock: the only mutable thing on disk, in two slots that alternate.
+//! The superblock: the only mutable thing on disk, in two slots that alternate, each with two copies.
 //!
 //! ```text
 //!  0      8        12           16          24    40               48       56     64     4088      4096
@@ -7,16 +7,22 @@
 //!  └──────┴────────┴────────────┴───────────┴─────┴────────────────┴────────┴──────┴──────┴─────────┘
 //! ```
 //!
-//! Invariants: generation g lies in slot g mod 2, so writing g+1 never touches g; the checksum covers
-//! all bytes before it; of two valid slots the one with the larger generation holds the truth. The
-//! body belongs to the store; this room does not look into it.
+//! Invariants: generation g lies in both copies of slot g mod 2, so writing g+1 never touches g; the
+//! checksum covers all bytes before it. Which copy holds the truth is told in `slots`. The body
+//! belongs to the store; this room does not look into it.
+
+mod slots;
+
+pub use slots::{
+    Fault, FaultKind, Found, candidates, format, has_magic, heal, read, read_copy, write,
+};
 
 use crate::codec::{Reader, Writer};
-use crate::layout::{JOURNAL_OFFSET, Layout, SLOT_BYTES, SLOTS};
-use crate::{Checksum, Disk, Error, Extent, Result};
+use crate::layout::{JOURNAL_OFFSET, Layout, SLOT_BYTES};
+use crate::{Checksum, Error, Extent, Result};
 
 /// Version of the format of a store as a whole.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 3 << 10;
@@ -113,108 +119,4 @@ impl Superblock {
             body,
         })
     }
-}
-
-/// Makes a disk a store: erases both slots, makes the fixed regions real, writes `first`. Durable
-/// when it returns. A crash on the way leaves the new store, a disk that does not open, or, of a
-/// store that was there before, some older state.
-///
-/// # Errors
-/// Those of the disk; [`Error::Invalid`] if the journal does not lie where it must.
-pub fn format(disk: &dyn Disk, first: &Superblock) -> Result<()> {
-    let layout = first.layout()?;
-    if first.journal != layout.journal {
-        return Err(Error::Invalid(format!(
-            "a journal at {}",
-            first.journal.offset
-        )));
-    }
-    disk.reserve(Extent::new(0, layout.data))?;
-    for slot in SLOTS {
-        disk.write_at(&[0; SLOT_BYTES as usize], slot.offset)?;
-    }
-    disk.sync()?;
-    write(disk, first)
-}
-
-/// Writes a superblock into its slot and syncs. Everything it refers to must be durable before.
-///
-/// # Errors
-/// Those of the disk; [`Error::Invalid`] if the body is too long.
-pub fn write(disk: &dyn Disk, superblock: &Superblock) -> Result<()> {
-    let slot = SLOTS[(superblock.generation % 2) as usize];
-    disk.write_at(&superblock.encode()?, slot.offset)?;
-    disk.sync()
-}
-
-/// The superblock of slot 0 or 1.
-///
-/// # Errors
-/// [`Error::Corrupt`] if it is damaged or misplaced; [`Error::Invalid`] for a format unknown here
-/// or a slot that does not exist; those of the disk.
-pub fn read_slot(disk: &dyn Disk, slot: usize) -> Result<Superblock> {
-    let extent = SLOTS
-        .get(slot)
-        .ok_or_else(|| Error::Invalid(format!("superblock slot {slot}")))?;
-    let mut bytes = vec![0; SLOT_BYTES as usize];
-    disk.read_at(&mut bytes, extent.offset)?;
-    let what = format!("superblock slot {slot} of {}", disk.name());
-    let superblock = Superblock::decode(&what, &bytes)?;
-    if superblock.generation % 2 != slot as u64 {
-        let found = format!("generation {}", superblock.generation);
-        return Err(Error::corrupt(
-            what,
-            format!("a generation of parity {slot}"),
-            found,
-        ));
-    }
-    Ok(superblock)
-}
-
-/// The newest valid superblock.
-///
-/// # Errors
-/// [`Error::Invalid`] if the disk is not a store at all, or one of another format version;
-/// [`Error::Corrupt`], naming both reasons, if neither slot is valid; [`Error::Io`] if a slot could
-/// not be read (an older one might otherwise be taken for the newest).
-pub fn read(disk: &dyn Disk) -> Result<Superblock> {
-    if !has_magic(disk)? {
-        return Err(Error::Invalid(format!(
-            "{} is not a cawfs store",
-            disk.name()
-        )));
-    }
-    match (read_slot(disk, 0), read_slot(disk, 1)) {
-        (Err(e @ (Error::Io { .. } | Error::Invalid(_))), _)
-        | (_, Err(e @ (Error::Io { .. } | Error::Invalid(_)))) => Err(e),
-        (Ok(a), Ok(b)) if a.uuid != b.uuid => Err(Error::corrupt(
-            format!("superblock of {}", disk.name()),
-            "one store in both slots",
-            "two with different uuids",
-        )),
-        (Ok(a), Ok(b)) => Ok(if a.generation > b.generation { a } else { b }),
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
-        (Err(a), Err(b)) => Err(Error::corrupt(
-            format!("superblock of {}", disk.name()),
-            "a valid slot",
-            format!("none: {a}; {b}"),
-        )),
-    }
-}
-
-/// Whether either slot begins like a superblock.
-///
-/// # Errors
-/// Those of the disk.
-pub fn has_magic(disk: &dyn Disk) -> Result<bool> {
-    for slot in SLOTS {
-        let mut magic = [0; MAGIC.len()];
-        if slot.end() <= disk.len() {
-            disk.read_at(&mut magic, slot.offset)?;
-        }
-        if magic == MAGIC {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -166,14 +166,17 @@ impl Shelf {
     /// Takes up to `limit` nodes of count zero out of the table and releases what they name. How many it took.
     ///
     /// # Errors
-    /// If such a node cannot be read; it stays in the queue.
+    /// If such a node cannot be read. It leaves the queue, so that the next call goes on with others, but stays in the
+    /// table, where it holds what it names until the store is opened again.
     pub fn reap(&self, limit: usize) -> Result<usize> {
         let mut taken = 0;
         while taken < limit {
             let Some(handle) = self.table().next_dying() else {
                 break;
             };
-            let rep = self.load(&handle)?;
+            let rep = self.load(&handle).inspect_err(|_| {
+                self.table().set_aside(handle.id());
+            })?;
             let mut table = self.table();
             // Pinned before it leaves the table: see the invariants.
             handle.write().rep = Some(rep.clone());

@@ -199,6 +199,11 @@ impl Table {
         None
     }
 
+    /// Takes an id from the queue of nodes to be reaped, not from the table: it cannot be read.
+    pub(crate) fn set_aside(&mut self, id: NodeId) {
+        self.dying.retain(|queued| *queued != id);
+    }
+
     /// Takes a node of count zero out of the table and releases what it names.
     pub(crate) fn reap(&mut self, id: NodeId, slots: &[Slot]) -> bool {
         if self.nodes.get(&id).is_none_or(|e| e.count > 0) {

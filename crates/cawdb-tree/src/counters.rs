@@ -101,4 +101,6 @@ counters! {
     visits,
     /// Sweeps over the whole tree.
     sweeps,
+    /// Steps left out because something could not be read.
+    unreadable,
 }

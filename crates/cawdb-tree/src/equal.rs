@@ -31,7 +31,7 @@ impl Tree {
                 joined.push(slot);
                 continue;
             }
-            match self.joined(last, &slot, &range)? {
+            match self.spared(self.joined(last, &slot, &range)).flatten() {
                 Some(both) => *joined.last_mut().expect("it has a last slot") = both,
                 None => joined.push(slot),
             }

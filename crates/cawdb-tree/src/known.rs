@@ -28,7 +28,14 @@ impl Tree {
             }
             let bottom = slot.below.is_none();
             let mut layers = slot.layers.to_vec();
-            while let Some(fewer) = self.known_once(&range, &layers, base, bottom)? {
+            if self.avoids(slot) {
+                continue;
+            }
+            loop {
+                let known = self.known_once(&range, &layers, base, bottom);
+                let Some(fewer) = self.spared_for([&*slot], known).flatten() else {
+                    break;
+                };
                 layers = fewer;
             }
             if layers.len() < slot.layers.len() {

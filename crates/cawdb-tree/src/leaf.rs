@@ -23,23 +23,35 @@ impl Tree {
         changed |= self.take_known(&mut node)?;
         let mut slots = Vec::with_capacity(node.slots.len());
         for (range, slot) in node.ranged_slots() {
-            let mut pivots = self.delete_pivots(&range, slot)?;
-            if pivots.is_empty() {
-                pivots = self.free_pivots(&range, slot)?;
-            }
-            for part in pieces(&range, &pivots) {
-                let mut piece = match pivots.is_empty() {
-                    true => slot.clone(),
-                    false => shown_part(slot, &part)?,
-                };
-                changed |= self.drop_dead(&part, &mut piece)?;
-                slots.push(piece);
-            }
-            changed |= !pivots.is_empty();
+            let shaped = match self.avoids(slot) {
+                true => None,
+                false => self.spared_for([slot], self.shape_slot(&range, slot)),
+            };
+            let (parts, reshaped) = shaped.unwrap_or_else(|| (vec![slot.clone()], false));
+            slots.extend(parts);
+            changed |= reshaped;
         }
         node.slots = slots;
         changed |= self.join_equal(&mut node)?;
         Ok(changed.then_some(node))
+    }
+
+    /// What a slot becomes, and whether that is anything else than it was.
+    fn shape_slot(&self, range: &KeyRange, slot: &Slot) -> Result<(Vec<Slot>, bool)> {
+        let mut pivots = self.delete_pivots(range, slot)?;
+        if pivots.is_empty() {
+            pivots = self.free_pivots(range, slot)?;
+        }
+        let (mut slots, mut changed) = (Vec::new(), !pivots.is_empty());
+        for part in pieces(range, &pivots) {
+            let mut piece = match pivots.is_empty() {
+                true => slot.clone(),
+                false => shown_part(slot, &part)?,
+            };
+            changed |= self.drop_dead(&part, &mut piece)?;
+            slots.push(piece);
+        }
+        Ok((slots, changed))
     }
 
     /// Measures what the slots show where only an index told it when they were cut, and drops layers of which they
@@ -54,8 +66,14 @@ impl Tree {
                 continue;
             }
             let range = node.slot_range(i);
-            node.slots[i] = shown_part(&node.slots[i], &range)?;
-            changed = true;
+            let slot = &node.slots[i];
+            if self.avoids(slot) {
+                continue;
+            }
+            if let Some(shown) = self.spared_for([slot], shown_part(slot, &range)) {
+                node.slots[i] = shown;
+                changed = true;
+            }
         }
         Ok(changed)
     }

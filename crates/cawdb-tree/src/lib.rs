@@ -23,6 +23,7 @@ mod reshape;
 mod root;
 mod stream;
 mod tree;
+mod troubles;
 
 pub use counters::{Counter, Counters};
 pub use policy::Policy;

@@ -72,13 +72,31 @@ impl Tree {
 
     /// Does one bounded piece of background work: releases nodes, tends the root, visits one node. With `sweep` it
     /// also goes through the whole tree, node by node, if anything changed since it last did. False if there was
-    /// nothing to do.
+    /// nothing to do. What cannot be read is left as it is, for a while unvisited; other work goes on.
     ///
     /// # Errors
-    /// If a node or run cannot be read. Nothing is changed then.
+    /// Once nothing else is to be done: what could not be read, each error once.
     pub fn tick(&self, roots: &dyn Roots, sweep: bool) -> Result<bool> {
+        self.troubles.tick();
+        if self.work(roots, sweep)? {
+            return Ok(true);
+        }
+        self.untold().map(|()| false)
+    }
+
+    fn work(&self, roots: &dyn Roots, sweep: bool) -> Result<bool> {
         let mut agenda = self.agenda();
-        let reaped = self.shelf.reap(REAP_AT_ONCE)?;
+        let mut reaped = 0;
+        let mut set_aside = 0;
+        while set_aside < REAP_AT_ONCE {
+            match self.spared(self.shelf.reap(REAP_AT_ONCE)) {
+                Some(n) => {
+                    reaped = n;
+                    break;
+                }
+                None => set_aside += 1,
+            }
+        }
         self.counters.reaped.add(reaped as u64);
         let mut busy = reaped > 0;
         if busy {
@@ -90,13 +108,18 @@ impl Tree {
             let Some(handle) = weak.upgrade() else {
                 continue;
             };
-            self.visit(&handle, false, &mut agenda)?;
+            self.spared(self.visit(&handle, false, &mut agenda));
             return Ok(true);
         }
         if busy || !sweep {
             return Ok(busy);
         }
         self.sweep_on(roots, &mut agenda)
+    }
+
+    /// What could not be read lately, if nobody was told yet.
+    fn untold(&self) -> Result<()> {
+        self.troubles.untold().map_or(Ok(()), Err)
     }
 
     /// Keeps background work out for as long as the result lives.
@@ -115,7 +138,7 @@ impl Tree {
                 break;
             }
         }
-        Ok(())
+        self.untold()
     }
 
     /// Merges small layers of the root at once: for writers who made it too deep. Waits for no background job.
@@ -123,15 +146,14 @@ impl Tree {
     /// # Errors
     /// If a run cannot be read.
     pub fn relieve(&self, roots: &dyn Roots) -> Result<()> {
-        let mut plans = self.plan(&roots.root())?;
+        let mut plans = self.plan(&roots.root());
         plans.retain(|p| p.merge.bytes() <= self.policy.small_own);
-        if plans.is_empty() {
-            return Ok(());
+        if !plans.is_empty() {
+            let done = self.merged(plans);
+            roots.replace_root(&mut |now| Ok(carry_out(self, now, &done)))?;
+            self.inbox.note(&Fresh::new());
         }
-        let done = self.merged(plans)?;
-        roots.replace_root(&mut |now| carry_out(now, &done))?;
-        self.inbox.note(&Fresh::new());
-        Ok(())
+        self.untold()
     }
 
     fn sweep_on(&self, roots: &dyn Roots, agenda: &mut Agenda) -> Result<bool> {
@@ -163,9 +185,9 @@ impl Tree {
             let Some(handle) = weak.upgrade() else {
                 continue;
             };
-            self.visit(&handle, true, agenda)?;
-            let node = self.shelf.load(&handle)?;
-            if let Some(sweep) = &mut agenda.sweep {
+            self.spared(self.visit(&handle, true, agenda));
+            let node = self.spared(self.shelf.load(&handle));
+            if let (Some(sweep), Some(node)) = (&mut agenda.sweep, node) {
                 add_children(sweep, &node);
             }
             return Ok(true);
@@ -196,13 +218,13 @@ impl Tree {
             return Ok(true);
         }
         let root = roots.root();
-        let plans = self.plan(&root)?;
+        let plans = self.plan(&root);
         if plans.is_empty() {
             agenda.settled_root = Some((Arc::downgrade(&root), eager));
             return Ok(false);
         }
-        let done = self.merged(plans)?;
-        roots.replace_root(&mut |now| carry_out(now, &done))?;
+        let done = self.merged(plans);
+        roots.replace_root(&mut |now| Ok(carry_out(self, now, &done)))?;
         self.inbox.note(&Fresh::new());
         Ok(true)
     }
@@ -244,7 +266,8 @@ impl Tree {
     fn shaped_root(&self, root: &Node, eager: bool) -> Result<Option<Reshaped>> {
         let shaped = self.shaped(root, eager)?;
         let mut fresh = Fresh::new();
-        let leveled = self.level(shaped.as_ref().map_or(root, |s| &s.node), &mut fresh)?;
+        let leveled = self.level(shaped.as_ref().map_or(root, |s| &s.node), &mut fresh);
+        let leveled = self.spared(leveled).flatten();
         Ok(match (shaped, leveled) {
             (shaped, None) => shaped,
             (shaped, Some(node)) => {
@@ -279,11 +302,11 @@ impl Tree {
         let (node, fresh) = match self.shaped(&rep, eager)? {
             Some(shaped) => (shaped.node, shaped.fresh),
             None => {
-                let plans = self.plan(&rep)?;
+                let plans = self.plan(&rep);
                 if plans.is_empty() {
                     return Ok(());
                 }
-                let Some(node) = carry_out(&rep, &self.merged(plans)?)? else {
+                let Some(node) = carry_out(self, &rep, &self.merged(plans)) else {
                     return Ok(());
                 };
                 (node, Fresh::new())
@@ -297,10 +320,20 @@ impl Tree {
         Ok(())
     }
 
-    fn merged(&self, plans: Vec<Plan>) -> Result<Vec<(Plan, Pieces)>> {
+    fn merged(&self, plans: Vec<Plan>) -> Vec<(Plan, Pieces)> {
         let merges: Vec<&Merge> = plans.iter().map(|p| &p.merge).collect();
-        let pieces = run_merges(self, &merges)?;
-        Ok(plans.into_iter().zip(pieces).collect())
+        if let Some(pieces) = self.spared(run_merges(self, &merges)) {
+            return plans.into_iter().zip(pieces).collect();
+        }
+        // One of them cannot be read: each alone.
+        let mut done = Vec::new();
+        for plan in plans {
+            let alone = run_merges(self, &[&plan.merge]).map(|mut all| all.pop());
+            if let Some(pieces) = self.spared_for(plan.slots(), alone).flatten() {
+                done.push((plan, pieces));
+            }
+        }
+        done
     }
 }
 

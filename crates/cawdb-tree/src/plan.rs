@@ -37,6 +37,13 @@ impl Facts {
     }
 }
 
+impl Plan {
+    /// The slots that it is for.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+}
+
 impl Tree {
     fn facts(&self, node: &Node) -> Facts {
         let mut here: HashMap<RunId, u32> = HashMap::new();
@@ -58,22 +65,25 @@ impl Tree {
         facts
     }
 
-    /// The merges that `node` wants, in key order, as many as one job may read.
-    ///
-    /// # Errors
-    /// If a run's index cannot be read.
-    pub(crate) fn plan(&self, node: &Node) -> Result<Vec<Plan>> {
+    /// The merges that `node` wants, in key order, as many as one job may read; none where something cannot be read.
+    pub(crate) fn plan(&self, node: &Node) -> Vec<Plan> {
         let facts = self.facts(node);
         let mut plans = Vec::new();
         let mut bytes = 0;
         let mut i = 0;
         while i < node.slots.len() && bytes < self.policy.job_bytes {
-            let (plan, next) = self.plan_at(node, i, &facts)?;
+            if self.avoids(&node.slots[i]) {
+                i += 1;
+                continue;
+            }
+            let planned = self.plan_at(node, i, &facts);
+            let planned = self.spared_for(&node.slots[i..=i], planned);
+            let (plan, next) = planned.unwrap_or((None, i + 1));
             bytes += plan.as_ref().map_or(0, |p| p.merge.bytes());
             plans.extend(plan);
             i = next;
         }
-        Ok(plans)
+        plans
     }
 
     /// The merge wanted at slot `i`, and the slot to go on with.
@@ -187,7 +197,7 @@ impl Tree {
         };
         let mut end = i;
         let (mut sum, mut largest) = (0, 0);
-        while let Some(slot) = node.slots.get(end).filter(|s| small(s)) {
+        while let Some(slot) = node.slots.get(end).filter(|s| small(s) && !self.avoids(s)) {
             let bytes = slot.layer_bytes();
             if sum + bytes > self.policy.run_bytes {
                 break;
@@ -225,11 +235,8 @@ fn leaf_weights(layers: &[RunRef], range: &KeyRange, facts: &Facts) -> Result<Ve
     Ok(weights)
 }
 
-/// `node` with plans carried out; none if no plan fits it any more.
-///
-/// # Errors
-/// If a run cannot be read.
-pub(crate) fn carry_out(node: &Node, done: &[(Plan, Pieces)]) -> Result<Option<Node>> {
+/// `node` with plans carried out; none if no plan fits it any more, or its runs cannot be read.
+pub(crate) fn carry_out(tree: &Tree, node: &Node, done: &[(Plan, Pieces)]) -> Option<Node> {
     let mut slots = Vec::with_capacity(node.slots.len());
     let mut changed = false;
     let mut i = 0;
@@ -245,7 +252,11 @@ pub(crate) fn carry_out(node: &Node, done: &[(Plan, Pieces)]) -> Result<Option<N
             Some((p, pieces)) if p.slots.len() > 1 => {
                 (replaced_group(node, i, p, pieces), p.slots.len())
             }
-            Some((p, pieces)) => (replaced_slot(&range, &node.slots[i], p, pieces)?, 1),
+            Some((p, pieces)) => {
+                let replaced = replaced_slot(&range, &node.slots[i], p, pieces);
+                let replaced = tree.spared_for(&node.slots[i..=i], replaced);
+                (replaced.flatten(), 1)
+            }
         };
         match new {
             Some(new) => {
@@ -259,10 +270,10 @@ pub(crate) fn carry_out(node: &Node, done: &[(Plan, Pieces)]) -> Result<Option<N
             }
         }
     }
-    Ok(changed.then(|| Node {
+    changed.then(|| Node {
         slots,
         ..node.clone()
-    }))
+    })
 }
 
 fn replaced_group(node: &Node, i: usize, plan: &Plan, pieces: &Pieces) -> Option<Vec<Slot>> {

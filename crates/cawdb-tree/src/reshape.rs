@@ -38,17 +38,35 @@ impl Tree {
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut changed = false;
         for (range, slot) in node.ranged_slots() {
-            if self.is_heavy(&range, slot, eager)?
-                || self.visible_slots(&range, slot)? > self.policy.fanout
-            {
-                slots.extend(self.flush(node.height, &range, slot, fresh)?);
-                changed = true;
-            } else {
-                slots.push(slot.clone());
-            }
+            let flushed = match self.avoids(slot) {
+                true => None,
+                false => {
+                    let flushed = self.flush_if_heavy(node.height, &range, slot, eager, fresh);
+                    self.spared_for([slot], flushed).flatten()
+                }
+            };
+            changed |= flushed.is_some();
+            slots.extend(flushed.unwrap_or_else(|| vec![slot.clone()]));
         }
         node.slots = slots;
         Ok(changed)
+    }
+
+    /// What a slot becomes if it is flushed; none if it need not be.
+    fn flush_if_heavy(
+        &self,
+        height: u8,
+        range: &KeyRange,
+        slot: &Slot,
+        eager: bool,
+        fresh: &mut Fresh,
+    ) -> Result<Option<Vec<Slot>>> {
+        let wanted = self.is_heavy(range, slot, eager)?
+            || self.visible_slots(range, slot)? > self.policy.fanout;
+        match wanted {
+            true => self.flush(height, range, slot, fresh).map(Some),
+            false => Ok(None),
+        }
     }
 
     fn is_heavy(&self, range: &KeyRange, slot: &Slot, eager: bool) -> Result<bool> {
@@ -132,22 +150,32 @@ impl Tree {
     fn join_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
         let mut widths = Vec::with_capacity(node.slots.len());
         for (range, slot) in node.ranged_slots() {
-            widths.push(self.visible_slots(&range, slot)?);
+            // What cannot be read is joined to nothing.
+            let width = self.spared(self.visible_slots(&range, slot));
+            widths.push(width.unwrap_or(self.policy.join));
         }
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut start = 0;
         while start < widths.len() {
             let mut end = start + 1;
             let mut width = widths[start];
-            while end < widths.len() && width + widths[end] <= self.policy.join {
+            while end < widths.len()
+                && width + widths[end] <= self.policy.join
+                && !self.avoids(&node.slots[start])
+                && !self.avoids(&node.slots[end])
+            {
                 width += widths[end];
                 end += 1;
             }
             if end - start < 2 {
                 slots.push(node.slots[start].clone());
             } else {
-                self.counters.joins.add((end - start - 1) as u64);
-                slots.extend(self.joined_children(node, start..end, fresh)?);
+                let joined = self.joined_children(node, start..end, fresh);
+                let joined = self.spared_for(&node.slots[start..end], joined);
+                if joined.is_some() {
+                    self.counters.joins.add((end - start - 1) as u64);
+                }
+                slots.extend(joined.unwrap_or_else(|| node.slots[start..end].to_vec()));
             }
             start = end;
         }
@@ -202,11 +230,16 @@ impl Tree {
                 continue;
             }
             let shown = edge.tr.range_down(&node.slot_range(i));
-            let child = self.shelf.load(&edge.node)?;
-            if child.overlapping(&shown).len() == child.slots.len() {
+            let narrow = self.shelf.load(&edge.node).and_then(|child| {
+                match child.overlapping(&shown).len() == child.slots.len() {
+                    true => Ok(None),
+                    false => child.restrict(&shown).map(Some),
+                }
+            });
+            let Some(narrow) = self.spared(narrow).flatten() else {
                 continue;
-            }
-            let narrow = self.shelf.new_node(child.restrict(&shown)?);
+            };
+            let narrow = self.shelf.new_node(narrow);
             fresh.push(narrow.clone());
             node.slots[i].below = Some(Edge {
                 node: narrow,

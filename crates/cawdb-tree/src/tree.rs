@@ -4,6 +4,7 @@ use crate::counters::Counters;
 use crate::maintain::{Agenda, Inbox};
 use crate::memo::Memo;
 use crate::policy::Policy;
+use crate::troubles::Troubles;
 use cawdb_node::{Node, Result, Shelf};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +22,7 @@ pub struct Tree {
     pub(crate) memo: Memo,
     pub(crate) agenda: Mutex<Agenda>,
     pub(crate) inbox: Inbox,
+    pub(crate) troubles: Troubles,
 }
 
 /// Owner of the one live root. The root's references are counted in the shelf's table.
@@ -51,6 +53,7 @@ impl Tree {
             memo,
             agenda: Mutex::default(),
             inbox: Inbox::default(),
+            troubles: Troubles::default(),
         }
     }
 }

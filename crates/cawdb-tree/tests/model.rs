@@ -206,7 +206,8 @@ fn against_model(name: &str, fanout: usize, value_bytes: u32) {
         }
     }
     println!("{name}: {progress:?} {sums:?}");
-    let rare = ["rebases_shared_tail", "root_collapses"];
+    // The last needs a disk that fails.
+    let rare = ["rebases_shared_tail", "root_collapses", "unreadable"];
     let missed: Vec<_> = sums
         .iter()
         .filter(|(n, c)| **c == 0 && !rare.contains(n))

@@ -40,6 +40,8 @@ pub struct Anchors {
     pub base: [Place; 2],
     /// The deltas.
     pub deltas: Vec<[Place; 2]>,
+    /// Whether a copy of the table was lost: the next checkpoint writes it whole.
+    pub worn: bool,
 }
 
 /// A node of the cut.
@@ -109,10 +111,10 @@ impl Inner {
         let root = self.published.pin().view.root;
         let mut table = self.shelf.table();
         let nothing_new = writer.seq == anchors.body.seq && !table.has_changed();
-        if nothing_new && self.space.stats().limbo < IDLE_LIMBO {
+        if nothing_new && !anchors.worn && self.space.stats().limbo < IDLE_LIMBO {
             return Ok(None);
         }
-        let full = wants_base(&anchors.body, &table);
+        let full = anchors.worn || wants_base(&anchors.body, &table);
         let changed = table.take_changed();
         let node_cut = |e: &cawdb_node::NodeEntry| {
             let state = e.handle.state();
@@ -197,6 +199,7 @@ impl Inner {
         if cut.full {
             anchors.base = places;
             anchors.deltas.clear();
+            anchors.worn = false;
         } else {
             anchors.deltas.push(places);
         }

@@ -296,22 +296,47 @@ pub fn write_table(
     })
 }
 
-/// Reads what [`write_table`] wrote; one good copy is enough.
+/// Reads what [`write_table`] wrote; one good copy is enough. Second: what is wrong with the copy that is not.
 ///
 /// # Errors
 /// If neither copy is good: both reasons.
-pub fn read_table(disk: &dyn Disk, twice: &Twice) -> Result<Vec<Entry>> {
-    let read = |extent: Extent| -> Result<Vec<Entry>> {
-        if extent.offset.saturating_add(twice.len) > disk.len() {
-            return Err(Error::Corrupt(format!("a copy at {extent} beyond the end")));
-        }
-        let mut image = vec![0; twice.len as usize];
-        disk.read_at(&mut image, extent.offset)?;
-        decode_entries(frame::open(TABLE_KIND, twice.generation, &image)?)
+pub fn read_table(disk: &dyn Disk, twice: &Twice) -> Result<(Vec<Entry>, Option<String>)> {
+    match read_table_copy(disk, twice, 0) {
+        Ok(entries) => Ok((entries, None)),
+        Err(first) => match read_table_copy(disk, twice, 1) {
+            Ok(entries) => Ok((entries, Some(first.to_string()))),
+            Err(second) => {
+                let both = format!("both copies of the node table: {first}; {second}");
+                let io = [&first, &second].iter().any(|e| matches!(e, Error::Io(_)));
+                Err(if io {
+                    Error::Io(both)
+                } else {
+                    Error::Corrupt(both)
+                })
+            }
+        },
+    }
+}
+
+/// Reads one copy of a base or delta.
+///
+/// # Errors
+/// If it is not good.
+pub fn read_table_copy(disk: &dyn Disk, twice: &Twice, copy: usize) -> Result<Vec<Entry>> {
+    let extent = twice.copies[copy];
+    let name = format!("copy {copy} of the node table at {extent}");
+    let within = |error: Error| match error {
+        Error::Corrupt(what) => Error::Corrupt(format!("{name}: {what}")),
+        other => other,
     };
-    read(twice.copies[0]).or_else(|first| {
-        read(twice.copies[1]).map_err(|second| {
-            Error::Corrupt(format!("both copies of the node table: {first}; {second}"))
-        })
-    })
+    if extent.offset.saturating_add(twice.len) > disk.len() {
+        return Err(Error::Corrupt(format!("{name}: it lies beyond the end")));
+    }
+    let mut image = vec![0; twice.len as usize];
+    disk.read_at(&mut image, extent.offset)?;
+    let payload = frame::open(TABLE_KIND, twice.generation, &image);
+    payload
+        .map_err(Error::from)
+        .and_then(decode_entries)
+        .map_err(within)
 }

@@ -76,7 +76,15 @@ const MIN_DATA: u64 = 1 << 20;
 
 /// Opens the store on `disk`.
 pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
-    let superblock = superblock::read(disk.as_ref())?;
+    let found = superblock::read(disk.as_ref())?;
+    for fault in &found.faults {
+        tracing::warn!(slot = fault.slot, copy = fault.copy, kind = ?fault.kind, found = fault.what, "superblock copy");
+    }
+    if !options.read_only {
+        // Before anything is acknowledged: see there.
+        superblock::heal(disk.as_ref(), &found)?;
+    }
+    let superblock = found.superblock;
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
     let limit = disk
@@ -86,9 +94,9 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let cache = Arc::new(Cache::new(options.cache_bytes));
     let compression = Compression::from_code(body.compression)?;
     let shelf = Arc::new(Shelf::new(disk.clone(), space.clone(), cache, compression));
-    load_table(&shelf, &body)?;
+    let worn = load_table(&shelf, &body)?;
     shelf.set_next_ids(body.next_ids.0, body.next_ids.1);
-    let anchors = anchors(&space, &superblock, &body)?;
+    let anchors = anchors(&space, &superblock, &body, worn)?;
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
     let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
@@ -134,7 +142,12 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
 }
 
 /// Takes over the space of a checkpoint's root and table.
-fn anchors(space: &Arc<SpaceMap>, superblock: &Superblock, body: &Body) -> Result<Anchors> {
+fn anchors(
+    space: &Arc<SpaceMap>,
+    superblock: &Superblock,
+    body: &Body,
+    worn: bool,
+) -> Result<Anchors> {
     let deltas = body.deltas.iter().map(|d| owned_twice(space, d));
     Ok(Anchors {
         root: Arc::new(owned(space, body.root.1, body.root.2)?),
@@ -142,6 +155,7 @@ fn anchors(space: &Arc<SpaceMap>, superblock: &Superblock, body: &Body) -> Resul
         deltas: deltas.collect::<Result<_>>()?,
         superblock: superblock.clone(),
         body: body.clone(),
+        worn,
     })
 }
 
@@ -170,10 +184,17 @@ fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
     ])
 }
 
-fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
+/// Reads the table; whether a copy of it was lost.
+fn load_table(shelf: &Shelf, body: &Body) -> Result<bool> {
+    let mut worn = false;
     let (mut nodes, mut runs) = (HashMap::new(), HashMap::new());
     for twice in std::iter::once(&body.base).chain(&body.deltas) {
-        for entry in read_table(shelf.disk.as_ref(), twice)? {
+        let (entries, lost) = read_table(shelf.disk.as_ref(), twice)?;
+        if let Some(lost) = lost {
+            tracing::warn!(lost, "the other copy is good");
+            worn = true;
+        }
+        for entry in entries {
             match entry {
                 Entry::Node(id, node) => drop(nodes.insert(id, node)),
                 Entry::Run(id, run) => drop(runs.insert(id, run)),
@@ -193,7 +214,7 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<()> {
         let handle = NodeHandle::on_disk(NodeId(id), node.height, place);
         shelf.table().load_node(handle, node.count);
     }
-    Ok(())
+    Ok(worn)
 }
 
 /// Applies what the journal holds after the checkpoint, each batch exactly once.

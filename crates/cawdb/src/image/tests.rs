@@ -138,7 +138,10 @@ fn one_good_copy_is_enough_and_none_is_damage() {
     let written = write_table(&disk, &space, 7, &entries).unwrap();
     let [a, b] = written.twice.copies;
     assert!(!a.overlaps(&b));
-    assert_eq!(read_table(&disk, &written.twice).unwrap(), entries);
+    assert_eq!(
+        read_table(&disk, &written.twice).unwrap(),
+        (entries.clone(), None)
+    );
 
     let stale = Twice {
         generation: 8,
@@ -153,7 +156,9 @@ fn one_good_copy_is_enough_and_none_is_damage() {
     assert!(read_table(&disk, &beyond).is_err(), "beyond the end");
 
     disk.write_at(&[0xff; 1], a.offset + 40).unwrap();
-    assert_eq!(read_table(&disk, &written.twice).unwrap(), entries);
+    let (found, lost) = read_table(&disk, &written.twice).unwrap();
+    assert_eq!(found, entries);
+    assert!(lost.unwrap().contains("copy 0 of the node table at "));
     disk.write_at(&[0xff; 1], b.offset + 50).unwrap();
     let both = read_table(&disk, &written.twice);
     let Err(Error::Corrupt(what)) = both else {
