@@ -120,9 +120,8 @@ fn the_newest_wins_and_both_copies_hold_it() {
 #[test]
 fn the_loss_of_one_copy_is_survived_reported_and_healed() {
     for generation in 1..6 {
-        for copy in 0..2 {
-            let slot = (generation % 2) as usize;
-            let place = SLOTS[slot][copy];
+        let slot = (generation % 2) as usize;
+        for (copy, place) in SLOTS[slot].into_iter().enumerate() {
             for (i, bytes) in damages(&at(generation), place).into_iter().enumerate() {
                 let disk = at(generation);
                 disk.write_at(&bytes, place.offset).unwrap();
@@ -194,8 +193,8 @@ fn slots_of_two_stores_or_swapped_slots_are_damage() {
     .unwrap();
     assert!(matches!(read(&disk), Err(Error::Corrupt { .. })));
     let disk = formatted();
-    for copy in 0..2 {
-        let bytes = copy_of(&disk, SLOTS[1][copy]);
+    for (copy, place) in SLOTS[1].into_iter().enumerate() {
+        let bytes = copy_of(&disk, place);
         disk.write_at(&bytes, SLOTS[0][copy].offset).unwrap();
         assert!(matches!(
             read_copy(&disk, 0, copy),
@@ -279,10 +278,10 @@ fn a_crash_leaves_the_old_or_the_new() {
 /// The copy that is still good is written last.
 #[test]
 fn a_crash_after_damage_to_an_old_copy_is_survived() {
-    for copy in 0..2 {
+    for copy in SLOTS[1] {
         for seed in 0..100 {
             let old = at(2);
-            old.write_at(&[7; 4096], SLOTS[1][copy].offset).unwrap();
+            old.write_at(&[7; 4096], copy.offset).unwrap();
             let disk = FaultyDisk::new(old).unwrap();
             disk.fail_nth(OpKind::Sync, seed % 2);
             assert!(write(&disk, &later(3)).is_err());
