@@ -38,7 +38,9 @@ work() {
     shift
     WORKING=()
     for kind in "$@"; do
-        setsid python3 "$WORKERS" "$kind" work "$M" "$SCRATCH/outside" "$CAWFS" "$SEED" >"$SCRATCH/out-$kind" 2>&1 &
+        # A shell between, which keeps it to itself how the worker dies: who has mapped a file of a dead mount gets SIGBUS.
+        setsid bash -c 'python3 "$@"; exit $?' worker "$WORKERS" "$kind" work "$M" "$SCRATCH/outside" "$CAWFS" "$SEED" \
+            >"$SCRATCH/out-$kind" 2>&1 &
         WORKING+=("$!:$kind")
     done
     sleep "$seconds"

@@ -1,7 +1,9 @@
 //! The one place with threads: it calls [`Store::tick`] while there is work, and syncs from time to time.
+//! A thread that panics ends, and the store takes no more changes.
 
 use crate::Store;
 use cawdb_disk::sync::{lock, wait_while};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,7 +54,12 @@ fn spawn(
     let (store, stop) = (store.clone(), stop.clone());
     let thread = std::thread::Builder::new()
         .name(name.into())
-        .spawn(move || run(&store, &stop));
+        .spawn(move || {
+            let ran = catch_unwind(AssertUnwindSafe(|| run(&store, &stop)));
+            if let Err(said) = ran {
+                store.panicked("background work", &*said);
+            }
+        });
     thread
         .inspect_err(|error| tracing::error!(%error, "starting {name}"))
         .ok()

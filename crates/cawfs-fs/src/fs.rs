@@ -178,6 +178,15 @@ impl Fs {
     pub fn store(&self) -> &Store {
         &self.store
     }
+    /// Notes that `what` panicked, with what its thread had to say: from now on nothing is changed, lest something half
+    /// changed is written; what is there can be read.
+    pub fn panicked(&self, what: &str, said: &(dyn std::any::Any + Send)) {
+        self.store.panicked(what, said);
+    }
+    /// Whether every change is refused.
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
     /// What was done since the mount.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -18,6 +18,7 @@
 
 use crate::connection::{Answer, Connection};
 use crate::wire::{BUFFER, Op, Request};
+use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -32,6 +33,9 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// The errno that the caller gets.
     fn serve(&self, request: &Request<'_>) -> Result<Answer, i32>;
+
+    /// Hears that the answering of a request panicked, and what was said. The caller gets EIO.
+    fn panicked(&self, request: &str, said: &(dyn Any + Send));
 }
 
 /// How long a request may keep the seat.
@@ -103,7 +107,13 @@ impl<S: Service> Shared<S> {
         let shared = self.clone();
         let thread = std::thread::Builder::new().name("cawfs-fuse".into());
         let spawned = thread.spawn(move || {
-            shared.read_on(&watchdog);
+            let read = catch_unwind(AssertUnwindSafe(|| shared.read_on(&watchdog)));
+            if read.is_err() {
+                // It may have had the seat: better no mount than one that hangs.
+                shared.end(Some(io::Error::other(
+                    "a thread that reads requests panicked",
+                )));
+            }
             shared.line().alive -= 1;
             shared.changed.notify_all();
         });
@@ -163,8 +173,10 @@ impl<S: Service> Shared<S> {
         };
         let given = blocks(&request) && self.give_seat(serving, watchdog);
         let answer = catch_unwind(AssertUnwindSafe(|| self.service.serve(&request)));
-        let answer = answer.unwrap_or_else(|_| {
+        let answer = answer.unwrap_or_else(|said| {
             tracing::error!(header = ?request.header, "a panic while serving a request");
+            let what = format!("a request ({})", request.name());
+            self.service.panicked(&what, &*said);
             Err(libc::EIO)
         });
         self.connection.reply(request.header.unique, answer);

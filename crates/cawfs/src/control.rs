@@ -8,12 +8,14 @@ use std::fs::File;
 use std::path::Path;
 
 /// Why a request failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The object is not on a cawfs mount.
     Foreign,
     /// The daemon of the mount has died.
     Stale,
+    /// The store takes no more changes; says why.
+    Failed(String),
     /// The daemon said no.
     Error(Errno),
 }
@@ -25,6 +27,7 @@ impl Refusal {
             Self::Foreign => Failure::at(path, "it is not on a cawfs mount")
                 .hint("mount a store with: cawfs mount STORE DIR"),
             Self::Stale => stale(path),
+            Self::Failed(why) => failed(path, &why),
             Self::Error(e) => why(e),
         }
     }
@@ -32,22 +35,39 @@ impl Refusal {
 
 /// The failure for a mount whose daemon has died.
 pub fn stale(path: &Path) -> Failure {
+    let mount = mounts::around(path).map_or_else(|| path.to_owned(), |mount| mount.dir);
     Failure::at(
         path,
         "the daemon behind this mount has died; what was synced is in the store",
     )
     .hint(format!(
         "clean up with: cawfs umount {}, then mount again",
-        path.display()
+        mount.display()
     ))
 }
 
-fn refusal(e: Errno) -> Refusal {
+fn refusal(object: &File, e: Errno) -> Refusal {
     match e {
         Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS => Refusal::Foreign,
         e if mounts::is_stale(&e.into()) => Refusal::Stale,
+        Errno::IO => failure(object).map_or(Refusal::Error(e), Refusal::Failed),
         e => Refusal::Error(e),
     }
+}
+
+/// Why the store of a mount takes no more changes, if so.
+pub fn failure(object: &File) -> Option<String> {
+    let stats = stats(object).ok()?;
+    stats["failure"].as_str().map(str::to_owned)
+}
+
+/// The failure for a store that takes no more changes.
+pub fn failed(path: &Path, why: &str) -> Failure {
+    Failure::at(
+        path,
+        format_args!("the store takes no more changes, because {why}"),
+    )
+    .hint("what was synced before is safe: unmount, look with cawfs check, mount again")
 }
 
 /// Stages `count` clones of an object; the token names them.
@@ -58,7 +78,8 @@ pub fn stage(object: &File, count: u32, flags: u32) -> Result<u64, Refusal> {
         token: 0,
     }
     .encode();
-    ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage).map_err(refusal)?;
+    ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage)
+        .map_err(|e| refusal(object, e))?;
     Stage::decode(&stage)
         .map(|stage| stage.token)
         .map_err(|_| Refusal::Foreign)
@@ -67,12 +88,12 @@ pub fn stage(object: &File, count: u32, flags: u32) -> Result<u64, Refusal> {
 /// Removes a name of a directory with all below it.
 pub fn remove(parent: &File, name: &[u8]) -> Result<(), Refusal> {
     let mut ask = protocol::encode_remove(name).map_err(|_| Refusal::Error(Errno::NAMETOOLONG))?;
-    ioctl::call::<{ protocol::REMOVE_TREE }, _>(parent, &mut ask).map_err(refusal)
+    ioctl::call::<{ protocol::REMOVE_TREE }, _>(parent, &mut ask).map_err(|e| refusal(parent, e))
 }
 
 /// Makes everything durable that happened before on the mount of this object.
 pub fn sync(object: &File) -> Result<(), Refusal> {
-    ioctl::call::<{ protocol::SYNC }, _>(object, &mut []).map_err(refusal)
+    ioctl::call::<{ protocol::SYNC }, _>(object, &mut []).map_err(|e| refusal(object, e))
 }
 
 /// What the daemon tells about itself.
@@ -82,7 +103,10 @@ pub fn stats(object: &File) -> Result<serde_json::Value, Refusal> {
     for _ in 0..8 {
         loop {
             let mut piece = protocol::ask_stats(text.len() as u64);
-            ioctl::call::<{ protocol::STATS }, _>(object, &mut piece).map_err(refusal)?;
+            ioctl::call::<{ protocol::STATS }, _>(object, &mut piece).map_err(|e| match e {
+                Errno::IO => Refusal::Error(e),
+                e => refusal(object, e),
+            })?;
             let piece = protocol::decode_stats(&piece).map_err(|_| Refusal::Foreign)?;
             text.extend_from_slice(piece);
             if piece.len() < protocol::STATS_ROOM {

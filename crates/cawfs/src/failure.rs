@@ -51,9 +51,13 @@ impl Failure {
         Self::new(format!("{}: {why}", path.display()))
     }
 
-    /// A failed system call at a path, in the words of the system.
+    /// A failed system call at a path, in the words of the system; a mount whose daemon has died is explained.
     pub fn io(path: &Path, doing: &str, e: impl Into<io::Error>) -> Self {
-        Self::at(path, format_args!("{doing}: {}", plain(&e.into())))
+        let e = e.into();
+        match crate::mounts::is_stale(&e) {
+            true => crate::control::stale(path),
+            false => Self::at(path, format_args!("{doing}: {}", plain(&e))),
+        }
     }
 
     /// Adds what to do.

@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod report;
 mod store;
+mod users;
 
 use clap::Parser;
 use failure::Failure;

@@ -28,6 +28,25 @@ pub fn at(dir: &Path) -> io::Result<Option<MountEntry>> {
     Ok(entries.rfind(|e| e.dir == dir))
 }
 
+/// The mount that a path lies in, told by its words alone, so that nobody has to answer.
+pub fn around(path: &Path) -> Option<MountEntry> {
+    let path = std::path::absolute(path).ok()?;
+    let text = std::fs::read("/proc/self/mountinfo").ok()?;
+    let entries = text.split(|&b| b == b'\n').filter_map(parse);
+    let holding = entries.filter(|e| path.starts_with(&e.dir));
+    // Of several at one place, the last lies on top.
+    holding.max_by_key(|e| e.dir.components().count())
+}
+
+/// Where the store with this path is mounted, if anywhere.
+pub fn of_store(store: &Path) -> Option<PathBuf> {
+    let store = store.canonicalize().ok()?;
+    let text = std::fs::read("/proc/self/mountinfo").ok()?;
+    let mut entries = text.split(|&b| b == b'\n').filter_map(parse);
+    let ours = entries.find(|e| e.kind.starts_with("fuse") && e.source == store);
+    ours.map(|e| e.dir)
+}
+
 fn parse(line: &[u8]) -> Option<MountEntry> {
     let words: Vec<&[u8]> = line.split(|&b| b == b' ').collect();
     let dash = words.iter().position(|w| *w == b"-")?;

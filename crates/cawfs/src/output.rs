@@ -131,6 +131,7 @@ fn shown(name: &str, value: &Value) -> String {
             _ => n.to_string(),
         },
         Value::String(s) => s.clone(),
+        Value::Null => "none".into(),
         Value::Bool(b) => (if *b { "yes" } else { "no" }).into(),
         Value::Array(list) => list
             .iter()

@@ -12,6 +12,7 @@ pub fn of_store(store: &Store) -> Value {
         .map(|(name, n)| ((*name).to_owned(), json!(n)))
         .collect();
     json!({
+        "failure": store.failure(),
         "space": {
             "limit_bytes": space.total,
             "used_bytes": space.used,

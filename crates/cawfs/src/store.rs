@@ -1,16 +1,22 @@
 //! The one place where the command line makes, opens and closes stores.
 
 use crate::failure::Failure;
+use crate::mounts;
 use cawdb::disk::superblock;
 use cawdb::disk::{Access, Disk, Error as DiskError, FileDisk};
 use cawdb::{CreateOptions, Error, Options, Store};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long to wait for whoever still has the store before saying so, and after that.
+/// How long to wait for whoever still has the store before saying so.
 const NOTICE: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(59);
+/// How long altogether, while it is mounted: a daemon that was just told to end takes its mount away at once.
+const MOUNTED: Duration = Duration::from_secs(5);
+/// How long altogether for a daemon whose mount is gone, and that writes what is left.
+const ENDING: Duration = Duration::from_secs(60);
+/// How long between two looks at which of these it is.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Hears, once, whom an open waits for.
 pub type Tell<'a> = &'a dyn Fn(&str);
@@ -84,17 +90,31 @@ fn room_below(path: &Path, disk: &FileDisk) -> u64 {
 
 /// Opens and locks the file; waits for whoever has it, because daemons end some time after their mounts.
 fn disk(path: &Path, access: Access, tell: Tell<'_>) -> Result<FileDisk, Failure> {
-    let opened = match FileDisk::open(path, access, NOTICE) {
-        Err(DiskError::Busy { who }) => {
-            tell(&format!(
-                "{}: in use by {who}; waiting until it is free",
-                path.display()
-            ));
-            FileDisk::open(path, access, PATIENCE)
+    let begun = Instant::now();
+    let mut opened = FileDisk::open(path, access, NOTICE);
+    if let Err(DiskError::Busy { who }) = &opened {
+        let who = format!("in use by {who}{}", mounted_on(path));
+        tell(&format!(
+            "{}: {who}; waiting until it is free",
+            path.display()
+        ));
+    }
+    while let Err(DiskError::Busy { who }) = opened {
+        let place = mounted_on(path);
+        let patience = if place.is_empty() { ENDING } else { MOUNTED };
+        if begun.elapsed() > patience {
+            let who = format!("{who}{place}");
+            return Err(failure(path, DiskError::Busy { who }.into()));
         }
-        other => other,
-    };
+        opened = FileDisk::open(path, access, LOOK);
+    }
     opened.map_err(|e| failure(path, e.into()))
+}
+
+/// Where a store is mounted, as the end of a sentence; nothing if it is not.
+fn mounted_on(store: &Path) -> String {
+    mounts::of_store(store)
+        .map_or_else(String::new, |dir| format!(", mounted on {}", dir.display()))
 }
 
 /// Opens a store; waits for a daemon that is about to release it.

@@ -13,6 +13,7 @@ const BROKEN: u64 = 2000;
 /// Answers at once, but for two nodes: one waits for a signal, one panics.
 struct Kinds {
     go: Mutex<Receiver<()>>,
+    panics: Arc<Mutex<Vec<String>>>,
 }
 
 impl Service for Kinds {
@@ -27,11 +28,20 @@ impl Service for Kinds {
         }
         Ok(Answer::DONE)
     }
+
+    fn panicked(&self, request: &str, said: &(dyn Any + Send)) {
+        let said = said.downcast_ref::<&str>().unwrap();
+        self.panics
+            .lock()
+            .unwrap()
+            .push(format!("{request}: {said}"));
+    }
 }
 
 struct Kernel {
     device: File,
     go: Sender<()>,
+    panics: Arc<Mutex<Vec<String>>>,
     server: std::thread::JoinHandle<io::Result<()>>,
 }
 
@@ -44,14 +54,17 @@ impl Kernel {
         );
         let (ours, theirs) = socketpair(kind.0, kind.1, kind.2, None).unwrap();
         let (go, waiting) = channel();
+        let panics = Arc::default();
         let service = Arc::new(Kinds {
             go: Mutex::new(waiting),
+            panics: Arc::clone(&panics),
         });
         let connection = Arc::new(Connection::new(File::from(theirs)));
         let server = std::thread::spawn(move || serve(connection, service));
         Self {
             device: File::from(ours),
             go,
+            panics,
             server,
         }
     }
@@ -114,6 +127,8 @@ fn a_panic_is_an_error_of_one_request() {
         kernel.ask(GETATTR, round * 2 + 1, 1);
         assert_eq!(kernel.answer(), (round * 2 + 1, 0));
     }
+    let panics = kernel.panics.lock().unwrap().clone();
+    assert_eq!(panics, vec!["a request (GetAttr): on purpose"; 10]);
     kernel.unmount();
 }
 

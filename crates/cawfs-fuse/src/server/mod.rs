@@ -18,6 +18,7 @@ use crate::mountpoints::MountPoints;
 use crate::readers::Service;
 use crate::wire::{Op, Request, reply};
 use cawfs_fs::{Caller, Error, Fs, NodeId};
+use std::any::Any;
 use std::sync::Arc;
 
 /// Serves one mount.
@@ -82,6 +83,10 @@ impl Server {
 }
 
 impl Service for Server {
+    fn panicked(&self, request: &str, said: &(dyn Any + Send)) {
+        self.fs.panicked(request, said);
+    }
+
     fn serve(&self, request: &Request<'_>) -> Reply {
         let Some(op) = &request.op else {
             return Err(libc::EIO);

@@ -56,6 +56,14 @@ impl<'a> Request<'a> {
             op: Op::parse(header.opcode, body),
         })
     }
+
+    /// The name of the operation, for the log.
+    pub fn name(&self) -> String {
+        let op = format!("{:?}", self.op);
+        let op = op.trim_start_matches("Some(");
+        let end = op.find(|c: char| !c.is_alphanumeric());
+        op.get(..end.unwrap_or(op.len())).unwrap_or_default().into()
+    }
 }
 
 #[cfg(test)]

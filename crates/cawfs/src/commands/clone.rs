@@ -53,7 +53,10 @@ pub fn clone(src: &Path, dst: &[PathBuf], replace: bool) -> Result<Vec<String>, 
     for (index, (target, mode)) in (0..count).zip(targets.iter().zip(modes)) {
         let staged = stage_name(token, index);
         rustix::fs::renameat_with(&target.parent, staged, &target.parent, &target.name, mode)
-            .map_err(|e| misplaced(target, e))?;
+            .map_err(|e| match control::failure(&source) {
+                Some(why) if e == Errno::IO => control::failed(&target.path, &why),
+                _ => misplaced(target, e),
+            })?;
     }
     Ok(targets
         .iter()
@@ -67,10 +70,8 @@ fn open_source(src: &Path) -> Result<(File, bool, u64), Failure> {
         return Err(Failure::at(src, "only files and directories can be cloned"));
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let source = rustix::fs::open(src, flags, Mode::empty()).map_err(|e| match e {
-        Errno::NOTCONN => control::stale(src),
-        _ => Failure::io(src, "cannot read it", e),
-    })?;
+    let source = rustix::fs::open(src, flags, Mode::empty())
+        .map_err(|e| Failure::io(src, "cannot read it", e))?;
     Ok((File::from(source), meta.is_dir(), meta.dev()))
 }
 

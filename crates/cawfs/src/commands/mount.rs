@@ -57,12 +57,16 @@ pub fn plan(args: &Mount) -> Result<Plan, Failure> {
     })
 }
 
-/// Removes a mount that a dead daemon left behind.
+/// Dead mounts that may lie on top of each other.
+const STACKED: usize = 16;
+
+/// Removes mounts that dead daemons left behind.
 fn clear_stale(dir: &std::path::Path) -> Result<(), Failure> {
-    if !std::fs::read_dir(dir).is_err_and(|e| mounts::is_stale(&e)) {
-        return Ok(());
+    for _ in 0..STACKED {
+        if !std::fs::read_dir(dir).is_err_and(|e| mounts::is_stale(&e)) {
+            break;
+        }
+        super::umount::clean_up("mount", dir)?;
     }
-    let text = "the daemon of an earlier mount has died; cleaning up";
-    eprintln!("cawfs mount: {}: {text}", dir.display());
-    cawfs_fuse::unmount(dir, true).map_err(|e| Failure::io(dir, "cannot clean up", e))
+    Ok(())
 }

@@ -10,15 +10,9 @@ use std::fs::File;
 /// Shows the statistics of a mount, or of a store that is not mounted.
 pub fn run(args: &Stats) -> Outcome {
     let path = &args.path;
-    let meta = std::fs::metadata(path).map_err(|e| match crate::mounts::is_stale(&e) {
-        true => control::stale(path),
-        false => Failure::io(path, "cannot look at it", e),
-    })?;
+    let meta = std::fs::metadata(path).map_err(|e| Failure::io(path, "cannot look at it", e))?;
     let value = if meta.is_dir() {
-        let dir = File::open(path).map_err(|e| match crate::mounts::is_stale(&e) {
-            true => control::stale(path),
-            false => Failure::io(path, "cannot open it", e),
-        })?;
+        let dir = File::open(path).map_err(|e| Failure::io(path, "cannot open it", e))?;
         control::stats(&dir)
             .map_err(|refusal| refusal.at(path, |e| Failure::io(path, "no answer", e)))?
     } else {

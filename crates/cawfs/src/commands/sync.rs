@@ -18,10 +18,7 @@ pub fn run(args: &Sync) -> Outcome {
 /// # Errors
 /// If it is not on a mount, or the store cannot be written.
 pub fn sync(dir: &Path) -> Result<(), Failure> {
-    let object = File::open(dir).map_err(|e| match crate::mounts::is_stale(&e) {
-        true => control::stale(dir),
-        false => Failure::io(dir, "cannot open it", e),
-    })?;
+    let object = File::open(dir).map_err(|e| Failure::io(dir, "cannot open it", e))?;
     control::sync(&object)
         .map_err(|refusal| refusal.at(dir, |e| Failure::io(dir, "cannot write to disk", e)))
 }

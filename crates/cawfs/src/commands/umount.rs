@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::args::Umount;
 use crate::control::{self, Refusal};
 use crate::failure::Failure;
-use crate::{mounts, output};
+use crate::{mounts, output, users};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -22,23 +22,17 @@ pub fn run(args: &Umount) -> Outcome {
     Ok(0)
 }
 
-/// Unmounts an absolute path; returns when everything is on disk and the store is free.
+/// Unmounts an absolute path; returns when everything is on disk and the store is free. A mount whose store takes no
+/// more changes goes too, and that is the failure then.
 pub fn unmount(dir: &Path) -> Result<(), Failure> {
     let entry = mounts::at(dir).map_err(|e| Failure::io(dir, "cannot read the mounts", e))?;
     if entry.is_none() {
         return Err(Failure::at(dir, "nothing is mounted there")
             .hint("give the directory itself on which the store is mounted, see /proc/mounts"));
     }
-    let daemon = match ask(dir) {
-        Ok(daemon) => daemon,
-        Err(Refusal::Stale) => {
-            eprintln!(
-                "cawfs umount: {}: its daemon has died; cleaning up",
-                dir.display()
-            );
-            return cawfs_fuse::unmount(dir, true)
-                .map_err(|e| Failure::io(dir, "cannot clean up", e));
-        }
+    let (daemon, failed) = match ask(dir) {
+        Ok(asked) => asked,
+        Err(Refusal::Stale) => return clean_up("umount", dir),
         Err(refusal) => {
             return Err(refusal.at(dir, |e| {
                 Failure::io(dir, "cannot write everything to disk", e)
@@ -46,15 +40,50 @@ pub fn unmount(dir: &Path) -> Result<(), Failure> {
         }
     };
     cawfs_fuse::unmount(dir, false).map_err(|e| match e.kind() {
-        io::ErrorKind::ResourceBusy => Failure::at(dir, "it is in use")
-            .hint(format!("who uses it says: fuser -vm {}", dir.display())),
+        io::ErrorKind::ResourceBusy => busy(dir),
         _ => Failure::io(dir, "cannot unmount it", e),
     })?;
-    wait(&daemon, dir).map_err(|e| Failure::io(dir, "cannot wait for the daemon", e))
+    wait(&daemon, dir).map_err(|e| Failure::io(dir, "cannot wait for the daemon", e))?;
+    match failed {
+        None => Ok(()),
+        Some(why) => Err(Failure::at(
+            dir,
+            format_args!("unmounted, but what was not synced is lost, because {why}"),
+        )
+        .hint("look at the store with cawfs check, and mount it again")),
+    }
 }
 
-/// Syncs the mount and takes hold of its daemon, by a descriptor that no later process can have.
-fn ask(dir: &Path) -> Result<Option<OwnedFd>, Refusal> {
+fn busy(dir: &Path) -> Failure {
+    match users::of(dir) {
+        Some(users) => Failure::at(dir, format_args!("it is in use by {users}"))
+            .hint("close what is open in it, and leave it, then try again"),
+        None => Failure::at(dir, "it is in use").hint(format!(
+            "who uses it says, to root: fuser -vm {}",
+            dir.display()
+        )),
+    }
+}
+
+/// Takes away a mount whose daemon has died. Nothing can be lost by that: nobody answers, and what was synced is in the
+/// store. Who still has something of it open goes on to see errors, and does not hinder.
+pub fn clean_up(verb: &str, dir: &Path) -> Result<(), Failure> {
+    let users = users::of(dir);
+    let still = users.map_or_else(String::new, |users| {
+        format!("; still in use by {users}, to whom all of it is an error")
+    });
+    eprintln!(
+        "cawfs {verb}: {}: its daemon has died; cleaning up{still}",
+        dir.display()
+    );
+    cawfs_fuse::unmount(dir, true).map_err(|e| Failure::io(dir, "cannot clean up", e))
+}
+
+/// What unmounting must know of a daemon: a descriptor that no later process can have, and why it takes no more changes.
+type Asked = (Option<OwnedFd>, Option<String>);
+
+/// Syncs the mount and takes hold of its daemon.
+fn ask(dir: &Path) -> Result<Asked, Refusal> {
     let root = File::open(dir).map_err(|e| match mounts::is_stale(&e) {
         true => Refusal::Stale,
         false => {
@@ -62,14 +91,16 @@ fn ask(dir: &Path) -> Result<Option<OwnedFd>, Refusal> {
         }
     })?;
     let stats = control::stats(&root)?;
-    match control::sync(&root) {
-        Ok(()) | Err(Refusal::Error(rustix::io::Errno::ROFS)) => {}
+    let failed = match control::sync(&root) {
+        Ok(()) | Err(Refusal::Error(rustix::io::Errno::ROFS)) => None,
+        Err(Refusal::Failed(why)) => Some(why),
         Err(e) => return Err(e),
-    }
+    };
     let pid = stats["pid"]
         .as_i64()
         .and_then(|p| Pid::from_raw(i32::try_from(p).ok()?));
-    Ok(pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()))
+    let daemon = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    Ok((daemon, failed))
 }
 
 fn wait(daemon: &Option<OwnedFd>, dir: &Path) -> io::Result<()> {

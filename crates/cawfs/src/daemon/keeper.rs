@@ -2,6 +2,7 @@
 //! staged clones that nobody took. The engine has its own background work.
 
 use cawfs_fs::Fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -23,8 +24,10 @@ pub fn start(fs: Arc<Fs>) -> Keeper {
         .name("cawfs-keep".into())
         .spawn(move || {
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                if let Err(e) = fs.sync_all() {
-                    tracing::error!(error = %e, "tidying up failed");
+                match catch_unwind(AssertUnwindSafe(|| fs.sync_all())) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(e)) => tracing::error!(error = %e, "tidying up failed"),
+                    Err(said) => fs.panicked("tidying up", &*said),
                 }
             }
         });

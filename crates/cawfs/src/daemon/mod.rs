@@ -51,7 +51,8 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
     let fs = Arc::new(fs);
     let mount = Mount::attach(&plan.dir, &mount_options(plan)).map_err(Failure::from)?;
     let keeper = (!plan.options.read_only).then(|| keeper::start(fs.clone()));
-    let signals = signals::watch(&plan.dir).map_err(|e| system("cannot watch signals", &e));
+    let signals =
+        signals::watch(&plan.dir, fs.clone()).map_err(|e| system("cannot watch signals", &e));
     let background =
         (!plan.options.read_only).then(|| cawdb::Background::start(&store, plan.options.commit));
     let stats = report::source(&plan.store, &plan.dir, fs.clone());

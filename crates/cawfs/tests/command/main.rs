@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod clones;
 #[cfg(test)]
 mod files;
@@ -16,6 +18,8 @@ mod ioctls;
 mod kernel;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod panics;
 #[cfg(test)]
 mod places;
 #[cfg(test)]
