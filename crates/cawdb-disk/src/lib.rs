@@ -19,8 +19,10 @@ pub mod codec;
 pub mod device;
 mod error;
 pub mod frame;
+mod histogram;
 pub mod journal;
 pub mod layout;
+pub mod meter;
 pub mod space;
 pub mod superblock;
 pub mod sync;
@@ -28,10 +30,11 @@ mod units;
 
 pub use checksum::Checksum;
 pub use device::{
-    Access, Disk, Fate, Fault, FaultyDisk, FileDisk, IoStats, OpKind, Outage, Outages, Pieces,
-    RamDisk, RamImage, Recording, Request, Sampling, Tear,
+    Access, Disk, Fate, Fault, FaultyDisk, FileDisk, IoStats, IoTimes, OpKind, Outage, Outages,
+    Pieces, RamDisk, RamImage, Recording, Request, Sampling, Tear,
 };
 pub use error::{Error, Result};
+pub use histogram::{Histogram, Times};
 pub use journal::Journal;
 pub use layout::Layout;
 pub use space::{Class, Place, SpaceMap};

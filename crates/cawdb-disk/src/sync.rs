@@ -1,9 +1,13 @@
 //! The one door to locks and waiting.
 //!
 //! A lock whose holder panicked guards something half changed. Going on with it could write damage
-//! to the disk, so the next holder panics too: a crash is better than corruption.
+//! to the disk, so the next holder panics too: a crash is better than corruption. Waiting for a lock is measured
+//! ([`crate::meter`]).
 
-use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::meter::{self, Reason};
+use std::sync::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::time::Duration;
 
 const HALF_CHANGED: &str = "a thread panicked while it changed what this lock guards";
@@ -13,7 +17,12 @@ const HALF_CHANGED: &str = "a thread panicked while it changed what this lock gu
 /// # Panics
 /// If an earlier holder panicked.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect(HALF_CHANGED)
+    match mutex.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            meter::wait(Reason::Lock, || mutex.lock()).expect(HALF_CHANGED)
+        }
+        other => other.expect(HALF_CHANGED),
+    }
 }
 
 /// Locks for reading, together with other readers.
@@ -21,7 +30,12 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Panics
 /// If an earlier writer panicked.
 pub fn read<T: ?Sized>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().expect(HALF_CHANGED)
+    match lock.try_read() {
+        Err(TryLockError::WouldBlock) => {
+            meter::wait(Reason::Lock, || lock.read()).expect(HALF_CHANGED)
+        }
+        other => other.expect(HALF_CHANGED),
+    }
 }
 
 /// Locks for writing, alone.
@@ -29,7 +43,12 @@ pub fn read<T: ?Sized>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 /// # Panics
 /// If an earlier writer panicked.
 pub fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().expect(HALF_CHANGED)
+    match lock.try_write() {
+        Err(TryLockError::WouldBlock) => {
+            meter::wait(Reason::Lock, || lock.write()).expect(HALF_CHANGED)
+        }
+        other => other.expect(HALF_CHANGED),
+    }
 }
 
 /// Gives the lock away until someone notifies, or for no reason: the caller asks again.

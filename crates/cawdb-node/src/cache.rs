@@ -58,6 +58,8 @@ pub struct CacheStats {
     pub evictions: u64,
     /// Bytes held now.
     pub bytes: u64,
+    /// Of these, of run indexes with their filters.
+    pub index_bytes: u64,
 }
 
 /// A cache with one budget, safe to use from many threads.
@@ -95,13 +97,14 @@ impl Cache {
         self.make_room(0, 0);
     }
 
-    /// Counters and size.
+    /// Counters and size. O(entries).
     pub fn stats(&self) -> CacheStats {
         CacheStats {
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
+            index_bytes: (0..SHARDS).map(|i| self.shard(i).bytes_of(INDEX)).sum(),
         }
     }
 

@@ -2,6 +2,7 @@
 mod cache;
 pub mod compress;
 mod error;
+mod gauge;
 mod key;
 mod message;
 mod node;
@@ -17,6 +18,7 @@ mod translation;
 pub use cache::{Cache, CacheStats};
 pub use compress::Compression;
 pub use error::{Error, Result};
+pub use gauge::Gauge;
 pub use key::{Key, KeyRange, common_prefix, hi_less, successor};
 pub use message::Message;
 pub use node::{Node, NodeHandle, NodeId, NodeState};

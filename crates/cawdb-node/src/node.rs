@@ -6,7 +6,7 @@
 //! - a node id names a *content*, for ever; its representation may be replaced by an equal one, for all who
 //!   share it at once, through its handle.
 
-use crate::{Key, KeyRange, Result, Slot, Translation};
+use crate::{Key, KeyRange, Result, RunRef, Slot, Translation};
 use cawdb_disk::{Place, sync};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -134,8 +134,13 @@ impl Node {
 
     /// Bytes of memory that the node takes, about.
     pub fn memory(&self) -> u64 {
-        let slot = |s: &Slot| 120 + s.lo.len() as u64 + 60 * s.layers.len() as u64;
-        128 + self.slots.iter().map(slot).sum::<u64>()
+        // Keys, prefixes and lists of layers lie on the heap.
+        let slot = |s: &Slot| {
+            let layer = |l: &RunRef| size_of::<RunRef>() + l.tr.from().len() + l.tr.to().len();
+            let layers: usize = s.layers.iter().map(layer).sum();
+            size_of::<Slot>() + s.lo.len() + 64 + layers
+        };
+        128 + self.slots.iter().map(slot).sum::<usize>() as u64
     }
 }
 

@@ -8,11 +8,21 @@
 
 use crate::node_wire;
 use crate::{
-    Cache, Compression, Error, MemRun, Node, NodeHandle, NodeId, Result, Run, RunId, Slot, Table,
+    Cache, Compression, Error, Gauge, MemRun, Node, NodeEntry, NodeHandle, NodeId, Result, Run,
+    RunEntry, RunId, Slot, Table,
 };
 use cawdb_disk::{Checksum, Disk, Place, SpaceMap, sync};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Owner of an extent, with what its pointer takes.
+const PLACE_MEMORY: usize = size_of::<Place>() + 32;
+/// A node that is not in memory: entry of the table, handle, place.
+const NODE_ENTRY_MEMORY: u64 =
+    (2 * size_of::<(NodeId, NodeEntry)>() + size_of::<NodeHandle>() + 32 + PLACE_MEMORY) as u64;
+/// A run of which nothing is cached: entry of the table, run, image, place.
+const RUN_ENTRY_MEMORY: u64 =
+    (2 * size_of::<(RunId, RunEntry)>() + Run::MEMORY + PLACE_MEMORY) as u64;
 
 /// Nodes and runs, in memory and on disk.
 pub struct Shelf {
@@ -24,12 +34,16 @@ pub struct Shelf {
     pub cache: Arc<Cache>,
     /// How new runs are compressed.
     pub compression: Compression,
+    /// Memory of runs that are not on disk.
+    pub gauge: Arc<Gauge>,
     table: Mutex<Table>,
     next_node: AtomicU64,
     next_run: AtomicU64,
     loads: AtomicU64,
     /// Nodes made and read when memory was last looked at.
     looked_at: AtomicU64,
+    /// What nodes took then.
+    node_memory: AtomicU64,
 }
 
 impl Shelf {
@@ -48,11 +62,13 @@ impl Shelf {
             space,
             cache,
             compression,
+            gauge: Arc::default(),
             table,
             next_node,
             next_run,
             loads: AtomicU64::new(0),
             looked_at: AtomicU64::new(0),
+            node_memory: AtomicU64::new(0),
         }
     }
 
@@ -82,10 +98,8 @@ impl Shelf {
 
     /// A new run, in memory. It is counted once a counted slot names it.
     pub fn new_run(&self, content: MemRun) -> Arc<Run> {
-        Run::in_memory(
-            RunId(self.next_run.fetch_add(1, Ordering::Relaxed)),
-            content,
-        )
+        let id = RunId(self.next_run.fetch_add(1, Ordering::Relaxed));
+        Run::counted(id, content, &self.gauge)
     }
 
     /// How many nodes were read from disk.
@@ -211,6 +225,18 @@ impl Shelf {
             handle.write().rep = None;
             total -= memory;
         }
+        self.node_memory.store(total, Ordering::Relaxed);
+    }
+
+    /// Memory of the nodes when [`Self::evict`] last looked, in bytes, about.
+    pub fn node_memory(&self) -> u64 {
+        self.node_memory.load(Ordering::Relaxed)
+    }
+
+    /// Memory of the table: what every node and run takes that lives, read or not; in bytes, about.
+    pub fn table_memory(&self) -> u64 {
+        let (nodes, runs) = self.table().len();
+        nodes as u64 * NODE_ENTRY_MEMORY + runs as u64 * RUN_ENTRY_MEMORY
     }
 
     /// Counts the references of a root's new slots and takes back those of the old ones.

@@ -59,6 +59,11 @@ impl Table {
         self.runs.get(&id)
     }
 
+    /// How many nodes and runs there are.
+    pub fn len(&self) -> (usize, usize) {
+        (self.nodes.len(), self.runs.len())
+    }
+
     /// All nodes, in no order.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeEntry> {
         self.nodes.values()

@@ -25,16 +25,28 @@ pub type MergeOutcome = Vec<(KeyRange, Option<Arc<Run>>)>;
 
 type Kept = Vec<(KeyRange, Option<Weak<Run>>)>;
 
-/// A bounded table of outcomes; the oldest are forgotten first.
+/// A table of outcomes, bounded in number and in memory; the oldest are forgotten first.
 pub struct Memo {
     inner: Mutex<Inner>,
     limit: usize,
+    limit_bytes: u64,
+}
+
+impl MergeKey {
+    /// Memory of an entry of this key, in bytes, about; outcomes are mostly one piece, with the same range.
+    fn memory(&self) -> u64 {
+        let ends = self.range.lo.len() + self.range.hi.as_ref().map_or(0, |hi| hi.len());
+        let inputs = self.inputs.len() * size_of::<(RunId, Translation)>();
+        (inputs + 2 * ends + size_of::<Self>() + 320) as u64
+    }
 }
 
 #[derive(Default)]
 struct Inner {
-    outcomes: HashMap<MergeKey, Kept>,
-    order: VecDeque<MergeKey>,
+    outcomes: HashMap<Arc<MergeKey>, Kept>,
+    order: VecDeque<Arc<MergeKey>>,
+    /// Memory that all of it takes, about.
+    bytes: u64,
     /// For the newest run of known merges: how many runs they took and which was the oldest, and how many they are.
     rows: HashMap<RunId, BTreeMap<(usize, RunId), u32>>,
 }
@@ -66,11 +78,12 @@ impl Inner {
 }
 
 impl Memo {
-    /// A memo of at most `limit` merges.
-    pub fn new(limit: usize) -> Self {
+    /// A memo of at most `limit` merges in at most `limit_bytes` of memory.
+    pub fn new(limit: usize, limit_bytes: u64) -> Self {
         Self {
             inner: Mutex::default(),
             limit,
+            limit_bytes,
         }
     }
 
@@ -98,15 +111,24 @@ impl Memo {
         };
         let kept = outcome.iter().map(weak).collect();
         let mut inner = sync::lock(&self.inner);
+        let key = Arc::new(key);
         if inner.outcomes.insert(key.clone(), kept).is_none() {
             inner.note_row(&key);
+            inner.bytes += key.memory();
             inner.order.push_back(key);
         }
-        while inner.order.len() > self.limit {
-            if let Some(oldest) = inner.order.pop_front() {
-                inner.outcomes.remove(&oldest);
-                inner.forget_row(&oldest);
-            }
+        while inner.order.len() > self.limit || inner.bytes > self.limit_bytes {
+            let Some(oldest) = inner.order.pop_front() else {
+                break;
+            };
+            inner.outcomes.remove(&oldest);
+            inner.forget_row(&oldest);
+            inner.bytes -= oldest.memory();
         }
+    }
+
+    /// Memory that it takes, in bytes, about.
+    pub fn memory(&self) -> u64 {
+        sync::lock(&self.inner).bytes
     }
 }

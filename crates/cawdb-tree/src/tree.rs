@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex};
 
 /// Merges that the memo remembers.
 const MEMO_ENTRIES: usize = 64 * 1024;
+/// Its part of the memory for what was read, and what it gets at least.
+const MEMO_SHARE: u64 = 8;
+const MEMO_LEAST: u64 = 4 << 20;
 
 /// The Bε-DAG over a shelf.
 pub struct Tree {
@@ -44,7 +47,8 @@ pub trait Roots {
 impl Tree {
     /// A tree on `shelf`.
     pub fn new(shelf: Arc<Shelf>, policy: Policy) -> Self {
-        let memo = Memo::new(MEMO_ENTRIES);
+        let memo_bytes = (shelf.cache.budget() / MEMO_SHARE).max(MEMO_LEAST);
+        let memo = Memo::new(MEMO_ENTRIES, memo_bytes);
         let counters = Counters::default();
         Self {
             shelf,
@@ -55,5 +59,9 @@ impl Tree {
             inbox: Inbox::default(),
             troubles: Troubles::default(),
         }
+    }
+    /// Memory of the memo of merges, in bytes, about.
+    pub fn memo_memory(&self) -> u64 {
+        self.memo.memory()
     }
 }

@@ -4,6 +4,7 @@
 use crate::Store;
 use cawdb_disk::sync::{lock, wait_while};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,12 +14,14 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Background threads of a store; they end when this is dropped.
 pub struct Background {
+    store: Store,
     stop: Arc<(Mutex<bool>, Condvar)>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Background {
-    /// Starts a thread that ticks, and one that makes everything durable every `commit` at the latest.
+    /// Starts a thread that ticks, one that writes checkpoints when memory for changes is used up, and one that makes
+    /// everything durable every `commit` at the latest.
     pub fn start(store: &Store, commit: Duration) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let ticking = spawn("cawdb-tick", store, &stop, move |store, stop| {
@@ -36,9 +39,15 @@ impl Background {
                 }
             }
         });
+        let checkpoints = spawn("cawdb-checkpoint", store, &stop, write_checkpoints);
+        store.0.throttle.set_threads(checkpoints.is_some());
         Self {
+            store: store.clone(),
             stop,
-            threads: ticking.into_iter().chain(syncing).collect(),
+            threads: [ticking, syncing, checkpoints]
+                .into_iter()
+                .flatten()
+                .collect(),
         }
     }
 }
@@ -64,6 +73,9 @@ fn spawn(
         .inspect_err(|error| tracing::error!(%error, "starting {name}"))
         .ok()
 }
+
+/// How long a checkpoint that failed is let be.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// When the next sweep over the tree may begin: a sweep looks at every node, so that sweeps get a quarter of the time
 /// at most, and what others wait for comes first.
@@ -97,6 +109,26 @@ fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
     Ok(())
 }
 
+/// Writes a checkpoint whenever one is asked for and due.
+fn write_checkpoints(store: &Store, stop: &Stop) {
+    let inner = &store.0;
+    while !*lock(&stop.0) {
+        inner.throttle.wait_until_asked(Duration::from_secs(1));
+        if *lock(&stop.0) || !inner.checkpoint_due() {
+            continue;
+        }
+        let written = inner.checkpoint_if(|| inner.checkpoint_due());
+        inner
+            .checkpoint_failed
+            .store(written.is_err(), Ordering::Release);
+        inner.throttle.freed();
+        if let Err(error) = written {
+            tracing::warn!(%error, "a checkpoint in the background");
+            rest(stop, AFTER_FAILURE);
+        }
+    }
+}
+
 /// Waits; true if the store is being closed.
 fn rest(stop: &Stop, time: Duration) -> bool {
     *wait_while(&stop.1, lock(&stop.0), time, |stop| !*stop)
@@ -106,6 +138,9 @@ impl Drop for Background {
     fn drop(&mut self) {
         *lock(&self.stop.0) = true;
         self.stop.1.notify_all();
+        // Whoever waits for memory looks after it himself from now on.
+        self.store.0.throttle.set_threads(false);
+        self.store.0.throttle.freed();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a background thread panicked");

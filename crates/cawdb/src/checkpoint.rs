@@ -11,6 +11,7 @@
 use crate::error::{Error, Result};
 use crate::image::{Body, Entry, MAX_DELTAS, NodeRecord, RunRecord, Twice, Written, write_table};
 use crate::store::{Inner, read_only};
+use cawdb_disk::meter::{self, Reason};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
 use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, Table, node_wire};
@@ -64,8 +65,7 @@ struct Cut {
     gone: Vec<Entry>,
     changed: Changed,
     full: bool,
-    merged: u64,
-    sealed: u64,
+    cloned_bytes: u64,
 }
 
 impl Inner {
@@ -81,7 +81,8 @@ impl Inner {
             return Err(read_only());
         }
         let _guard = self.poison.guard();
-        let mut anchors = lock(&self.anchors);
+        // Whoever wrote it meanwhile made durable what this one wants to be.
+        let mut anchors = meter::wait(Reason::Durability, || lock(&self.anchors));
         self.poison.check()?;
         if !wanted() {
             return Ok(());
@@ -92,7 +93,7 @@ impl Inner {
             Ok(()) => {
                 self.became_durable(&cut);
                 drop(cut);
-                self.shelf.evict(self.options.cache_bytes / 4);
+                self.keep_budget();
                 Ok(())
             }
             Err(error) => {
@@ -166,8 +167,7 @@ impl Inner {
             gone,
             changed,
             full,
-            merged: self.tree.counters.merged_bytes.get(),
-            sealed: self.unwritten.load(Ordering::Relaxed),
+            cloned_bytes: self.cloned_bytes.load(Ordering::Relaxed),
         }))
     }
 
@@ -212,6 +212,7 @@ impl Inner {
             let place = Arc::new(self.write_bytes(&encoded.bytes, 0)?);
             let source = Arc::new(PlacedImage::new(self.disk.clone(), place));
             run.settle(source, &encoded, self.shelf.cache.clone());
+            self.throttle.freed();
             self.counters.runs_written.fetch_add(1, Ordering::Relaxed);
         }
         let (Some(place), Some(meta)) = (run.place(), run.meta()) else {
@@ -271,8 +272,9 @@ impl Inner {
         self.checkpointed.fetch_max(cut.seq, Ordering::AcqRel);
         self.durable.fetch_max(cut.seq, Ordering::AcqRel);
         self.space.durable(cut.space);
-        self.unwritten.fetch_sub(cut.sealed, Ordering::Relaxed);
-        self.merged_before.store(cut.merged, Ordering::Relaxed);
+        self.cloned_bytes
+            .fetch_sub(cut.cloned_bytes, Ordering::Relaxed);
+        self.throttle.freed();
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         let mut journal = lock(&self.journal);
         journal.set_tail(cut.journal);
@@ -284,7 +286,8 @@ impl Inner {
 /// outlive what they named.
 fn wants_base(last: &Body, table: &Table) -> bool {
     let deltas: u64 = last.deltas.iter().map(|d| d.len).sum();
-    let live = NODE_ENTRY * table.nodes().count() as u64 + RUN_ENTRY * table.runs().count() as u64;
+    let (nodes, runs) = table.len();
+    let live = NODE_ENTRY * nodes as u64 + RUN_ENTRY * runs as u64;
     last.deltas.len() >= MAX_DELTAS
         || deltas > last.base.len.max(TABLE_LEAST)
         || last.base.len + deltas > 2 * live.max(TABLE_LEAST)

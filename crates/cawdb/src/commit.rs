@@ -95,7 +95,7 @@ impl Inner {
         self.shelf.exchange_root(&view.root.slots, &root.slots);
         // Nodes wait for a checkpoint as well: without it clones alone would fill the memory.
         let nodes = clones.len() as u64 * CLONE_BYTES;
-        self.unwritten.fetch_add(nodes, Ordering::Relaxed);
+        self.cloned_bytes.fetch_add(nodes, Ordering::Relaxed);
         view.root = Arc::new(root);
         view.mem.insert(seq, &ops);
         writer.seq = seq;
@@ -119,7 +119,7 @@ impl Inner {
         Ok(())
     }
 
-    fn sealed(&self, root: &Node, mem: &Memtable) -> Result<Node> {
+    fn sealed(&self, root: &Node, mem: &Arc<Memtable>) -> Result<Node> {
         let bounds: Vec<_> = root.pivots().skip(1).cloned().collect();
         let target_bytes = self.options.policy.run_bytes;
         let cuts = Cuts {
@@ -128,8 +128,10 @@ impl Inner {
             bound_min_bytes: BOUND_MIN_BYTES,
         };
         let runs = mem.freeze(cuts);
-        let bytes: u64 = runs.iter().map(|r| r.bytes()).sum();
-        self.unwritten.fetch_add(bytes, Ordering::Relaxed);
+        let mut sealed = sync::lock(&self.sealed);
+        sealed.retain(|old| old.strong_count() > 0);
+        sealed.push(Arc::downgrade(mem));
+        drop(sealed);
         let runs: Vec<_> = runs.into_iter().map(|r| self.shelf.new_run(r)).collect();
         Ok(self.tree.lay(root, &runs)?)
     }
@@ -141,6 +143,10 @@ impl Inner {
             let writer = sync::lock(&self.writer);
             if Arc::ptr_eq(&self.published.pin().view.mem, &view.mem) {
                 self.seal(&writer)?;
+            }
+            drop(writer);
+            if self.throttle.has_threads() && self.checkpoint_due() {
+                self.throttle.ask();
             }
         }
         let root = self.published.pin().view.root;

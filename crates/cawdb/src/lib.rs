@@ -47,6 +47,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod sync;
+mod throttle;
 mod view;
 
 pub use background::Background;
@@ -58,7 +59,7 @@ pub use error::{Error, Result};
 pub use inspect::Report;
 pub use options::{CreateOptions, Options};
 pub use snapshot::{Scan, Snapshot};
-pub use stats::Stats;
+pub use stats::{Memory, Stats};
 pub use store::{Space, Store};
 
 /// Longest key, in bytes.

@@ -23,8 +23,11 @@ use std::ops::Bound;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of memory that a version takes beside its key and payload, roughly.
-const VERSION_OVERHEAD: usize = 96;
+/// Bytes of memory that a version takes beside its payload, roughly.
+const VERSION_OVERHEAD: usize = 112;
+
+/// Bytes of memory that a key takes beside itself: its place in the map, and what key and list take on the heap.
+const KEY_OVERHEAD: usize = 160;
 
 /// Bytes of memory that a delete-range takes beside its ends, roughly.
 const RANGE_OVERHEAD: usize = 128;
@@ -100,8 +103,10 @@ impl Memtable {
             let stamp = Stamp { seq, index };
             match op {
                 MemOp::Point(key, message) => {
-                    bytes += key.len() + message.bytes() + VERSION_OVERHEAD;
-                    content.add_point(key, stamp, message);
+                    bytes += message.bytes() + VERSION_OVERHEAD;
+                    if content.add_point(key, stamp, message) {
+                        bytes += key.len() + KEY_OVERHEAD;
+                    }
                 }
                 MemOp::DeleteRange(range) if range.is_empty() => {}
                 MemOp::DeleteRange(range) => {
@@ -220,16 +225,19 @@ impl Cuts<'_> {
 }
 
 impl Content {
-    fn add_point(&mut self, key: &Key, stamp: Stamp, message: &Message) {
+    /// Adds a version; whether the key is new.
+    fn add_point(&mut self, key: &Key, stamp: Stamp, message: &Message) -> bool {
         // Not the entry interface: most keys come more than once, and need no copy then.
         match self.points.get_mut(key) {
             Some(versions) => {
                 let at = versions.partition_point(|(older, _)| *older < stamp);
                 versions.insert(at, (stamp, message.clone()));
+                false
             }
             None => {
                 self.points
                     .insert(key.clone(), vec![(stamp, message.clone())]);
+                true
             }
         }
     }

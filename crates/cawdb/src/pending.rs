@@ -47,6 +47,11 @@ impl Pending {
         }
     }
 
+    /// Bytes of the batches in the list.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// What must be done so that all of it becomes durable, given that a checkpoint with the batches up to
     /// `checkpointed` is. Takes the batches out.
     pub fn take(&mut self, checkpointed: u64) -> Due {

@@ -10,6 +10,7 @@ use crate::poison::Poison;
 use crate::record;
 use crate::room::fitted;
 use crate::store::{Inner, StoreCounters, Writer};
+use crate::throttle::{Limits, Throttle};
 use crate::view::{Published, View};
 use cawdb_disk::journal::Reader;
 use cawdb_disk::space::Reserved;
@@ -23,7 +24,7 @@ use cawdb_node::{
 };
 use cawdb_tree::Tree;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Makes `disk` an empty store.
@@ -101,7 +102,7 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
     let data = limit - layout.data;
-    let policy = fitted(&options.policy, data);
+    let policy = fitted(&options, data);
     let options = Options { policy, ..options };
     let background_bytes = reserve(&space, data, &options);
     let number = |n| AtomicU64::new(n);
@@ -127,8 +128,12 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
         poison: Poison::default(),
         durable: number(body.seq),
         checkpointed: number(body.seq),
-        unwritten: number(0),
-        merged_before: number(0),
+        cloned_bytes: number(0),
+        throttle: Throttle::default(),
+        sealed: Mutex::default(),
+        charged: number(0),
+        limits: Limits::of(options.memtable_bytes),
+        checkpoint_failed: AtomicBool::new(false),
         counters: StoreCounters::default(),
         data_start: layout.data,
         background_bytes,

@@ -11,6 +11,7 @@
 
 use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
+use crate::options::Options;
 use crate::store::{Inner, Space};
 use cawdb_disk::Class;
 use cawdb_tree::Policy;
@@ -24,10 +25,10 @@ const OP_BYTES: u64 = 64;
 const WORTH: u64 = 64 << 10;
 
 impl Inner {
-    /// Lets a batch in, or refuses it for want of space; makes writers wait when much is unwritten.
+    /// Lets a batch in, or refuses it for want of space; slows writers when much is unwritten.
     pub(crate) fn admit(&self, batch: &Batch) -> Result<()> {
         let growth = batch.ops.iter().map(growth).sum();
-        match self.wait_for_memory() {
+        match self.throttle(batch.ops.iter().map(weight).sum()) {
             // A checkpoint that does not fit must not keep anyone from deleting.
             Err(Error::Full(_)) if growth == 0 => return Ok(()),
             result => result?,
@@ -62,31 +63,39 @@ impl Inner {
         wanted <= self.space.free_for(class) && contiguous
     }
 
-    /// Writers wait for a checkpoint when unwritten changes take several times the memory they should.
-    fn wait_for_memory(&self) -> Result<()> {
-        let much = || self.unwritten_bytes() > 3 * self.options.memtable_bytes;
-        match much() {
-            true => self.checkpoint_if(much),
-            false => Ok(()),
-        }
-    }
-
-    /// Unwritten bytes from which background work writes a checkpoint: fewer when space is short, because what
-    /// merges replace is free only afterwards.
+    /// Whether background work is to write a checkpoint: unwritten changes take the memory that they may, or, when space
+    /// is short, less, because what merges replace is free only afterwards.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let memory = self.options.memtable_bytes;
-        let limit = match self.space.free_for(Class::User) > 4 * memory {
-            true => memory,
-            false => memory.min(self.background_bytes / 2),
-        };
-        self.unwritten_bytes() >= limit
+        let short = self.space.free_for(Class::User) <= 4 * memory;
+        self.unwritten_memory() >= memory
+            || (short && self.unwritten_bytes() >= memory.min(self.background_bytes / 2))
     }
 
     /// Changes in memory that a checkpoint would write, in bytes, about.
     pub(crate) fn unwritten_bytes(&self) -> u64 {
-        let merged = self.tree.counters.merged_bytes.get();
-        let since = merged.saturating_sub(self.merged_before.load(Ordering::Relaxed));
-        self.unwritten.load(Ordering::Relaxed) + since
+        self.shelf.gauge.unwritten_bytes() + self.cloned_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Memory that a checkpoint would free, in bytes, about.
+    pub(crate) fn unwritten_memory(&self) -> u64 {
+        self.shelf.gauge.unwritten_memory() + self.cloned_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes nodes, segments and indexes fit into what the other structures leave of the memory for what was read: the
+    /// table of nodes and runs, the memo of merges, and what the caller keeps. A quarter is theirs in any case.
+    pub(crate) fn keep_budget(&self) {
+        let budget = self.options.cache_bytes;
+        self.shelf.evict(budget / 4);
+        let others = self.shelf.node_memory()
+            + self.shelf.table_memory()
+            + self.tree.memo_memory()
+            + self.charged.load(Ordering::Relaxed);
+        let left = budget.saturating_sub(others).max(budget / 4);
+        let cache = &self.shelf.cache;
+        if left.abs_diff(cache.budget()) > budget / 64 {
+            cache.set_budget(left);
+        }
     }
 
     /// All changes in memory, in bytes, about.
@@ -120,18 +129,28 @@ fn growth(op: &Op) -> u64 {
     }
 }
 
+/// Bytes of memory that an operation takes until it is written, about.
+fn weight(op: &Op) -> u64 {
+    match op {
+        Op::Delete { key } => key.len() as u64 + OP_BYTES,
+        Op::DeleteRange { range } => range.lo.len() as u64 + OP_BYTES,
+        _ => growth(op),
+    }
+}
+
 fn deletes(op: &Op) -> bool {
     matches!(op, Op::Delete { .. } | Op::DeleteRange { .. })
 }
 
 /// The sizes of the tree for a data area of `data` bytes: in a small one all must be smaller, or one run would not
-/// find a place between the others.
-pub(crate) fn fitted(policy: &Policy, data: u64) -> Policy {
-    let run = data / 128;
+/// find a place between the others; and for the memory that there is: what a job makes is in memory until it is written.
+pub(crate) fn fitted(options: &Options, data: u64) -> Policy {
+    let (run, policy) = (data / 128, &options.policy);
+    let memory = (options.memtable_bytes / 2).max(policy.run_bytes);
     Policy {
         run_bytes: policy.run_bytes.min(run),
         flush_bytes: policy.flush_bytes.min(run),
-        job_bytes: policy.job_bytes.min(2 * run),
+        job_bytes: policy.job_bytes.min(2 * run).min(memory),
         ..policy.clone()
     }
 }

@@ -1,7 +1,9 @@
 //! What the store is and did, in numbers: for people and for monitoring.
 
-use crate::store::Store;
-use cawdb_disk::IoStats;
+use crate::store::{Inner, Store};
+use cawdb_disk::sync::lock;
+use cawdb_disk::{IoStats, IoTimes};
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
 /// Numbers at one moment. Sizes in bytes.
@@ -25,16 +27,12 @@ pub struct Stats {
     pub shared_bytes: u64,
     /// What all references show together: the size if nothing were shared.
     pub shown_bytes: u64,
-    /// Memory of the memtable.
-    pub memtable_bytes: u64,
+    /// What takes memory.
+    pub memory: Memory,
     /// Changes that wait for a checkpoint.
     pub unwritten_bytes: u64,
     /// Nodes that wait to be released.
     pub releasing: u64,
-    /// Decoded bytes in the cache, and its budget.
-    pub cache_bytes: u64,
-    /// See `cache_bytes`.
-    pub cache_budget: u64,
     /// Look-ups that the cache answered, and that it did not.
     pub cache_hits: u64,
     /// See `cache_hits`.
@@ -53,6 +51,65 @@ pub struct Stats {
     pub counters: Vec<(&'static str, u64)>,
     /// Requests to the disk.
     pub io: IoStats,
+    /// How long they took.
+    pub io_times: IoTimes,
+}
+
+/// Memory by what it is for, in bytes, about. All but the last five share one budget; of those, `memtables` and `unwritten_runs`
+/// share the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Budget for what was read.
+    pub budget: u64,
+    /// Decoded segments.
+    pub segments: u64,
+    /// Indexes of runs, with their filters.
+    pub indexes: u64,
+    /// What segments and indexes may take, given what the others do.
+    pub cache_limit: u64,
+    /// Nodes in memory.
+    pub nodes: u64,
+    /// The table of nodes and runs.
+    pub table: u64,
+    /// The memo of merges.
+    pub memo: u64,
+    /// What the caller takes of the budget.
+    pub charged: u64,
+    /// Budget for changes that are not on disk.
+    pub change_budget: u64,
+    /// The memtable.
+    pub memtable: u64,
+    /// Runs that wait to be written.
+    pub unwritten_runs: u64,
+    /// Memtables and runs that would be gone, did readers not hold them.
+    pub held_by_readers: u64,
+    /// Batches that the journal may be asked for.
+    pub pending: u64,
+}
+
+impl Inner {
+    fn memory(&self) -> Memory {
+        let (cache, gauge) = (self.shelf.cache.stats(), &self.shelf.gauge);
+        let sealed = lock(&self.sealed).clone();
+        let sealed = sealed.iter().filter_map(Weak::upgrade);
+        let sealed: u64 = sealed.map(|mem| mem.bytes() as u64).sum();
+        let (held, unwritten) = (gauge.held_memory(), gauge.unwritten_memory());
+        Memory {
+            budget: self.options.cache_bytes,
+            segments: cache.bytes - cache.index_bytes.min(cache.bytes),
+            indexes: cache.index_bytes,
+            cache_limit: self.shelf.cache.budget(),
+            nodes: self.shelf.node_memory(),
+            table: self.shelf.table_memory(),
+            memo: self.tree.memo_memory(),
+            charged: self.charged.load(Ordering::Relaxed),
+            change_budget: self.limits.end,
+            memtable: self.published.pin().view.mem.bytes() as u64,
+            unwritten_runs: unwritten,
+            held_by_readers: held.saturating_sub(unwritten) + sealed,
+            pending: lock(&self.writer).pending.bytes(),
+        }
+    }
 }
 
 impl Store {
@@ -64,10 +121,8 @@ impl Store {
         let mut stats = Stats {
             height: view.root.height,
             root_slots: view.root.slots.len() as u64,
-            memtable_bytes: view.mem.bytes() as u64,
+            memory: inner.memory(),
             unwritten_bytes: inner.unwritten_bytes(),
-            cache_bytes: cache.bytes,
-            cache_budget: inner.shelf.cache.budget(),
             cache_hits: cache.hits,
             cache_misses: cache.misses,
             allocated_bytes: space.allocated,
@@ -77,6 +132,7 @@ impl Store {
             occupied_bytes: inner.disk.occupied(),
             counters: inner.tree.counters.list(),
             io: inner.disk.stats(),
+            io_times: inner.disk.times(),
             ..Stats::default()
         };
         let table = inner.shelf.table();
@@ -108,6 +164,10 @@ impl Store {
             stats.counters.push((name, counter.load(Ordering::Relaxed)));
         }
         stats.counters.push(("nodes_read", inner.shelf.loads()));
+        let (delays, delayed) = inner.throttle.delays();
+        let delayed = u64::try_from(delayed.as_micros()).unwrap_or(u64::MAX);
+        stats.counters.push(("throttle_delays", delays));
+        stats.counters.push(("throttle_microseconds", delayed));
         stats
     }
 }

@@ -3,18 +3,20 @@
 use crate::batch::Batch;
 use crate::checkpoint::Anchors;
 use crate::error::{Error, Result};
+use crate::memtable::Memtable;
 use crate::options::{CreateOptions, Options};
 use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::snapshot::{Scan, Snapshot};
+use crate::throttle::{Limits, Throttle};
 use crate::view::Published;
 use bytes::Bytes;
 use cawdb_disk::{Access, Disk, FileDisk, Journal, RamDisk, SpaceMap, sync};
 use cawdb_node::{KeyRange, Node, Shelf};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// The engine: an ordered map of byte strings whose ranges clone. Cheap to clone (a handle).
@@ -38,10 +40,17 @@ pub(crate) struct Inner {
     pub durable: AtomicU64,
     /// The last batch that a durable checkpoint holds.
     pub checkpointed: AtomicU64,
-    /// Bytes sealed since the last checkpoint.
-    pub unwritten: AtomicU64,
-    /// What the counter of merged bytes said then.
-    pub merged_before: AtomicU64,
+    /// What clones since the last checkpoint weigh.
+    pub cloned_bytes: AtomicU64,
+    pub throttle: Throttle,
+    /// Sealed memtables, for as long as readers hold them.
+    pub sealed: Mutex<Vec<Weak<Memtable>>>,
+    /// Memory that the caller takes of the budget for what was read.
+    pub charged: AtomicU64,
+    /// Memory for unwritten changes.
+    pub limits: Limits,
+    /// The last checkpoint of the background threads could not be written.
+    pub checkpoint_failed: AtomicBool,
     pub counters: StoreCounters,
     /// First byte of the data area.
     pub data_start: u64,
@@ -192,6 +201,16 @@ impl Store {
         self.0.tick(true)
     }
 
+    /// The memory budget for what was read, in bytes.
+    pub fn cache_bytes(&self) -> u64 {
+        self.0.options.cache_bytes
+    }
+
+    /// Says how much memory of that budget the caller takes for what it knows of the content.
+    pub fn charge(&self, bytes: u64) {
+        self.0.charged.store(bytes, Ordering::Relaxed);
+    }
+
     /// How much room there is.
     pub fn space(&self) -> Space {
         self.0.space()
@@ -227,7 +246,9 @@ impl Inner {
             return Ok(false);
         }
         let _guard = self.poison.guard();
-        if self.checkpoint_due() {
+        if self.throttle.has_threads() {
+            self.make_way();
+        } else if self.checkpoint_due() {
             match self.checkpoint() {
                 // Something may have been deleted: background work makes room of it.
                 Err(Error::Full(why)) => tracing::warn!(why, "no room for a checkpoint"),
@@ -237,7 +258,7 @@ impl Inner {
         let ticks = self.counters.ticks.fetch_add(1, Ordering::Relaxed);
         let busy = self.tree.tick(self, sweep)?;
         if !busy || ticks.is_multiple_of(EVICT_EVERY) {
-            self.shelf.evict(self.options.cache_bytes / 4);
+            self.keep_budget();
         }
         if busy {
             return Ok(true);
@@ -246,6 +267,23 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// What the thread of background work does about memory, as another writes checkpoints: it asks for one, and lets it
+    /// come first when memory is short, since merges take memory too.
+    fn make_way(&self) {
+        if !self.checkpoint_due() {
+            return;
+        }
+        self.throttle.ask();
+        let short = self.unwritten_memory() > self.limits.begin.midpoint(self.limits.end);
+        if short && !self.checkpoint_failed.load(Ordering::Acquire) {
+            self.throttle.wait_until_freed(MAKE_WAY);
+        }
+    }
+}
+
+/// How long a piece of background work waits for a checkpoint, at most.
+const MAKE_WAY: Duration = Duration::from_millis(50);
 /// Pieces of background work between two looks at the memory that nodes take: a sweep visits them all.
 const EVICT_EVERY: u64 = 64;
 /// Bytes given back to the file system below in one piece of background work.

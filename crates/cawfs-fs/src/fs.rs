@@ -12,7 +12,9 @@ use crate::listing::OpenDirs;
 use crate::locks::{lock, read, write};
 use crate::schema::{DATA, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, misc, table};
 use crate::stages::Stages;
-use crate::table::{Node, Pin, Place, Resolved, Table, pin, pin_child, pin_new_child};
+use crate::table::{
+    Aged, NODE_BYTES, Node, Pin, Place, Resolved, Table, pin, pin_child, pin_new_child,
+};
 use crate::types::{Attr, Entry, FileType, NAME_MAX, NodeId, Time};
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Store};
@@ -53,6 +55,8 @@ pub struct MountOptions {
     pub atime: bool,
     /// The present.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
+    /// Memory for nodes that only a front end remembers, in bytes: beyond it, it is to forget some.
+    pub handle_bytes: u64,
     /// Seed of what is chosen by chance: inode shifts, staging tokens.
     pub seed: u64,
 }
@@ -63,6 +67,7 @@ impl Default for MountOptions {
         Self {
             read_only: false,
             atime: true,
+            handle_bytes: 64 << 20,
             clock,
             seed,
         }
@@ -96,6 +101,35 @@ pub struct Fs {
     rng: Mutex<fastrand::Rng>,
     clock: Box<dyn Fn() -> Time + Send + Sync>,
     read_only: bool,
+    handle_bytes: u64,
+}
+
+/// Memory of the handle table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandleMemory {
+    /// Nodes held.
+    pub nodes: usize,
+    /// Bytes that they take, about.
+    pub bytes: u64,
+    /// Bytes that they may take.
+    pub budget: u64,
+    /// Nodes let go since the mount.
+    pub dropped: u64,
+}
+
+impl HandleMemory {
+    /// Whether there are more nodes than there is memory for.
+    pub fn is_over(&self) -> bool {
+        self.bytes > self.budget
+    }
+    /// Whether there will be soon: the budget is used up but for an eighth.
+    pub fn is_near(&self) -> bool {
+        self.bytes > self.budget / 8 * 7
+    }
+    /// Nodes that must go so that it is not.
+    pub fn surplus(&self) -> usize {
+        (self.bytes.saturating_sub(self.budget / 8 * 7) / NODE_BYTES) as usize
+    }
 }
 
 /// Inode numbers `next..end` are ours to give.
@@ -171,6 +205,7 @@ impl Fs {
             rng: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             clock: options.clock,
             read_only: options.read_only,
+            handle_bytes: options.handle_bytes,
         })
     }
 
@@ -194,6 +229,28 @@ impl Fs {
     /// Nodes that are held in memory.
     pub fn nodes(&self) -> usize {
         lock(&self.table).len()
+    }
+    /// Nodes that are held in memory, and what they take; tells it to the store, too.
+    pub fn handle_memory(&self) -> HandleMemory {
+        let table = lock(&self.table);
+        let (nodes, bytes, dropped) = (table.len(), table.memory(), table.dropped());
+        drop(table);
+        self.store.charge(bytes);
+        HandleMemory {
+            nodes,
+            bytes,
+            budget: self.handle_bytes,
+            dropped,
+        }
+    }
+    /// Memory of open directories, in bytes, about; what their snapshots hold is the store's to tell.
+    pub fn listing_memory(&self) -> u64 {
+        self.dirs.memory()
+    }
+    /// Up to `most` nodes that somebody remembers but nobody uses, the oldest first: a front end that forgets them frees
+    /// their memory.
+    pub fn aged_nodes(&self, most: usize) -> Vec<Aged> {
+        lock(&self.table).aged(most)
     }
 
     pub(crate) fn now(&self) -> Time {

@@ -44,8 +44,10 @@ mod stages;
 mod table;
 mod types;
 
+pub use cawdb::disk::{Histogram, Times, meter};
 pub use check::{Fault, Finding, Report, check};
 pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
-pub use fs::{FormatOptions, Fs, MountOptions};
+pub use fs::{FormatOptions, Fs, HandleMemory, MountOptions};
+pub use table::Aged;
 pub use types::*;

@@ -92,6 +92,18 @@ impl OpenDirs {
             .map(|(&handle, opened)| (handle, opened.node))
             .collect()
     }
+    /// Memory of all that are open, in bytes, about; those in use at this moment count as if nothing was read.
+    pub(crate) fn memory(&self) -> u64 {
+        let open = lock(&self.0);
+        let listing = |dir: &OpenDir| {
+            let listing = dir.listing.try_lock();
+            let keys = listing.map_or(0, |l| {
+                l.index.iter().map(|k| k.len() + size_of::<Bytes>()).sum()
+            });
+            size_of::<(DirHandle, OpenDir)>() + size_of::<Listing>() + keys
+        };
+        open.dirs.values().map(listing).sum::<usize>() as u64
+    }
     /// Opens again under the old handle.
     pub(crate) fn restore(&self, handle: DirHandle, node: NodeId, listing: Listing) {
         let mut open = lock(&self.0);

@@ -1,20 +1,34 @@
 //! Taking locks. A panic while a lock was held fails that one operation only: what the locks guard is changed in single
-//! steps after a commit, so it is whole even then, and the poison is set aside.
+//! steps after a commit, so it is whole even then, and the poison is set aside. Waiting for one is measured.
 //!
 //! Order, outermost first: namespace; directories' `busy` by rising node id; files' `busy` by rising node id; staged
 //! clones; an open directory; the handle table; a node's inode, or a leaf lock that takes no other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use cawdb::disk::meter::{self, Reason};
+use std::sync::{
+    LockResult, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError, TryLockResult,
+};
+
+fn taken<G>(at_once: TryLockResult<G>, wait: impl FnOnce() -> LockResult<G>) -> G {
+    match at_once {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => {
+            meter::wait(Reason::Lock, wait).unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
 
 /// Takes a mutex.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    taken(mutex.try_lock(), || mutex.lock())
 }
 /// Takes the shared side of a lock.
 pub(crate) fn read<T: ?Sized>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
+    taken(lock.try_read(), || lock.read())
 }
 /// Takes the exclusive side of a lock.
 pub(crate) fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+    taken(lock.try_write(), || lock.write())
 }

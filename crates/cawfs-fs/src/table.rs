@@ -11,6 +11,7 @@
 //! * `epoch` of a slot counts the children dropped from it. Whoever read a record to make a node of it must see the same
 //!   epoch as before the read, else the record may have been changed by a node that came and went meanwhile.
 
+mod aging;
 mod pass;
 mod pins;
 
@@ -20,9 +21,11 @@ use crate::locks::lock;
 use crate::schema::Location;
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use aging::Aged;
+pub(crate) use aging::NODE_BYTES;
 pub(crate) use pass::Passed;
 pub(crate) use pins::{Pin, pin, pin_child, pin_new, pin_new_child};
 
@@ -78,6 +81,8 @@ struct Slot {
     children: HashMap<Bytes, NodeId>,
     epoch: u64,
     no_set_id: NoSetId,
+    /// Whether anybody asked for it since it was last looked at for its age.
+    used: bool,
 }
 
 /// What follows from a node's place.
@@ -103,6 +108,10 @@ pub(crate) struct Table {
     slots: HashMap<NodeId, Slot>,
     next: u64,
     open: BTreeSet<NodeId>,
+    /// All nodes, for the choice of those to be forgotten; see [`aging`].
+    queue: VecDeque<NodeId>,
+    /// Slots dropped so far.
+    dropped: u64,
     /// Orphans that are not open any more; their keys wait to be deleted.
     pub(crate) dead: Vec<NodeId>,
 }
@@ -115,6 +124,8 @@ impl Table {
             slots: HashMap::new(),
             next: NodeId::ROOT.0,
             open: BTreeSet::new(),
+            queue: VecDeque::new(),
+            dropped: 0,
             dead: Vec::new(),
         };
         table.add(root, 1, 0, Place::Root);
@@ -150,8 +161,10 @@ impl Table {
             children,
             epoch,
             no_set_id,
+            used: false,
         };
         self.slots.insert(id, slot);
+        self.enqueue(id);
         id
     }
     fn slot(&self, id: NodeId) -> Result<&Slot> {
@@ -340,6 +353,7 @@ impl Table {
             }
             let place = slot.place.clone();
             self.slots.remove(&id);
+            self.dropped += 1;
             match place {
                 Place::Orphan => self.dead.push(id),
                 Place::Child(parent, name) => {

@@ -46,6 +46,8 @@ pub enum Notice {
         /// The name in it.
         name: Vec<u8>,
     },
+    /// Forget nodes that nobody uses.
+    Prune(Vec<u64>),
 }
 
 impl Connection {
@@ -121,6 +123,12 @@ impl Notice {
                 body.extend(name);
                 body.push(0);
                 (3, body)
+            }
+            Self::Prune(nodes) => {
+                let mut body = (nodes.len() as u32).to_le_bytes().to_vec();
+                body.extend([0; 12]);
+                body.extend(nodes.iter().flat_map(|node| node.to_le_bytes()));
+                (9, body)
             }
         }
     }

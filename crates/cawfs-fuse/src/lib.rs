@@ -12,13 +12,16 @@
 mod connection;
 mod init;
 mod invalidate;
+mod latency;
 mod mount;
 mod mountpoints;
+mod prune;
 mod readahead;
 mod readers;
 mod server;
 mod wire;
 
+pub use latency::RequestTimes;
 pub use mount::{MountError, MountOptions, unmount};
 
 use cawfs_fs::Fs;
@@ -26,8 +29,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Produces the text that `cawfs stats` asks the daemon for: a JSON object.
-pub type Stats = Box<dyn Fn() -> String + Send + Sync>;
+/// Produces the text that `cawfs stats` asks the daemon for, a JSON object, given the times of requests.
+pub type Stats = Box<dyn Fn(&[RequestTimes]) -> String + Send + Sync>;
 
 /// A directory that the kernel sends to us, before anything is answered.
 #[derive(Debug)]
@@ -75,7 +78,9 @@ impl Mount {
             read_only: self.read_only,
             inside: self.inside,
         };
-        let server = server::Server::new(fs, about, notifier, stats);
+        // Ends with this function, and lets the file system go.
+        let pruner = prune::Pruner::start(self.connection.clone(), fs.clone())?;
+        let server = server::Server::new(fs, about, notifier, pruner.waker(), stats);
         readers::serve(self.connection, Arc::new(server))
     }
 }

@@ -18,6 +18,7 @@ mod demo;
 mod failure;
 mod helper;
 mod ioctl;
+mod latency;
 mod mounts;
 mod options;
 mod output;

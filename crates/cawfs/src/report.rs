@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 /// Sizes, sharing, caches and counters of a store.
 pub fn of_store(store: &Store) -> Value {
     let (space, s) = (store.space(), store.stats());
+    let m = &s.memory;
     let counters: Map<String, Value> = s
         .counters
         .iter()
@@ -37,12 +38,22 @@ pub fn of_store(store: &Store) -> Value {
             "nodes_being_released": s.releasing,
         },
         "memory": {
-            "cache_used_bytes": s.cache_bytes,
-            "cache_limit_bytes": s.cache_budget,
-            "cache_hits": s.cache_hits,
-            "cache_misses": s.cache_misses,
-            "memtable_bytes": s.memtable_bytes,
-            "unwritten_bytes": s.unwritten_bytes,
+            "read_budget_bytes": m.budget,
+            "segments_bytes": m.segments,
+            "indexes_and_filters_bytes": m.indexes,
+            "segments_and_indexes_limit_bytes": m.cache_limit,
+            "nodes_bytes": m.nodes,
+            "table_bytes": m.table,
+            "merge_memo_bytes": m.memo,
+            "change_budget_bytes": m.change_budget,
+            "memtable_bytes": m.memtable,
+            "unwritten_runs_bytes": m.unwritten_runs,
+            "held_by_readers_bytes": m.held_by_readers,
+            "journal_pending_bytes": m.pending,
+        },
+        "cache": {
+            "hits": s.cache_hits,
+            "misses": s.cache_misses,
         },
         "disk": {
             "reads": s.io.reads,
@@ -53,5 +64,6 @@ pub fn of_store(store: &Store) -> Value {
             "discards": s.io.discards,
         },
         "engine": counters,
+        "latency": { "disk": crate::latency::of_disk(&s.io_times) },
     })
 }

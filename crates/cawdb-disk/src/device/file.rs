@@ -3,8 +3,8 @@
 //! Invariants: the file is locked as long as it is open (one writer, or many readers); a regular
 //! file is sparse, grows as needed and gives freed granules back; a block device has its size.
 
-use super::stats::Counters;
-use super::{Disk, IoStats, end_within, lock};
+use super::stats::{Clocks, Counters};
+use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::{Error, Extent, Result};
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
@@ -39,6 +39,7 @@ pub struct FileDisk {
     /// Held while a regular file is grown without allocating, so that no other growth is undone.
     growth: Mutex<()>,
     counters: Counters,
+    clocks: Clocks,
 }
 
 impl FileDisk {
@@ -78,6 +79,7 @@ impl FileDisk {
             len: AtomicU64::new(len),
             growth: Mutex::new(()),
             counters: Counters::default(),
+            clocks: Clocks::default(),
         })
     }
 
@@ -127,15 +129,15 @@ impl Disk for FileDisk {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         end_within(&self.name(), offset, buf.len(), self.len())?;
         self.counters.read(buf.len());
-        self.file
-            .read_exact_at(buf, offset)
+        self.clocks
+            .read(|| self.file.read_exact_at(buf, offset))
             .map_err(|e| self.error("read", e))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.counters.write(bytes.len());
-        self.file
-            .write_all_at(bytes, offset)
+        self.clocks
+            .write(|| self.file.write_all_at(bytes, offset))
             .map_err(|e| self.error("write", e))?;
         self.grown_to(offset.saturating_add(bytes.len() as u64));
         Ok(())
@@ -143,7 +145,9 @@ impl Disk for FileDisk {
 
     fn sync(&self) -> Result<()> {
         self.counters.sync();
-        self.file.sync_data().map_err(|e| self.error("sync", e))
+        self.clocks
+            .sync(|| self.file.sync_data())
+            .map_err(|e| self.error("sync", e))
     }
 
     fn reserve(&self, extent: Extent) -> Result<()> {
@@ -156,12 +160,9 @@ impl Disk for FileDisk {
             });
         }
         loop {
-            match fallocate(
-                &self.file,
-                FallocateFlags::empty(),
-                extent.offset,
-                extent.len,
-            ) {
+            let how = FallocateFlags::empty();
+            let allocate = || fallocate(&self.file, how, extent.offset, extent.len);
+            match self.clocks.room(allocate) {
                 Ok(()) => break,
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
@@ -189,7 +190,8 @@ impl Disk for FileDisk {
         self.counters.discard();
         let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         loop {
-            match fallocate(&self.file, how, whole.offset, whole.len) {
+            let punch = || fallocate(&self.file, how, whole.offset, whole.len);
+            match self.clocks.room(punch) {
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(self.error("punch a hole in", e)),
@@ -204,6 +206,10 @@ impl Disk for FileDisk {
 
     fn stats(&self) -> IoStats {
         self.counters.snapshot()
+    }
+
+    fn times(&self) -> IoTimes {
+        self.clocks.times()
     }
 
     fn name(&self) -> String {

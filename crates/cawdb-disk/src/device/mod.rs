@@ -20,7 +20,7 @@ pub use outage::{Fate, Outage, Pieces, Tear};
 pub use outages::{Outages, Sampling};
 pub use ram::{RamDisk, RamImage};
 pub use recording::{Recording, Request};
-pub use stats::IoStats;
+pub use stats::{IoStats, IoTimes};
 
 use crate::{Error, Extent, Result};
 use std::fmt::Debug;
@@ -75,6 +75,11 @@ pub trait Disk: Send + Sync + Debug {
 
     /// What was asked of it so far.
     fn stats(&self) -> IoStats;
+
+    /// How long its requests took, if it measures them.
+    fn times(&self) -> IoTimes {
+        IoTimes::default()
+    }
 
     /// What it is called in messages.
     fn name(&self) -> String;

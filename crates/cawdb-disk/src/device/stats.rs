@@ -1,5 +1,7 @@
-//! Counters of what was asked of a disk.
+//! Counters of what was asked of a disk, and how long it took.
 
+use crate::histogram::{Histogram, Times};
+use crate::meter::{Reason, timed};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Requests and bytes since the disk was opened.
@@ -17,6 +19,61 @@ pub struct IoStats {
     pub syncs: u64,
     /// Discards.
     pub discards: u64,
+}
+
+/// How long requests took since the disk was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IoTimes {
+    /// Reads.
+    pub reads: Times,
+    /// Writes.
+    pub writes: Times,
+    /// Syncs.
+    pub syncs: Times,
+    /// Making room real, and giving it back.
+    pub room: Times,
+}
+
+/// The histograms of a disk. The waiting is also on the account of the thread that asked.
+#[derive(Debug, Default)]
+pub(super) struct Clocks {
+    reads: Histogram,
+    writes: Histogram,
+    syncs: Histogram,
+    room: Histogram,
+}
+
+fn measured<T>(histogram: &Histogram, request: impl FnOnce() -> T) -> T {
+    let (result, took) = timed(Reason::Disk, request);
+    histogram.add(took);
+    result
+}
+
+impl Clocks {
+    pub fn read<T>(&self, request: impl FnOnce() -> T) -> T {
+        measured(&self.reads, request)
+    }
+
+    pub fn write<T>(&self, request: impl FnOnce() -> T) -> T {
+        measured(&self.writes, request)
+    }
+
+    pub fn sync<T>(&self, request: impl FnOnce() -> T) -> T {
+        measured(&self.syncs, request)
+    }
+
+    pub fn room<T>(&self, request: impl FnOnce() -> T) -> T {
+        measured(&self.room, request)
+    }
+
+    pub fn times(&self) -> IoTimes {
+        IoTimes {
+            reads: self.reads.times(),
+            writes: self.writes.times(),
+            syncs: self.syncs.times(),
+            room: self.room.times(),
+        }
+    }
 }
 
 /// The live counters. Relaxed: they order nothing.

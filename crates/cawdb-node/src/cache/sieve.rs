@@ -106,6 +106,12 @@ impl<V: Clone> Sieve<V> {
         parts.into_iter().map(|i| self.remove(i)).sum()
     }
 
+    /// Bytes of all entries that are this part of a run. O(n).
+    pub(super) fn bytes_of(&self, part: u32) -> u64 {
+        let entries = self.slab.iter().flatten();
+        entries.filter(|e| e.key.1 == part).map(|e| e.bytes).sum()
+    }
+
     /// Unlinks an entry and gives its bytes; a hand on it moves on.
     fn remove(&mut self, i: usize) -> u64 {
         let entry = self.slab[i].take().expect("a linked entry is in the slab");

@@ -5,8 +5,10 @@
 //! - no patch and no delete lies in a delete-range: the one was made a put, the other says nothing new;
 //! - `sums[i]` = logical bytes of the points before point i, so a range is weighed in O(log points).
 
+use crate::gauge::{Gauge, Held};
 use crate::{Key, KeyRange, Message, RangeSet, hi_less};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Logical bytes of a point beside its key and payload.
 pub(super) const POINT_OVERHEAD: u64 = 16;
@@ -17,6 +19,9 @@ pub(super) const RANGE_BYTES: u64 = 40;
 pub(super) fn point_bytes(key: &[u8], message: &Message) -> u64 {
     (key.len() + message.bytes()) as u64 + POINT_OVERHEAD
 }
+
+/// Memory of a point beside its key and payload: its place in the lists, and what the two take on the heap.
+const POINT_MEMORY: u64 = (size_of::<(Key, Message)>() + size_of::<u64>() + 64) as u64;
 
 /// The key just above `key`: nothing lies between.
 pub(super) fn just_above(key: &[u8]) -> Key {
@@ -30,6 +35,7 @@ pub struct MemRun {
     sums: Vec<u64>,
     deletes: RangeSet,
     point_deletes: u64,
+    held: Option<Held>,
 }
 
 impl MemRun {
@@ -48,7 +54,18 @@ impl MemRun {
             sums,
             deletes,
             point_deletes,
+            held: None,
         }
+    }
+
+    /// Counts its memory in `gauge` for as long as it lives.
+    pub(crate) fn count_in(&mut self, gauge: &Arc<Gauge>) {
+        self.held = Some(Held::new(gauge, self.memory()));
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn memory(&self) -> u64 {
+        self.bytes() + self.points.len() as u64 * POINT_MEMORY
     }
 
     /// The points in order.

@@ -40,6 +40,7 @@ pub use meta::RunMeta;
 pub use placed::PlacedImage;
 pub(crate) use segment::Segment;
 
+use crate::gauge::{Gauge, Unwritten};
 use crate::{Cache, Compression, Key, KeyRange, Message, Result};
 use cawdb_disk::{Place, sync};
 use disk::DiskRun;
@@ -57,7 +58,7 @@ pub struct Run {
     points: u64,
     deletes: u64,
     has_delete_ranges: bool,
-    body: RwLock<Body>,
+    state: RwLock<State>,
 }
 
 #[derive(Clone)]
@@ -66,16 +67,40 @@ enum Body {
     Disk(Arc<DiskRun>),
 }
 
+struct State {
+    body: Body,
+    /// Its share in what is unwritten, for as long as it is.
+    _unwritten: Option<Unwritten>,
+}
+
 impl Run {
+    /// Bytes of memory that a run on disk takes, but for its place.
+    pub(crate) const MEMORY: usize =
+        size_of::<Self>() + size_of::<DiskRun>() + size_of::<PlacedImage>() + 48;
+
     /// A run that was just made.
     pub fn in_memory(id: RunId, content: MemRun) -> Arc<Self> {
+        Self::made(id, content, None)
+    }
+
+    /// A run that was just made, counted in `gauge`.
+    pub(crate) fn counted(id: RunId, mut content: MemRun, gauge: &Arc<Gauge>) -> Arc<Self> {
+        content.count_in(gauge);
+        let unwritten = Unwritten::new(gauge, content.bytes(), content.memory());
+        Self::made(id, content, Some(unwritten))
+    }
+
+    fn made(id: RunId, content: MemRun, unwritten: Option<Unwritten>) -> Arc<Self> {
         Arc::new(Self {
             id,
             bytes: content.bytes(),
             points: content.points().len() as u64,
             deletes: content.point_deletes(),
             has_delete_ranges: !content.ranges().is_empty(),
-            body: RwLock::new(Body::Memory(Arc::new(content))),
+            state: RwLock::new(State {
+                body: Body::Memory(Arc::new(content)),
+                _unwritten: unwritten,
+            }),
         })
     }
 
@@ -92,12 +117,15 @@ impl Run {
             points: meta.points,
             deletes: meta.deletes,
             has_delete_ranges: meta.has_delete_ranges,
-            body: RwLock::new(Body::Disk(Arc::new(DiskRun {
-                id,
-                meta,
-                source,
-                cache,
-            }))),
+            state: RwLock::new(State {
+                body: Body::Disk(Arc::new(DiskRun {
+                    id,
+                    meta,
+                    source,
+                    cache,
+                })),
+                _unwritten: None,
+            }),
         })
     }
 
@@ -127,12 +155,12 @@ impl Run {
     }
 
     fn body(&self) -> Body {
-        sync::read(&self.body).clone()
+        sync::read(&self.state).body.clone()
     }
 
     /// Whether it is in memory only, and must be written by the next checkpoint that names it.
     pub fn is_dirty(&self) -> bool {
-        matches!(self.body(), Body::Memory(_))
+        matches!(sync::read(&self.state).body, Body::Memory(_))
     }
 
     /// The content, if it is in memory.
@@ -180,10 +208,16 @@ impl Run {
             cache,
         };
         disk.keep_written(&encoded.bytes);
-        let mut body = sync::write(&self.body);
-        if matches!(*body, Body::Memory(_)) {
-            *body = Body::Disk(Arc::new(disk));
-        }
+        let settled = State {
+            body: Body::Disk(Arc::new(disk)),
+            _unwritten: None,
+        };
+        let mut state = sync::write(&self.state);
+        let was_dirty = matches!(state.body, Body::Memory(_));
+        let before = was_dirty.then(|| std::mem::replace(&mut *state, settled));
+        drop(state);
+        // Freed outside of the lock: it may be the last owner of the content.
+        drop(before);
     }
 
     /// What the run says about `key`: its point, or a delete if a delete-range covers it, or nothing.

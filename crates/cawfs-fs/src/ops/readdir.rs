@@ -89,7 +89,9 @@ impl Fs {
             return Ok(());
         }
         listing.seek(from.saturating_sub(DOTS))?;
-        let mut live = if plus {
+        // Each entry with its node gives the caller a node to remember: not while there are too many.
+        let roomy = || self.handle_memory();
+        let mut live = if plus && roomy().bytes <= roomy().budget / 4 * 5 {
             self.resolve(&dir).ok().map(|r| Live::new(self, &dir, r.at))
         } else {
             None

@@ -51,6 +51,7 @@ pub(crate) fn pin(table: &Mutex<Table>, id: NodeId) -> Result<Pin<'_>> {
     let node = guard.slot(id)?.node.clone();
     if let Some(slot) = guard.slots.get_mut(&id) {
         slot.pins += 1;
+        slot.used = true;
     }
     Ok(Pin { table, node })
 }
@@ -65,6 +66,7 @@ pub(crate) fn pin_child<'a>(
     let id = *guard.slots.get(&parent)?.children.get(name)?;
     let slot = guard.slots.get_mut(&id)?;
     slot.pins += 1;
+    slot.used = true;
     Some(Pin {
         table,
         node: slot.node.clone(),

@@ -35,7 +35,8 @@ impl Server {
                 return self.sync(cawfs_fs::Fs::sync_all).map(|_| Vec::new());
             }
             protocol::STATS => {
-                return protocol::answer_stats(input, (self.stats)().as_bytes()).map_err(errno);
+                let text = (self.stats)(&self.latency.report());
+                return protocol::answer_stats(input, text.as_bytes()).map_err(errno);
             }
             protocol::CLONE_STAGE => self.launder(node),
             protocol::REMOVE_TREE => {

@@ -14,7 +14,9 @@ mod names;
 use crate::connection::Answer;
 use crate::init::Agreed;
 use crate::invalidate::Notifier;
+use crate::latency::Latency;
 use crate::mountpoints::MountPoints;
+use crate::prune::Waker;
 use crate::readers::Service;
 use crate::wire::{Op, Request, reply};
 use cawfs_fs::{Caller, Error, Fs, NodeId};
@@ -26,7 +28,9 @@ pub struct Server {
     fs: Arc<Fs>,
     about: About,
     notifier: Notifier,
+    pruner: Waker,
     stats: crate::Stats,
+    latency: Latency,
 }
 
 /// What does not change while a mount lives.
@@ -53,12 +57,20 @@ fn errno(e: Error) -> i32 {
 
 impl Server {
     /// A server for a file system.
-    pub fn new(fs: Arc<Fs>, about: About, notifier: Notifier, stats: crate::Stats) -> Self {
+    pub fn new(
+        fs: Arc<Fs>,
+        about: About,
+        notifier: Notifier,
+        pruner: Waker,
+        stats: crate::Stats,
+    ) -> Self {
         Self {
             fs,
             about,
             notifier,
+            pruner,
             stats,
+            latency: Latency::default(),
         }
     }
 
@@ -88,6 +100,31 @@ impl Service for Server {
     }
 
     fn serve(&self, request: &Request<'_>) -> Reply {
+        let answer = self
+            .latency
+            .measure(request.header.opcode, || self.answer(request));
+        if request.op.as_ref().is_some_and(makes_nodes) {
+            self.pruner.look();
+        }
+        answer
+    }
+}
+
+/// Whether the kernel may remember a node more after an operation.
+fn makes_nodes(op: &Op<'_>) -> bool {
+    matches!(
+        op,
+        Op::Lookup { .. }
+            | Op::Create { .. }
+            | Op::MkNod { .. }
+            | Op::MkDir { .. }
+            | Op::Symlink { .. }
+            | Op::ReadDir { plus: true, .. }
+    )
+}
+
+impl Server {
+    fn answer(&self, request: &Request<'_>) -> Reply {
         let Some(op) = &request.op else {
             return Err(libc::EIO);
         };

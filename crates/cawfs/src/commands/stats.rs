@@ -11,7 +11,7 @@ use std::fs::File;
 pub fn run(args: &Stats) -> Outcome {
     let path = &args.path;
     let meta = std::fs::metadata(path).map_err(|e| Failure::io(path, "cannot look at it", e))?;
-    let value = if meta.is_dir() {
+    let mut value = if meta.is_dir() {
         let dir = File::open(path).map_err(|e| Failure::io(path, "cannot open it", e))?;
         control::stats(&dir)
             .map_err(|refusal| refusal.at(path, |e| Failure::io(path, "no answer", e)))?
@@ -30,7 +30,11 @@ pub fn run(args: &Stats) -> Outcome {
     };
     match args.json {
         true => output::json(&value),
-        false => output::print(&output::sections(&value)),
+        false => {
+            let times = value["latency"].take();
+            let text = output::sections(&value) + &crate::latency::tables(&times);
+            output::print(&text);
+        }
     }
     Ok(0)
 }

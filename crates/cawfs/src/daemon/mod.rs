@@ -34,6 +34,9 @@ pub struct Plan {
     pub create: bool,
 }
 
+/// The part of the memory for what was read that the nodes may take which the kernel remembers.
+const HANDLE_SHARE: u64 = 4;
+
 /// Serves a mount until it is unmounted; calls `ready` once it is usable, and `tell` if the store is in use before.
 ///
 /// # Errors
@@ -43,6 +46,7 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
         atime: !plan.options.noatime,
+        handle_bytes: store.cache_bytes() / HANDLE_SHARE,
         clock: Box::new(now),
         seed: fastrand::u64(..),
     };

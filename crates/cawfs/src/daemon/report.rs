@@ -8,17 +8,19 @@ use std::sync::Arc;
 /// Produces the report on demand.
 pub fn source(store: &Path, dir: &Path, fs: Arc<Fs>) -> cawfs_fuse::Stats {
     let (store, dir) = (store.to_owned(), dir.to_owned());
-    Box::new(move || {
+    Box::new(move |requests| {
         let mut report = crate::report::of_store(fs.store());
         if let (Value::Object(report), Value::Object(own)) =
             (&mut report, super::identity(&store, &dir))
         {
             report.extend(own);
             report.insert("process".into(), process());
+            add_memory(&mut report["memory"], &fs);
             let files = fs.counters().all().into_iter();
             let files = files.map(|(name, n)| (name.to_owned(), json!(n))).collect();
             report.insert("files".into(), Value::Object(files));
         }
+        report["latency"]["requests"] = crate::latency::of_requests(requests);
         report.to_string()
     })
 }
@@ -37,13 +39,23 @@ fn process() -> Value {
         "written_calls": field("syscw"),
         "disk_read_bytes": field("read_bytes"),
         "disk_written_bytes": field("write_bytes"),
-        "memory_bytes": resident(),
     })
 }
 
-fn resident() -> u64 {
+/// What the file system takes of memory, and what all of it comes to by the kernel's reckoning.
+fn add_memory(memory: &mut Value, fs: &Fs) {
+    let handles = fs.handle_memory();
+    memory["handles_bytes"] = json!(handles.bytes);
+    memory["handles_limit_bytes"] = json!(handles.budget);
+    memory["handles"] = json!(handles.nodes);
+    memory["listings_bytes"] = json!(fs.listing_memory());
+    memory["resident_bytes"] = json!(status("VmRSS:"));
+    memory["most_resident_bytes"] = json!(status("VmHWM:"));
+}
+
+fn status(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|l| l.strip_prefix(name));
     let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

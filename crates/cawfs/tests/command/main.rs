@@ -19,6 +19,8 @@ mod kernel;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod panics;
 #[cfg(test)]
 mod places;

@@ -49,8 +49,9 @@ impl Served {
         };
         let mount = Mount::attach(dir.path(), &how).unwrap();
         let (served, about) = (fs.clone(), fs.clone());
-        let stats =
-            move || serde_json::json!({"pid": 0, "failure": about.store().failure()}).to_string();
+        let stats = move |_: &[cawfs_fuse::RequestTimes]| {
+            serde_json::json!({"pid": 0, "failure": about.store().failure()}).to_string()
+        };
         let server = std::thread::spawn(move || mount.serve(served, Box::new(stats)));
         Self {
             fs,

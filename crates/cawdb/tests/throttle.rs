@@ -1,0 +1,199 @@
+//! Writers on a slow disk: memory keeps its bounds, and everybody waits a little instead of somebody for long.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use cawdb::disk::meter::{self, Spent};
+use cawdb::disk::{Disk, Extent, IoStats, RamDisk, Result};
+use cawdb::{Background, Batch, CreateOptions, KeyRange, Options, Policy, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+const MEMTABLE: u64 = 4 * MIB;
+/// What one piece of background work reads.
+const JOB: u64 = 3 * MIB / 2;
+/// Where writers wait: see `throttle.rs`.
+const END: u64 = MEMTABLE * 5 / 2;
+
+/// A disk in memory that writes so many bytes a second, and counts them.
+#[derive(Debug)]
+struct Slow {
+    disk: RamDisk,
+    bytes_a_second: u64,
+}
+
+impl Disk for Slow {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+    fn limit(&self) -> Option<u64> {
+        self.disk.limit()
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.disk.read_at(buf, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let seconds = bytes.len() as f64 / self.bytes_a_second as f64;
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        self.disk.write_at(bytes, offset)
+    }
+    fn sync(&self) -> Result<()> {
+        self.disk.sync()
+    }
+    fn reserve(&self, extent: Extent) -> Result<()> {
+        self.disk.reserve(extent)
+    }
+    fn discard(&self, extent: Extent) -> Result<()> {
+        self.disk.discard(extent)
+    }
+    fn occupied(&self) -> Option<u64> {
+        self.disk.occupied()
+    }
+    fn stats(&self) -> IoStats {
+        self.disk.stats()
+    }
+    fn name(&self) -> String {
+        "slow".into()
+    }
+}
+
+fn open(bytes_a_second: u64) -> Store {
+    let disk = RamDisk::new();
+    let create = CreateOptions {
+        size: 1 << 30,
+        journal_bytes: Some(MIB),
+        ..CreateOptions::default()
+    };
+    let slow = Arc::new(Slow {
+        disk,
+        bytes_a_second,
+    });
+    Store::create(slow.clone(), &create).unwrap();
+    // As small beside the memtable as they are by default.
+    let policy = Policy {
+        run_bytes: MIB / 4,
+        flush_bytes: MIB / 4,
+        job_bytes: JOB,
+        ..Policy::default()
+    };
+    let options = Options {
+        policy,
+        cache_bytes: 4 * MIB,
+        memtable_bytes: MEMTABLE,
+        ..Options::default()
+    };
+    Store::open(slow, options).unwrap()
+}
+
+/// Commits random values of 32 KiB; the longest that one of them waited.
+fn write(store: &Store, thread: u64, count: u64) -> Spent {
+    let mut rng = fastrand::Rng::with_seed(thread);
+    let mut longest = Spent::default();
+    for n in 0..count {
+        let value: Vec<u8> = std::iter::repeat_with(|| rng.u8(..))
+            .take(32 << 10)
+            .collect();
+        let mut batch = Batch::new();
+        batch.put(format!("{thread}/{n:06}"), value);
+        let before = meter::spent();
+        store.commit(batch).unwrap();
+        let spent = meter::spent() - before;
+        longest.throttle = longest.throttle.max(spent.throttle);
+        longest.lock = longest.lock.max(spent.lock);
+        longest.disk = longest.disk.max(spent.disk);
+    }
+    longest
+}
+
+fn counter(store: &Store, name: &str) -> u64 {
+    let counters = store.stats().counters;
+    counters.iter().find(|c| c.0 == name).unwrap().1
+}
+
+#[test]
+fn writers_are_slowed_smoothly_and_memory_stays_within_its_bounds() {
+    const THREADS: u64 = 4;
+    const VALUES: u64 = 400;
+    let store = open(16 * MIB);
+    let background = Background::start(&store, Duration::from_secs(5));
+    let most = AtomicU64::new(0);
+    let ended = AtomicBool::new(false);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                let memory = store.stats().memory;
+                most.fetch_max(memory.unwritten_runs + memory.memtable, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let writers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let store = &store;
+                scope.spawn(move || write(store, thread, VALUES))
+            })
+            .collect();
+        for writer in writers {
+            let longest = writer.join().unwrap();
+            println!("longest waits: {longest:?}");
+            // A machine that is busy with other tests adds some.
+            assert!(longest.throttle < Duration::from_secs(1), "{longest:?}");
+            assert!(longest.lock < Duration::from_secs(1), "{longest:?}");
+            assert_eq!(longest.disk, Duration::ZERO, "a writer wrote a checkpoint");
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    let most = most.into_inner();
+    let (delays, checkpoints) = (
+        counter(&store, "throttle_delays"),
+        counter(&store, "checkpoints"),
+    );
+    println!(
+        "{:?}; at most {most} bytes unwritten, {delays} delays, {checkpoints} checkpoints",
+        begun.elapsed()
+    );
+    // What is admitted at the end of the range goes to the memtable first, and a job of merges may end just then.
+    let bound = END + MEMTABLE / 2 + 2 * JOB + THREADS * (64 << 10);
+    assert!(
+        most <= bound,
+        "{most} bytes unwritten, {bound} are the most"
+    );
+    assert!(
+        most > MEMTABLE,
+        "the disk was not slow enough: {most} bytes"
+    );
+    assert!(
+        delays > 100 && checkpoints > 2,
+        "{delays} delays, {checkpoints} checkpoints"
+    );
+    drop(background);
+    let content = store.scan(KeyRange::all()).map(|pair| pair.unwrap());
+    assert_eq!(content.count() as u64, THREADS * VALUES);
+    store.checkpoint().unwrap();
+    assert_eq!(store.stats().memory.unwritten_runs, 0);
+}
+
+#[test]
+fn what_readers_hold_is_told_apart_and_comes_back() {
+    let store = open(1 << 40);
+    write(&store, 1, 30);
+    let snapshot = store.snapshot();
+    let mut scan = store.scan(KeyRange::all());
+    scan.next().unwrap().unwrap();
+    store.checkpoint().unwrap();
+    let held = store.stats().memory;
+    assert_eq!(held.unwritten_runs, 0, "{held:?}");
+    assert!(held.held_by_readers > 30 * (32 << 10), "{held:?}");
+    drop((snapshot, scan));
+    assert_eq!(store.stats().memory.held_by_readers, 0);
+}
+
+#[test]
+fn without_threads_a_writer_writes_the_checkpoint_and_never_sleeps() {
+    let store = open(1 << 40);
+    let longest = write(&store, 1, 600);
+    assert_eq!(longest.throttle, Duration::ZERO);
+    assert!(counter(&store, "checkpoints") >= 1);
+    let memory = store.stats().memory;
+    assert!(memory.unwritten_runs <= END + MEMTABLE, "{memory:?}");
+}
