@@ -10,7 +10,8 @@
 //! Invariants:
 //! - a merge is done in the key space of its oldest layer, so that versions at other places find it in the memo;
 //! - a merge at the bottom leaves neither deletes nor patches, and may be cut into several pieces; any other is
-//!   one piece and keeps them;
+//!   one piece and keeps them; the two lie in different runs, so that what the table counts of a run holds for each
+//!   of its pieces;
 //! - the pieces of a merge cover its range.
 
 use crate::memo::{Memo, MergeKey, MergeOutcome};
@@ -96,7 +97,7 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
     let mut job = Job {
         tree,
         outcomes: vec![None; merges.len()],
-        open: None,
+        open: [None, None],
     };
     // Clones that lie in one node want the same merge at the same time: the memo learns of it only afterwards.
     let (mut first, mut again) = (HashMap::new(), Vec::new());
@@ -117,7 +118,8 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
         }
         job.add(i, merge, &space)?;
     }
-    job.close()?;
+    job.close(false)?;
+    job.close(true)?;
     for (i, same) in again {
         job.outcomes[i] = job.outcomes[same].clone();
     }
@@ -160,7 +162,9 @@ fn refer(space: &Translation, outcome: MergeOutcome) -> Result<Pieces> {
 struct Job<'a> {
     tree: &'a Tree,
     outcomes: Vec<Option<MergeOutcome>>,
-    open: Option<Output>,
+    /// The run being made of merges above the bottom, and that of those at the bottom. A run of both would say of a slot
+    /// that was just cleaned of its deletes that it is full of them, and it would be cleaned again for ever.
+    open: [Option<Output>; 2],
 }
 
 /// A run in the making, and the pieces that will lie in it.
@@ -188,10 +192,11 @@ impl Job<'_> {
                 && o.bytes < limit
                 && o.end.as_ref().is_some_and(|end| *end <= range.lo)
         };
-        if self.open.as_ref().is_some_and(|o| !fits(o)) {
-            self.close()?;
+        let kind = usize::from(merge.bottom);
+        if self.open[kind].as_ref().is_some_and(|o| !fits(o)) {
+            self.close(merge.bottom)?;
         }
-        self.open.get_or_insert_with(|| Output {
+        self.open[kind].get_or_insert_with(|| Output {
             space: space.clone(),
             end: None,
             points: Vec::new(),
@@ -203,7 +208,7 @@ impl Job<'_> {
         for (part, layers) in &merge.parts {
             self.add_part(index, merge.bottom, space, (part, layers), &mut lo)?;
         }
-        self.add_piece(index, KeyRange { lo, hi: range.hi });
+        self.add_piece(index, merge.bottom, KeyRange { lo, hi: range.hi });
         Ok(())
     }
 
@@ -225,7 +230,7 @@ impl Job<'_> {
             inputs.push(Layer::of_run(&layer.run, &tr, &range, Direction::Forward)?);
         }
         let mut stream = Stream::new(inputs, Direction::Forward);
-        if let (Some(open), false) = (&mut self.open, bottom) {
+        if let (Some(open), false) = (&mut self.open[0], bottom) {
             open.deletes.extend(stream.delete_ranges().cloned());
         }
         while let Some((key, message)) = stream.next()? {
@@ -236,7 +241,9 @@ impl Job<'_> {
                 },
                 false => message,
             };
-            let Some(open) = &mut self.open else { break };
+            let Some(open) = &mut self.open[usize::from(bottom)] else {
+                break;
+            };
             open.bytes += Output::size(&key, &message);
             open.points.push((key, message));
             if bottom && open.bytes > self.tree.policy.run_bytes / 4 * 5 {
@@ -246,17 +253,17 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn add_piece(&mut self, index: usize, range: KeyRange) {
-        if let Some(open) = &mut self.open {
+    fn add_piece(&mut self, index: usize, bottom: bool, range: KeyRange) {
+        if let Some(open) = &mut self.open[usize::from(bottom)] {
             open.end = range.hi.clone();
             open.pieces.push((index, range));
         }
     }
 
-    /// Cuts the open run in its last third, where the fewest bytes are common to the keys on both sides: there a
+    /// Cuts the open run of the bottom in its last third, where the fewest bytes are common to the keys on both sides: there a
     /// directory ends rather than in the middle of one. What comes after starts the next run.
     fn cut(&mut self, index: usize, lo: &mut Key) -> Result<()> {
-        let Some(open) = &mut self.open else {
+        let Some(open) = &mut self.open[1] else {
             return Ok(());
         };
         let Some((at, pivot)) = best_cut(&open.points, open.bytes, lo) else {
@@ -266,16 +273,17 @@ impl Job<'_> {
         let space = open.space.clone();
         self.add_piece(
             index,
+            true,
             KeyRange {
                 lo: lo.clone(),
                 hi: Some(pivot.clone()),
             },
         );
-        self.close()?;
+        self.close(true)?;
         let bytes = rest.iter().map(|(k, m)| Output::size(k, m)).sum();
         *lo = pivot;
         let (deletes, pieces) = (Vec::new(), Vec::new());
-        self.open = Some(Output {
+        self.open[1] = Some(Output {
             space,
             end: None,
             points: rest,
@@ -287,8 +295,8 @@ impl Job<'_> {
     }
 
     /// Makes the open run, and the outcome of every merge that has a piece in it.
-    fn close(&mut self) -> Result<()> {
-        let Some(open) = self.open.take() else {
+    fn close(&mut self, bottom: bool) -> Result<()> {
+        let Some(open) = self.open[usize::from(bottom)].take() else {
             return Ok(());
         };
         self.tree.counters.merged_bytes.add(open.bytes);

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cawdb_disk::{RamDisk, SpaceMap};
-use cawdb_node::{Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, Shelf};
+use cawdb_node::{
+    Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Shelf, Slot,
+};
 use cawdb_tree::{CloneSpec, Direction, Policy, Roots, Scan, Tree, get, inspect};
 use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, run};
 use std::sync::{Arc, Mutex};
@@ -223,4 +225,73 @@ fn fanout_of_four() {
 #[test]
 fn fanout_of_eight() {
     against_model("fanout_of_eight", 8, 200);
+}
+
+/// Slots whose newest layers are deletes, beside one that shows a put of a run full of deletes: cleaning the one made the
+/// run of the others thin, and cleaning those made the first look full of deletes again, for ever.
+#[test]
+fn slots_with_deletes_beside_one_of_a_single_layer_come_to_rest() {
+    let policy = Policy::tiny(16);
+    let owner = owner(policy);
+    let shelf = &owner.tree.shelf;
+    let run = |points: &[(&str, Option<usize>)]| {
+        let mut builder = MemRunBuilder::new();
+        for (key, len) in points {
+            let message = match len {
+                Some(len) => Message::Put(vec![7; *len].into()),
+                None => Message::Delete,
+            };
+            builder.push(Key::copy_from_slice(key.as_bytes()), message);
+        }
+        shelf.new_run(builder.finish())
+    };
+    // Thin, because nobody shows its last key any more.
+    let thin = run(&[("b", None), ("c", None), ("e", None), ("z", Some(900))]);
+    let full = run(&[("d", None), ("d1", None), ("f", Some(572))]);
+    let whole = |dir: &str| {
+        let keys: Vec<_> = (0..9).map(|i| format!("{dir}{i}")).collect();
+        let points: Vec<_> = keys.iter().map(|key| (key.as_str(), Some(100))).collect();
+        run(&points)
+    };
+    let layers = [
+        ("", vec![]),
+        ("b", vec![&thin]),
+        ("c", vec![&thin]),
+        ("d", vec![&full]),
+        ("e", vec![&thin]),
+        ("f", vec![&full]),
+        ("g", vec![]),
+    ];
+    let mut slots: Vec<Slot> = Vec::new();
+    for (i, (lo, tops)) in layers.iter().enumerate() {
+        let hi = layers
+            .get(i + 1)
+            .map(|(hi, _)| Key::copy_from_slice(hi.as_bytes()));
+        let lo = Key::copy_from_slice(lo.as_bytes());
+        let range = KeyRange { lo: lo.clone(), hi };
+        let base =
+            (lo.len() == 1 && lo[..] < b"f"[..]).then(|| whole(std::str::from_utf8(&lo).unwrap()));
+        let runs = tops.iter().copied().chain(&base);
+        let layers = runs.filter_map(|run| {
+            RunRef::showing(run, &cawdb_node::Translation::identity(), &range).unwrap()
+        });
+        let layers = layers.collect();
+        slots.push(Slot {
+            lo,
+            layers,
+            below: None,
+        });
+    }
+    owner
+        .change(|root| {
+            Ok(Node {
+                slots: slots.clone(),
+                ..root.clone()
+            })
+        })
+        .unwrap();
+    let ticks = (0..100).take_while(|_| owner.tree.tick(&owner, true).unwrap());
+    let ticks = ticks.count();
+    assert!(ticks < 100, "{:?}", owner.tree.counters.list());
+    assert!(owner.tree.counters.trims.get() > 0, "{ticks}");
 }
