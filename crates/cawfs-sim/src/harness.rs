@@ -14,7 +14,7 @@
 use crate::kv_model::{KvModel, KvOp, Pair, Span};
 use crate::ops::{Limits, Step, resolve};
 use crate::quiet::catch;
-use crate::text::bytes_text;
+use crate::text::{bytes_text, step_text};
 use crate::versions::Versions;
 
 /// What the harness needs of an engine. Errors are text: any is a failure.
@@ -58,8 +58,8 @@ pub struct Failure {
     pub step: usize,
     /// What was wrong.
     pub what: String,
-    /// What the commits among the steps meant, in order.
-    pub batches: Vec<Vec<KvOp>>,
+    /// What the steps up to there meant, each as a line that reads like a call.
+    pub calls: Vec<String>,
 }
 
 /// What a replay did, for tests that want to know that it did something.
@@ -115,10 +115,16 @@ pub fn replay<E: Engine>(
             if full { pairing.compare_all() } else { Ok(()) }
         });
         if let Err(what) = outcome.and_then(|inner| inner) {
+            let mut batches = pairing.batches.iter();
+            let mut meaning = |step: &Step| match step {
+                Step::Commit(_) => step_text(step, batches.next().map_or(&[][..], Vec::as_slice)),
+                _ => step_text(step, &[]),
+            };
+            let calls = steps[..=at].iter().map(&mut meaning).collect();
             return Err(Failure {
                 step: at,
                 what,
-                batches: pairing.batches,
+                calls,
             });
         }
     }

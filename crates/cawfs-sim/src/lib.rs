@@ -13,7 +13,7 @@
 //! * `generate`: random lists of steps over a tiny alphabet;
 //! * `shrink`: makes a failing list short;
 //! * `harness`: replays a list on an engine and the model and compares;
-//! * `report`: runs many seeds and prints the shortest list that fails.
+//! * `report`: runs many seeds and prints the shortest list that fails, for steps of any kind.
 //!
 //! The kit knows no floor of the project: it is a dev-dependency of all of them.
 mod generate;
@@ -32,7 +32,7 @@ pub use harness::{Engine, Failure, Progress, replay};
 pub use kv_model::{KvModel, KvOp, Pair, Span, successor};
 pub use ops::{Limits, PickKey, PickOp, PickPrefix, PickSpan, PickTarget, Step, fill, resolve};
 pub use quiet::catch;
-pub use report::run;
+pub use report::{run, search};
 pub use seed::{Plan, for_each_seed};
 pub use shrink::shrink;
 pub use text::{bytes_text, op_text, step_text};

@@ -6,8 +6,8 @@ use crate::harness::{Engine, Failure, Progress, replay};
 use crate::ops::{Limits, Step};
 use crate::seed::{Plan, for_each_seed};
 use crate::shrink::shrink;
-use crate::text::step_text;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// Runs the seeds of a plan, each on a fresh engine from `open`; a failing list is shrunk and printed.
 ///
@@ -20,22 +20,46 @@ pub fn run<E: Engine>(
     mut open: impl FnMut(u64) -> E,
 ) -> Progress {
     let mut total = Progress::default();
+    let found = search(
+        plan,
+        command,
+        |seed, steps| generate(seed, steps, mix),
+        Step::simpler,
+        |seed, steps| replay(&mut open(seed), steps, limits),
+    );
+    for progress in found {
+        total.operations += progress.operations;
+        total.clones += progress.clones;
+        total.comparisons += progress.comparisons;
+        total.crashes += progress.crashes;
+    }
+    total
+}
+
+/// Replays what `generate` makes of each seed of a plan; returns what each replay did. `simpler` gives simpler forms of
+/// a step, best first. `replay` begins anew each time: it is called again and again to shorten a list that fails.
+///
+/// # Panics
+/// On the first failure, with the seed, the shortest list found and what went wrong.
+pub fn search<S: Clone, P>(
+    plan: &Plan,
+    command: &str,
+    generate: impl Fn(u64, usize) -> Vec<S>,
+    simpler: impl Fn(&S) -> Vec<S>,
+    mut replay: impl FnMut(u64, &[S]) -> Result<P, Failure>,
+) -> Vec<P> {
+    let mut done = Vec::new();
     for_each_seed(plan, command, |seed, steps| {
-        let list = generate(seed, steps, mix);
-        match replay(&mut open(seed), &list, limits) {
-            Ok(progress) => {
-                total.operations += progress.operations;
-                total.clones += progress.clones;
-                total.comparisons += progress.comparisons;
-                total.crashes += progress.crashes;
-            }
+        let list = generate(seed, steps);
+        match replay(seed, &list) {
+            Ok(progress) => done.push(progress),
             Err(first) => {
-                let report = Report::shortest(list, &first, limits, || open(seed));
+                let report = Report::shortest(list, &first, &simpler, |steps| replay(seed, steps));
                 panic!("seed {seed}, step {}: {}\n{report}", first.step, first.what);
             }
         }
     });
-    total
+    done
 }
 
 /// The shortest failing list that was found.
@@ -44,19 +68,24 @@ struct Report {
     what: String,
 }
 
+/// Replays and time after which shrinking ends: a list that takes long to replay must not take an hour to shorten.
 const SHRINK_REPLAYS: usize = 3000;
+const SHRINK_TIME: Duration = Duration::from_secs(120);
 
 impl Report {
-    fn shortest<E: Engine>(
-        mut list: Vec<Step>,
+    fn shortest<S: Clone, P>(
+        mut list: Vec<S>,
         first: &Failure,
-        limits: Limits,
-        mut open: impl FnMut() -> E,
+        simpler: impl Fn(&S) -> Vec<S>,
+        mut replay: impl FnMut(&[S]) -> Result<P, Failure>,
     ) -> Self {
         list.truncate(first.step + 1);
-        let mut last = first.clone();
-        let list = shrink(list, Step::simpler, SHRINK_REPLAYS, |steps| {
-            match replay(&mut open(), steps, limits) {
+        let (mut last, start) = (first.clone(), Instant::now());
+        shrink(list, simpler, SHRINK_REPLAYS, |steps| {
+            if start.elapsed() > SHRINK_TIME {
+                return false;
+            }
+            match replay(steps) {
                 Ok(_) => false,
                 Err(failure) => {
                     last = failure;
@@ -64,17 +93,8 @@ impl Report {
                 }
             }
         });
-        let mut batches = last.batches.iter();
-        let mut batch_of = |step: &Step| match step {
-            Step::Commit(_) => batches.next().map_or(&[][..], Vec::as_slice),
-            _ => &[],
-        };
-        let lines = list
-            .iter()
-            .map(|step| step_text(step, batch_of(step)))
-            .collect();
         Self {
-            lines,
+            lines: last.calls,
             what: last.what,
         }
     }
