@@ -1,9 +1,16 @@
 //! The specification of a file system with clones, as small as it can be: a tree of values that copies by copying.
+//!
+//! Objects are behind `Rc`, so that a whole model is copied cheaply: versions of it are kept, to know what a crash may leave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Names an object of the model.
 pub type Id = u64;
+/// A name in a directory.
+pub type Name = Rc<[u8]>;
+/// Extended attributes.
+pub type Xattrs = BTreeMap<Vec<u8>, Rc<Vec<u8>>>;
 /// The root directory.
 pub const ROOT: Id = 0;
 
@@ -11,9 +18,9 @@ pub const ROOT: Id = 0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A file and its bytes.
-    File(Vec<u8>),
+    File(Rc<Vec<u8>>),
     /// A directory and its entries.
-    Dir(BTreeMap<Vec<u8>, Id>),
+    Dir(BTreeMap<Name, Id>),
     /// A symbolic link and its target.
     Link(Vec<u8>),
 }
@@ -26,19 +33,38 @@ pub struct Object {
     /// Permission bits.
     pub mode: u32,
     /// Extended attributes.
-    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub xattrs: Xattrs,
     /// Open handles.
     pub opens: u32,
 }
+
+/// What can be seen of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Kind and content; the entries of a directory are objects of their own.
+    pub body: Body,
+    /// Permission bits.
+    pub mode: u32,
+    /// Links.
+    pub links: u32,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+}
+
+/// What can be seen of a tree: each object under its path, names joined by slashes; the root under nothing.
+pub type Tree = BTreeMap<Vec<u8>, Shown>;
 
 /// All objects. Errors are errno numbers.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Objects, those without a name included while they are open.
-    pub objects: BTreeMap<Id, Object>,
+    pub objects: BTreeMap<Id, Rc<Object>>,
     /// Names: directory and name of each object that has one.
-    pub parents: BTreeMap<Id, (Id, Vec<u8>)>,
-    next: Id,
+    pub parents: BTreeMap<Id, (Id, Name)>,
+    /// Roots of staged clones: they have no name, and stay.
+    pub masters: BTreeSet<Id>,
+    /// The next object that is made; none is called so twice.
+    pub next: Id,
 }
 
 impl Model {
@@ -46,28 +72,40 @@ impl Model {
     pub fn new() -> Self {
         let root = Object::new(Body::Dir(BTreeMap::new()), 0o755);
         Self {
-            objects: [(ROOT, root)].into(),
+            objects: [(ROOT, Rc::new(root))].into(),
             parents: BTreeMap::new(),
+            masters: BTreeSet::new(),
             next: 1,
         }
     }
     /// Entries of a directory.
-    pub fn entries(&self, dir: Id) -> &BTreeMap<Vec<u8>, Id> {
+    pub fn entries(&self, dir: Id) -> &BTreeMap<Name, Id> {
         match &self.objects[&dir].body {
             Body::Dir(entries) => entries,
             _ => panic!("not a directory"),
         }
     }
-    fn entries_mut(&mut self, dir: Id) -> &mut BTreeMap<Vec<u8>, Id> {
-        match &mut self.objects.get_mut(&dir).unwrap().body {
+    fn entries_mut(&mut self, dir: Id) -> &mut BTreeMap<Name, Id> {
+        match &mut self.object(dir).body {
             Body::Dir(entries) => entries,
             _ => panic!("not a directory"),
         }
     }
+    /// An object, to be changed.
+    pub fn object(&mut self, id: Id) -> &mut Object {
+        Rc::make_mut(self.objects.get_mut(&id).unwrap())
+    }
     /// Bytes of a file.
-    pub fn bytes(&mut self, file: Id) -> &mut Vec<u8> {
-        match &mut self.objects.get_mut(&file).unwrap().body {
+    pub fn bytes(&self, file: Id) -> &Rc<Vec<u8>> {
+        match &self.objects[&file].body {
             Body::File(bytes) => bytes,
+            _ => panic!("not a file"),
+        }
+    }
+    /// Bytes of a file, to be changed.
+    pub fn bytes_mut(&mut self, file: Id) -> &mut Vec<u8> {
+        match &mut self.object(file).body {
+            Body::File(bytes) => Rc::make_mut(bytes),
             _ => panic!("not a file"),
         }
     }
@@ -90,7 +128,7 @@ impl Model {
         true
     }
     /// Names from the root to an object.
-    pub fn path(&self, mut id: Id) -> Vec<Vec<u8>> {
+    pub fn path(&self, mut id: Id) -> Vec<Name> {
         let mut path = Vec::new();
         while let Some((parent, name)) = self.parents.get(&id) {
             path.push(name.clone());
@@ -110,13 +148,14 @@ impl Model {
     pub fn add(&mut self, body: Body, mode: u32) -> Id {
         let id = self.next;
         self.next += 1;
-        self.objects.insert(id, Object::new(body, mode));
+        self.objects.insert(id, Rc::new(Object::new(body, mode)));
         id
     }
     /// Gives an object a name.
     pub fn attach(&mut self, id: Id, dir: Id, name: &[u8]) {
-        self.entries_mut(dir).insert(name.to_vec(), id);
-        self.parents.insert(id, (dir, name.to_vec()));
+        let name: Name = name.into();
+        self.entries_mut(dir).insert(name.clone(), id);
+        self.parents.insert(id, (dir, name));
     }
     /// Makes an object.
     pub fn make(&mut self, dir: Id, name: &[u8], body: Body, mode: u32) -> Result<Id, i32> {
@@ -221,7 +260,7 @@ impl Model {
     }
     /// A deep copy without a name.
     pub fn copy(&mut self, id: Id) -> Id {
-        let mut object = self.objects[&id].clone();
+        let mut object = Object::clone(&self.objects[&id]);
         object.opens = 0;
         let copy = self.add(Body::Link(Vec::new()), 0);
         if let Body::Dir(entries) = &mut object.body {
@@ -230,7 +269,7 @@ impl Model {
                 self.parents.insert(*child, (copy, name.clone()));
             }
         }
-        self.objects.insert(copy, object);
+        self.objects.insert(copy, Rc::new(object));
         copy
     }
     /// Puts a copy (made before) under a name; what was there goes if `replace` or if rename would replace it.
@@ -259,6 +298,7 @@ impl Model {
     }
     /// Forgets a copy that has no name.
     pub fn discard(&mut self, copy: Id) {
+        self.masters.remove(&copy);
         self.attach(copy, ROOT, b"\0gone");
         self.drop_tree(copy);
     }
@@ -283,11 +323,64 @@ impl Model {
             _ => Ok(Some(target)),
         }
     }
-    /// Forgets files without a name that nobody has open.
+    /// Forgets what has no name, is no staged clone, and that nobody has open.
     pub fn tidy(&mut self) {
-        let named: BTreeSet<Id> = self.named(|_| true).into_iter().collect();
+        let kept = |id: &Id| {
+            let mut roots = self.masters.iter().chain([&ROOT]);
+            roots.any(|&root| self.is_below(*id, root)) || self.objects[id].opens > 0
+        };
+        let kept: BTreeSet<Id> = self.objects.keys().copied().filter(kept).collect();
+        self.objects.retain(|id, _| kept.contains(id));
+        self.parents.retain(|id, _| kept.contains(id));
+    }
+    /// What is left when all that was open or staged is gone, as after a loss of power.
+    pub fn orphaned(mut self) -> Self {
+        self.masters.clear();
         self.objects
-            .retain(|id, object| named.contains(id) || object.opens > 0);
+            .values_mut()
+            .filter(|object| object.opens > 0)
+            .for_each(|object| Rc::make_mut(object).opens = 0);
+        self.tidy();
+        self
+    }
+    /// What can be seen of an object.
+    pub fn shown(&self, id: Id) -> Shown {
+        let object = &self.objects[&id];
+        let (body, links) = match &object.body {
+            Body::Dir(entries) => {
+                let dirs = entries.values().filter(|&&id| self.is_dir(id)).count();
+                (Body::Dir(BTreeMap::new()), 2 + dirs as u32)
+            }
+            other => (other.clone(), u32::from(self.parents.contains_key(&id))),
+        };
+        Shown {
+            body,
+            mode: object.mode,
+            links,
+            xattrs: object.xattrs.clone(),
+        }
+    }
+    /// What can be seen of the whole tree.
+    pub fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        self.collect(ROOT, Vec::new(), &mut tree);
+        tree
+    }
+    fn collect(&self, id: Id, path: Vec<u8>, tree: &mut Tree) {
+        if let Body::Dir(entries) = &self.objects[&id].body {
+            for (name, &child) in entries {
+                self.collect(child, join(&path, name), tree);
+            }
+        }
+        tree.insert(path, self.shown(id));
+    }
+}
+
+/// The path of a name in a directory.
+pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match dir.is_empty() {
+        true => name.to_vec(),
+        false => [dir, b"/", name].concat(),
     }
 }
 
@@ -299,5 +392,42 @@ impl Object {
             xattrs: BTreeMap::new(),
             opens: 0,
         }
+    }
+}
+
+impl Shown {
+    /// How another object differs from this one.
+    pub fn difference(&self, got: &Self) -> String {
+        let mut parts = Vec::new();
+        match (&self.body, &got.body) {
+            (Body::File(a), Body::File(b)) if a != b => {
+                let at = a.iter().zip(b.iter()).position(|(a, b)| a != b);
+                let at = at.unwrap_or(a.len().min(b.len()));
+                let (x, y) = (a.get(at), b.get(at));
+                let (a, b) = (a.len(), b.len());
+                parts.push(format!("byte {at} is {y:?} of {b}, not {x:?} of {a}"));
+            }
+            (a, b) if a != b => parts.push(format!("is {b:?}, not {a:?}")),
+            _ => {}
+        }
+        if self.mode != got.mode {
+            parts.push(format!("mode {:o}, not {:o}", got.mode, self.mode));
+        }
+        if self.links != got.links {
+            parts.push(format!("{} links, not {}", got.links, self.links));
+        }
+        if self.xattrs != got.xattrs {
+            let names = |of: &Xattrs| {
+                of.iter()
+                    .map(|(n, v)| (n.escape_ascii().to_string(), v.len()))
+                    .collect::<Vec<_>>()
+            };
+            parts.push(format!(
+                "attributes {:?}, not {:?}",
+                names(&got.xattrs),
+                names(&self.xattrs)
+            ));
+        }
+        parts.join(", ")
     }
 }

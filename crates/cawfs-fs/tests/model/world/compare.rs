@@ -1,0 +1,183 @@
+//! Reading the whole tree by every way there is, and comparing it.
+
+use super::tree::{Body, Id, Shown, Tree, Xattrs, join};
+use super::versions::differences;
+use super::{ME, Outcome, Trouble, World};
+use cawfs_fs::{DirEntry, Fs, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Reads everything; also the inode number under each path. What two ways to read tell differently is an error.
+pub fn read_tree(fs: &Fs, rng: &mut fastrand::Rng) -> cawfs_fs::Result<(Tree, Numbers)> {
+    let mut reader = Reader { fs, rng };
+    let (mut tree, mut numbers) = (Tree::new(), BTreeMap::new());
+    reader.collect(NodeId::ROOT, Vec::new(), (&mut tree, &mut numbers))?;
+    Ok((tree, numbers))
+}
+
+/// Inode numbers by path.
+pub type Numbers = BTreeMap<Vec<u8>, u64>;
+
+struct Reader<'a> {
+    fs: &'a Fs,
+    rng: &'a mut fastrand::Rng,
+}
+
+impl Reader<'_> {
+    fn collect(
+        &mut self,
+        node: NodeId,
+        path: Vec<u8>,
+        (tree, numbers): (&mut Tree, &mut Numbers),
+    ) -> cawfs_fs::Result<()> {
+        let (shown, ino) = self.object(node)?;
+        if let Body::Dir(_) = &shown.body {
+            for (name, listed) in self.list(node)? {
+                let entry = self.fs.lookup(&ME, node, &name)?;
+                assert_eq!(entry.attr.ino, listed, "number of a listed name");
+                let inside = self.collect(entry.node, join(&path, &name), (tree, numbers));
+                self.fs.forget(entry.node, 1);
+                inside?;
+            }
+        }
+        assert_eq!(tree.insert(path.clone(), shown), None, "listed twice");
+        numbers.insert(path, ino);
+        Ok(())
+    }
+
+    /// What can be seen of one object, and its number.
+    fn object(&mut self, node: NodeId) -> cawfs_fs::Result<(Shown, u64)> {
+        let attr = self.fs.getattr(node)?;
+        let body = match attr.kind {
+            cawfs_fs::FileType::Directory => Body::Dir(BTreeMap::new()),
+            cawfs_fs::FileType::Symlink => Body::Link(self.fs.readlink(node)?.to_vec()),
+            _ => {
+                let bytes = self.fs.read(node, 0, 1 << 30)?.to_vec();
+                assert_eq!(attr.size, bytes.len() as u64, "size and content");
+                let (from, len) = (self.rng.usize(..=bytes.len()), self.rng.usize(..200_000));
+                let part = &bytes[from..bytes.len().min(from + len)];
+                let read = self.fs.read(node, from as u64, len as u32)?;
+                assert!(read == part, "a part is not as the whole");
+                Body::File(Rc::new(bytes))
+            }
+        };
+        let mut xattrs = Xattrs::new();
+        let list = self.fs.listxattr(node)?;
+        for name in list.split(|&b| b == 0).filter(|name| !name.is_empty()) {
+            let value = self.fs.getxattr(node, name)?.to_vec();
+            xattrs.insert(name.to_vec(), Rc::new(value));
+        }
+        let shown = Shown {
+            body,
+            mode: u32::from(attr.perm),
+            links: attr.nlink,
+            xattrs,
+        };
+        Ok((shown, attr.ino))
+    }
+
+    /// Lists in small pieces, with and without attributes; in order, and without what every directory has.
+    fn list(&mut self, node: NodeId) -> cawfs_fs::Result<Vec<(Vec<u8>, u64)>> {
+        let handle = self.fs.opendir(node)?;
+        let names = self.list_open(handle);
+        self.fs.releasedir(handle);
+        let mut names = names?;
+        assert_eq!((&names[0].0[..], &names[1].0[..]), (&b"."[..], &b".."[..]));
+        let names = names.split_off(2);
+        assert!(
+            names.is_sorted_by(|a, b| a.0 < b.0),
+            "out of order: {names:?}"
+        );
+        Ok(names)
+    }
+
+    fn list_open(&mut self, handle: cawfs_fs::DirHandle) -> cawfs_fs::Result<Vec<(Vec<u8>, u64)>> {
+        let (mut names, mut from, plus) = (Vec::new(), 0, self.rng.bool());
+        loop {
+            let (room, before) = (self.rng.usize(1..5), from);
+            let mut taken = Vec::new();
+            let mut accept = |entry: DirEntry| {
+                let fits = taken.len() < room;
+                if fits {
+                    taken.push(entry);
+                }
+                fits
+            };
+            match plus {
+                true => self.fs.readdirplus(handle, from, &mut accept)?,
+                false => self.fs.readdir(handle, from, &mut accept)?,
+            }
+            for entry in taken {
+                from = entry.next;
+                if let Some(found) = entry.entry {
+                    assert_eq!(found.attr.ino, entry.ino);
+                    self.fs.forget(found.node, 1);
+                }
+                names.push((entry.name.to_vec(), entry.ino));
+            }
+            if from == before {
+                return Ok(names);
+            }
+        }
+    }
+}
+
+impl World {
+    /// Compares everything: the tree, open files, numbers, and what the checker of files counts.
+    pub fn compare(&mut self) -> Outcome {
+        self.count("comparisons");
+        let read = read_tree(self.fs.as_ref().unwrap(), &mut self.rng);
+        let (tree, numbers) = self.must(read)?;
+        let expected = self.model.tree();
+        if tree != expected {
+            return Err(Trouble::Wrong(differences(&expected, &tree).join("; ")));
+        }
+        self.compare_numbers(&numbers)?;
+        for (id, node, _) in self.opened.clone() {
+            let (fs, rng) = (self.fs.as_ref().unwrap(), &mut self.rng);
+            let read = Reader { fs, rng }.object(node);
+            let (found, ino) = self.must(read)?;
+            let expected = self.model.shown(id);
+            if found != expected {
+                let (name, how) = (self.text(id), expected.difference(&found));
+                return Err(Trouble::Wrong(format!("open {name}: {how}")));
+            }
+            self.same_number(id, ino)?;
+        }
+        let report = self.must(cawfs_fs::check(&self.store().snapshot(), true))?;
+        let counted = report.directories + report.files + report.others;
+        if counted != tree.len() as u64 {
+            let objects = tree.len();
+            let what = format!("the checker counts {counted} objects of {objects}");
+            return Err(Trouble::Wrong(what));
+        }
+        Ok(())
+    }
+
+    /// Inode numbers are those that were seen before, and each object has its own.
+    pub fn compare_numbers(&mut self, found: &Numbers) -> Outcome {
+        let distinct: BTreeSet<_> = found.values().collect();
+        if distinct.len() < found.len() {
+            return Err(Trouble::Wrong(format!("shared numbers: {found:?}")));
+        }
+        for id in self.model.named(|_| true) {
+            let path = self.model.path(id);
+            let path = path.iter().fold(Vec::new(), |path, name| join(&path, name));
+            self.same_number(id, found[&path])?;
+        }
+        Ok(())
+    }
+
+    fn same_number(&mut self, id: Id, ino: u64) -> Outcome {
+        let before = *self.numbers.entry(id).or_insert(ino);
+        match before == ino {
+            true => Ok(()),
+            false => {
+                let name = self.text(id);
+                Err(Trouble::Wrong(format!(
+                    "{name} had number {before}, has {ino}"
+                )))
+            }
+        }
+    }
+}
