@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The daemon's memory under load stays within its budget, and nobody waits long for a lock or the throttle of ours.
+# WRITE_MIB, FILES, CLONES, WALKED choose other numbers; KEEP_STATS names a file for the daemon's statistics at the end.
 . "$(dirname "$0")/lib.sh"
 need python3
 setup 40G

@@ -28,6 +28,11 @@ const SHARDS: usize = 16;
 /// Bytes that an entry takes beside its value, about.
 const ENTRY_BYTES: u64 = 128;
 
+/// What an allocator takes for so many bytes: sizes come in classes, an eighth apart at best.
+pub(crate) fn with_waste(bytes: u64) -> u64 {
+    bytes + bytes / 8
+}
+
 /// What is cached.
 #[derive(Clone)]
 pub(crate) enum Cached {
@@ -43,7 +48,7 @@ impl Cached {
             Self::Segment(segment) => segment.memory(),
             Self::Index(index) => index.memory(),
         };
-        value as u64 + ENTRY_BYTES
+        with_waste(value as u64) + ENTRY_BYTES
     }
 }
 

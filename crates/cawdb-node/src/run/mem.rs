@@ -5,6 +5,7 @@
 //! - no patch and no delete lies in a delete-range: the one was made a put, the other says nothing new;
 //! - `sums[i]` = logical bytes of the points before point i, so a range is weighed in O(log points).
 
+use crate::cache::with_waste;
 use crate::gauge::{Gauge, Held};
 use crate::{Key, KeyRange, Message, RangeSet, hi_less};
 use std::ops::Range;
@@ -65,7 +66,7 @@ impl MemRun {
 
     /// Bytes of memory that it takes, about.
     pub(crate) fn memory(&self) -> u64 {
-        self.bytes() + self.points.len() as u64 * POINT_MEMORY
+        with_waste(self.bytes() + self.points.len() as u64 * POINT_MEMORY)
     }
 
     /// The points in order.
