@@ -25,10 +25,10 @@ pub use node::{Node, NodeHandle, NodeId, NodeState};
 pub use patch::{MAX_VALUE, Patch};
 pub use ranges::RangeSet;
 pub use run::{
-    Direction, EncodedRun, MemRun, MemRunBuilder, PlacedImage, Run, RunCursor, RunId, RunMeta,
-    RunSource,
+    Damage, Direction, EncodedRun, MemRun, MemRunBuilder, PlacedImage, Run, RunCursor, RunId,
+    RunMeta, RunSource,
 };
 pub use shelf::Shelf;
 pub use slot::{Edge, RunRef, Slot, same_edge};
-pub use table::{Changed, NodeEntry, RunEntry, Table};
+pub use table::{Changed, Counted, NodeEntry, RunEntry, Table};
 pub use translation::Translation;

@@ -121,6 +121,18 @@ pub(crate) fn decode(id: NodeId, image: &[u8], expected: Checksum, shelf: &Shelf
     Ok(node)
 }
 
+/// Checks that `image` is that of node `id`, without decoding it.
+///
+/// # Errors
+/// If it is not: what was expected and what was found.
+pub fn verify(id: NodeId, image: &[u8], expected: Checksum) -> Result<()> {
+    let mut r = Reader::new("node image", image);
+    let (_raw, packed) = (r.u32()?, r.u32()? as usize);
+    r.array::<{ HEADER_BYTES - 8 }>()?;
+    r.take(packed)?;
+    Ok(expected.expect(checksum(id, &image[..r.position()]), "image")?)
+}
+
 fn key(r: &mut Reader<'_>) -> Result<Key> {
     Ok(Key::copy_from_slice(r.bytes()?))
 }

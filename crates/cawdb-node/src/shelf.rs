@@ -151,6 +151,17 @@ impl Shelf {
         Ok(now.rep.clone().unwrap_or(node))
     }
 
+    /// Reads the image of a node at its place and verifies its checksum, whatever is in memory.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what its place says.
+    pub fn verify_image(&self, id: NodeId, place: &Place) -> Result<()> {
+        let mut image = vec![0; place.extent().len as usize];
+        self.disk.read_at(&mut image, place.extent().offset)?;
+        node_wire::verify(id, &image, Checksum(place.checksum()))
+            .map_err(|e| e.within(format_args!("node {} at {}", id.0, place.extent())))
+    }
+
     /// Replaces the representation `old` of a node by an equal one, for all who share it. False if `old` does
     /// not stand any more, or the node is no longer counted.
     pub fn replace(&self, handle: &NodeHandle, old: &Arc<Node>, new: Node) -> bool {

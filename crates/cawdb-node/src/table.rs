@@ -39,6 +39,15 @@ pub struct Changed {
     pub runs: HashSet<RunId>,
 }
 
+/// References as they were counted by a walk over everything.
+#[derive(Debug, Default, Clone)]
+pub struct Counted {
+    /// Of nodes.
+    pub nodes: HashMap<NodeId, u32>,
+    /// Of runs, and the bytes that they show.
+    pub runs: HashMap<RunId, (u32, u64)>,
+}
+
 /// The table. All changes are made under one short lock (see [`crate::Shelf`]).
 #[derive(Default)]
 pub struct Table {
@@ -223,6 +232,37 @@ impl Table {
     /// How many nodes wait to be reaped (some may have come back to life).
     pub fn dying(&self) -> usize {
         self.dying.len()
+    }
+
+    /// Makes every count what a walk found, of the nodes in `reached` and of all runs; what it did not reach leaves the
+    /// table. The walk must have been complete, and nothing changed since. How many entries it mended.
+    pub fn recount(&mut self, counted: &Counted, reached: &HashSet<NodeId>) -> usize {
+        let mut mended = 0;
+        let changed = &mut self.changed;
+        self.nodes.retain(|id, entry| {
+            let count = counted.nodes.get(id).copied().unwrap_or(0);
+            let kept = reached.contains(id);
+            if kept && entry.count == count {
+                return true;
+            }
+            mended += 1;
+            changed.nodes.insert(*id);
+            if kept && count == 0 {
+                self.dying.push_back(*id);
+            }
+            entry.count = count;
+            kept
+        });
+        self.runs.retain(|id, entry| {
+            let (count, shown) = counted.runs.get(id).copied().unwrap_or((0, 0));
+            if (entry.count, entry.shown) != (count, shown) {
+                mended += 1;
+                changed.runs.insert(*id);
+                (entry.count, entry.shown) = (count, shown);
+            }
+            count > 0
+        });
+        mended
     }
 
     /// Hands out the ids changed since the last call.

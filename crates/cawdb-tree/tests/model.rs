@@ -173,7 +173,7 @@ impl Engine for &Owner {
         let report = inspect::check(&self.tree.shelf, &[self.root()]).map_err(|e| e.to_string())?;
         match report.findings.is_empty() {
             true => Ok(()),
-            false => Err(report.findings.join("\n")),
+            false => Err(format!("{:?}", report.findings)),
         }
     }
 }

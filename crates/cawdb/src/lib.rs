@@ -56,7 +56,7 @@ pub use cawdb_disk as disk;
 pub use cawdb_node::{Compression, KeyRange, successor};
 pub use cawdb_tree::Policy;
 pub use error::{Error, Result};
-pub use inspect::Report;
+pub use inspect::{Fault, Finding, Report, Scrub, Step};
 pub use options::{CreateOptions, Options};
 pub use snapshot::{Scan, Snapshot};
 pub use stats::{Memory, Stats};

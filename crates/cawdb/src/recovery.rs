@@ -4,6 +4,7 @@
 use crate::checkpoint::Anchors;
 use crate::error::{Error, Result};
 use crate::image::{Body, Entry, Twice, Written, read_table, write_table};
+use crate::inspect::{Fault, Finding};
 use crate::options::{CreateOptions, Options};
 use crate::pending::Pending;
 use crate::poison::Poison;
@@ -81,9 +82,13 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     for fault in &found.faults {
         tracing::warn!(slot = fault.slot, copy = fault.copy, kind = ?fault.kind, found = fault.what, "superblock copy");
     }
+    let mut mended_on_opening = Vec::new();
     if !options.read_only {
         // Before anything is acknowledged: see there.
         superblock::heal(disk.as_ref(), &found)?;
+        let copies = found.faults.iter();
+        let lost = copies.map(|f| Finding::new(Fault::SuperblockCopy, f.what.clone()));
+        mended_on_opening.extend(lost);
     }
     let superblock = found.superblock;
     let body = Body::decode(&superblock.body)?;
@@ -95,7 +100,10 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
     let cache = Arc::new(Cache::new(options.cache_bytes));
     let compression = Compression::from_code(body.compression)?;
     let shelf = Arc::new(Shelf::new(disk.clone(), space.clone(), cache, compression));
-    let worn = load_table(&shelf, &body)?;
+    let lost = load_table(&shelf, &body)?;
+    let worn = !lost.is_empty();
+    let lost = lost.into_iter();
+    mended_on_opening.extend(lost.map(|what| Finding::new(Fault::TableCopy, what)));
     shelf.set_next_ids(body.next_ids.0, body.next_ids.1);
     let anchors = anchors(&space, &superblock, &body, worn)?;
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
@@ -135,6 +143,7 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
         limits: Limits::of(options.memtable_bytes),
         checkpoint_failed: AtomicBool::new(false),
         counters: StoreCounters::default(),
+        mended_on_opening,
         data_start: layout.data,
         background_bytes,
         disk,
@@ -189,15 +198,15 @@ fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
     ])
 }
 
-/// Reads the table; whether a copy of it was lost.
-fn load_table(shelf: &Shelf, body: &Body) -> Result<bool> {
-    let mut worn = false;
+/// Reads the table; which copies of it were lost.
+fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
+    let mut worn = Vec::new();
     let (mut nodes, mut runs) = (HashMap::new(), HashMap::new());
     for twice in std::iter::once(&body.base).chain(&body.deltas) {
         let (entries, lost) = read_table(shelf.disk.as_ref(), twice)?;
         if let Some(lost) = lost {
             tracing::warn!(lost, "the other copy is good");
-            worn = true;
+            worn.push(lost);
         }
         for entry in entries {
             match entry {

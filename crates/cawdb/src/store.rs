@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     /// The last checkpoint of the background threads could not be written.
     pub checkpoint_failed: AtomicBool,
     pub counters: StoreCounters,
+    /// What was wrong when the store was opened, and was mended by that.
+    pub mended_on_opening: Vec<crate::inspect::Finding>,
     /// First byte of the data area.
     pub data_start: u64,
     /// Space set aside for background work, in bytes.

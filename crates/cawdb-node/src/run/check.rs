@@ -1,9 +1,36 @@
 //! Checks a whole run on disk: everything that a single answer takes on trust.
+//!
+//! Nothing is taken from the cache or put into it: what is verified is what lies on the disk.
 
 use super::disk::DiskRun;
-use super::mem::point_bytes;
+use super::index::RunIndex;
+use super::mem::{just_above, point_bytes};
 use super::{Body, bloom};
-use crate::{Error, Key, Message, Result, Run};
+use crate::{Error, Key, KeyRange, Message, Result, Run};
+use cawdb_disk::Extent;
+
+/// Something of a run that is not what it should be.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    /// Which segment; none: the index, or what it says about all.
+    pub segment: Option<usize>,
+    /// Keys of the run that are not to be had.
+    pub keys: KeyRange,
+    /// Where it lies, if the run lies on a disk.
+    pub extent: Option<Extent>,
+    /// What is wrong: part, extent, keys, what was expected and what was found.
+    pub error: Error,
+}
+
+impl Damage {
+    /// Whether bytes are not what was written; otherwise what was written is itself wrong.
+    pub fn is_unreadable(&self) -> bool {
+        !self.error.to_string().contains(WRONG)
+    }
+}
+
+/// Begins the name of a part whose bytes are good and whose content is wrong.
+const WRONG: &str = "contents of segment";
 
 impl Run {
     /// Reads every segment and checks that keys ascend within and across them, that index, filter and totals say what
@@ -12,59 +39,121 @@ impl Run {
     /// # Errors
     /// The first thing that is wrong or cannot be read.
     pub fn check(&self) -> Result<()> {
-        let Body::Disk(disk) = self.body() else {
-            return Ok(());
-        };
-        let deletes = disk.named("contents", disk.check_segments())?;
-        if deletes != self.deletes() {
-            return Err(Error::mismatch("deletes of a run", self.deletes(), deletes));
+        match self.verify(&mut |_| ()).into_iter().next() {
+            None => Ok(()),
+            Some(damage) => Err(damage.error),
         }
-        Ok(())
+    }
+
+    /// The same, of everything that is wrong. `read` hears of bytes read from the disk.
+    pub fn verify(&self, read: &mut dyn FnMut(u64)) -> Vec<Damage> {
+        let Body::Disk(disk) = self.body() else {
+            return Vec::new();
+        };
+        read(u64::from(disk.meta.index_len));
+        let index = match disk.index_on_disk() {
+            Ok(index) => index,
+            Err(error) => {
+                let extent = disk.extent_of(disk.meta.index_offset(), disk.meta.index_len as usize);
+                return vec![Damage {
+                    segment: None,
+                    keys: KeyRange::all(),
+                    extent,
+                    error,
+                }];
+            }
+        };
+        let mut walk = Walk {
+            disk: &disk,
+            index: &index,
+            deletes: 0,
+            before: None,
+            damages: Vec::new(),
+        };
+        for (i, info) in index.segments.iter().enumerate() {
+            read(info.stored_len as u64);
+            walk.segment(i);
+        }
+        if walk.damages.is_empty() && walk.deletes != self.deletes() {
+            let error = Error::mismatch(
+                "contents of segments: deletes",
+                self.deletes(),
+                walk.deletes,
+            );
+            walk.damages.push(Damage {
+                segment: None,
+                keys: KeyRange::all(),
+                extent: None,
+                error,
+            });
+        }
+        walk.damages
     }
 }
 
-impl DiskRun {
-    /// Checks all segments against the index; returns the number of deletes.
-    fn check_segments(&self) -> Result<u64> {
-        let index = self.index()?;
-        let mut deletes = 0;
-        let mut before: Option<Key> = None;
-        for (i, info) in index.segments.iter().enumerate() {
-            let segment = self.segment(&index, i)?;
-            let (mut entries, mut bytes) = (0, 0);
-            for block in 0..segment.blocks() {
-                for (key, message) in segment.block(block)? {
-                    let first = entries == 0;
-                    if before.as_ref().is_some_and(|b| *b >= key) || (first && key != info.first) {
-                        return Err(Error::mismatch(
-                            format!("key of segment {i}"),
-                            "ascending",
-                            key,
-                        ));
-                    }
-                    if !index.bloom.may_hold(bloom::hash(&key)) {
-                        return Err(Error::mismatch("filter", "to hold", key));
-                    }
-                    let put = matches!(message, Message::Put(_));
-                    if !put && index.deletes.covers_key(&key) {
-                        return Err(Error::mismatch("point in a delete-range", "a put", key));
-                    }
-                    deletes += u64::from(message == Message::Delete);
-                    entries += 1;
-                    bytes += point_bytes(&key, &message);
-                    before = Some(key);
+struct Walk<'a> {
+    disk: &'a DiskRun,
+    index: &'a RunIndex,
+    deletes: u64,
+    before: Option<Key>,
+    damages: Vec<Damage>,
+}
+
+impl Walk<'_> {
+    fn segment(&mut self, i: usize) {
+        let info = &self.index.segments[i];
+        let read = self.disk.read(info.offset, info.stored_len);
+        let decoded = read.and_then(|stored| self.disk.decode_segment(self.index, i, stored));
+        let result = decoded.and_then(|segment| {
+            let checked = self.contents(i, &segment);
+            self.disk.named(format_args!("{WRONG} {i}"), checked)
+        });
+        self.before = Some(info.last.clone());
+        if let Err(error) = result {
+            self.damages.push(Damage {
+                segment: Some(i),
+                keys: KeyRange {
+                    lo: info.first.clone(),
+                    hi: Some(just_above(&info.last)),
+                },
+                extent: self.disk.extent_of(info.offset, info.stored_len),
+                error,
+            });
+        }
+    }
+
+    /// Checks one segment against the index and the segment before.
+    fn contents(&mut self, i: usize, segment: &super::Segment) -> Result<()> {
+        let info = &self.index.segments[i];
+        let (mut entries, mut bytes) = (0, 0);
+        let mut before = self.before.clone();
+        for block in 0..segment.blocks() {
+            for (key, message) in segment.block(block)? {
+                let first = entries == 0;
+                if before.as_ref().is_some_and(|b| *b >= key) || (first && key != info.first) {
+                    return Err(Error::mismatch("key", "ascending", key));
                 }
-            }
-            if (entries, bytes) != (info.entries, info.bytes) || before.as_ref() != Some(&info.last)
-            {
-                let expected = (info.entries, info.bytes, &info.last);
-                return Err(Error::mismatch(
-                    format!("segment {i}"),
-                    expected,
-                    (entries, bytes, before),
-                ));
+                if !self.index.bloom.may_hold(bloom::hash(&key)) {
+                    return Err(Error::mismatch("filter", "to hold", key));
+                }
+                let put = matches!(message, Message::Put(_));
+                if !put && self.index.deletes.covers_key(&key) {
+                    return Err(Error::mismatch("point in a delete-range", "a put", key));
+                }
+                self.deletes += u64::from(message == Message::Delete);
+                entries += 1;
+                bytes += point_bytes(&key, &message);
+                before = Some(key);
             }
         }
-        Ok(deletes)
+        if (entries, bytes) != (info.entries, info.bytes) || before.as_ref() != Some(&info.last) {
+            let expected = (info.entries, info.bytes, &info.last);
+            return Err(Error::mismatch(
+                "entries, bytes, last key",
+                expected,
+                (entries, bytes, before),
+            ));
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::{RunId, RunMeta, bloom};
 use crate::cache::{Cached, INDEX};
 use crate::{Cache, Error, Key, KeyRange, Message, Result, compress};
 use bytes::Bytes;
-use cawdb_disk::Place;
+use cawdb_disk::{Extent, Place};
 use std::sync::Arc;
 
 /// An image up to this long is read as a whole when the run is opened.
@@ -57,6 +57,19 @@ impl DiskRun {
         Ok(bytes)
     }
 
+    /// Where a part of the image lies, if it lies on a disk.
+    pub(super) fn extent_of(&self, offset: u64, len: usize) -> Option<Extent> {
+        let place = self.source.place()?;
+        let start = place.extent().offset.saturating_add(offset);
+        Some(Extent::new(start, len as u64))
+    }
+
+    /// The same for a message.
+    fn whereabouts(&self, offset: u64, len: usize) -> String {
+        let extent = self.extent_of(offset, len);
+        extent.map_or(String::new(), |extent| format!(" at {extent}"))
+    }
+
     /// Whether the image is read as a whole.
     fn is_small(&self) -> bool {
         self.meta.len <= SMALL_IMAGE
@@ -77,14 +90,24 @@ impl DiskRun {
 
     /// Decodes an index block and puts it in the cache.
     pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
+        let index = Arc::new(self.decode_index(block)?);
+        self.cache
+            .insert(self.id, INDEX, Cached::Index(index.clone()));
+        Ok(index)
+    }
+
+    fn decode_index(&self, block: &Bytes) -> Result<RunIndex> {
         let verified = self.meta.index_checksum.verify(block, "stored bytes");
         let decoded = verified
             .map_err(Error::from)
             .and_then(|()| RunIndex::decode(self.id, &self.meta, block));
-        let index = Arc::new(self.named("index block", decoded)?);
-        self.cache
-            .insert(self.id, INDEX, Cached::Index(index.clone()));
-        Ok(index)
+        let place = self.whereabouts(self.meta.index_offset(), self.meta.index_len as usize);
+        self.named(format_args!("index block{place}"), decoded)
+    }
+
+    /// The index as it lies on the disk, whatever is cached.
+    pub(super) fn index_on_disk(&self) -> Result<RunIndex> {
+        self.decode_index(&self.read(self.meta.index_offset(), self.meta.index_len as usize)?)
     }
 
     /// Decodes a small image as a whole and puts its parts in the cache. A damaged segment is left to whoever wants it.
@@ -125,7 +148,12 @@ impl DiskRun {
         );
     }
 
-    fn decode_segment(&self, index: &RunIndex, i: usize, stored: Bytes) -> Result<Arc<Segment>> {
+    pub(super) fn decode_segment(
+        &self,
+        index: &RunIndex,
+        i: usize,
+        stored: Bytes,
+    ) -> Result<Arc<Segment>> {
         let info = &index.segments[i];
         let verified = info.checksum.verify(&stored, "stored bytes");
         let raw = if let Err(damage) = verified {
@@ -136,7 +164,15 @@ impl DiskRun {
             compress::decompress(info.compression, &stored, info.raw_len).map(Bytes::from)
         };
         let segment = raw.and_then(Segment::open);
-        self.named(format_args!("segment {i}"), segment)
+        segment
+            .map_err(|e| {
+                let place = self.whereabouts(info.offset, info.stored_len);
+                let keys = format_args!("{:?} to {:?}", info.first, info.last);
+                e.within(format_args!(
+                    "run {}, segment {i}{place}, keys {keys}",
+                    self.id.0
+                ))
+            })
             .map(Arc::new)
     }
 

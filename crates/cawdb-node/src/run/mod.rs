@@ -31,6 +31,7 @@ mod segment_writer;
 mod tests;
 
 pub use builder::MemRunBuilder;
+pub use check::Damage;
 pub use cursor::{Direction, RunCursor};
 pub use disk::RunSource;
 pub use encode::EncodedRun;

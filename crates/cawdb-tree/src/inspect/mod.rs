@@ -4,6 +4,8 @@
 
 mod check;
 mod dump;
+mod places;
 
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, Fault, Finding, check};
 pub use dump::{dump_dot, dump_text};
+pub use places::{Part, places};

@@ -196,7 +196,7 @@ impl Engine for Driven {
         let report = self.store().check(false).map_err(text)?;
         match report.findings.is_empty() {
             true => Ok(()),
-            false => Err(report.findings.join("\n")),
+            false => Err(format!("{:?}", report.findings)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes on the disk change: what is read is right or an error, never wrong, and never a panic.
 //!
-//! Two places cannot tell damage from a loss of power, which may leave them half written: the newest superblock and
-//! the last records of the journal. Damage there may show an older version, but a whole one.
+//! One place cannot tell damage from a loss of power, which may leave it half written: the last records of the journal.
+//! Damage there may show an older version, but a whole one.
 use crate::support::{Act, batch, content, faulty, tiny, workload};
 use cawdb::disk::{Disk, RamDisk};
 use cawdb::{KeyRange, Store};
@@ -13,7 +13,7 @@ const COMMAND: &str = "cargo test -p cawdb --test hostile damage";
 const IMAGES: usize = 120;
 
 /// A store with all that a workload leaves, also in its journal.
-fn sound(seed: u64) -> (RamDisk, KvModel, Versions) {
+pub fn sound(seed: u64) -> (RamDisk, KvModel, Versions) {
     let disk = faulty();
     let store = Store::open(disk.clone(), tiny()).unwrap();
     let (mut model, mut versions) = (KvModel::default(), Versions::default());

@@ -61,7 +61,7 @@ fn replay_of_many_clones_keeps_the_root_small() {
         );
         assert!(time < Duration::from_secs(20), "{time:?}");
         assert_eq!(store.get(b"c09999/29").unwrap().unwrap(), vec![29; 100]);
-        assert_eq!(store.check(false).unwrap().findings, [""; 0]);
+        assert!(store.check(false).unwrap().findings.is_empty());
     }
 }
 

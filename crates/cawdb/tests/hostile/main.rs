@@ -4,6 +4,7 @@
 //! Longer runs: `CAWFS_SECONDS` and `CAWFS_SEED`, see `docs/testing.md`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod blocks;
 mod crashes;
 mod damage;
 mod faults;

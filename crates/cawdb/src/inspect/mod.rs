@@ -1,9 +1,17 @@
 //! Looking at a store: is it whole, and what does it look like?
 
+mod finding;
+mod repair;
+mod scrub;
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Fault, Finding};
+pub use scrub::{Scrub, Step};
+
 use crate::error::Result;
 use crate::store::Store;
 use cawdb_disk::sync::lock;
-use cawdb_node::KeyRange;
 use cawdb_tree::inspect::{check, dump_dot, dump_text};
 
 /// What a check saw, and what is wrong.
@@ -19,22 +27,22 @@ pub struct Report {
     pub releasing: u64,
     /// Height of the tree.
     pub height: u8,
-    /// Keys that were read, if data was to be read.
-    pub keys: u64,
-    /// Bytes of their values.
-    pub value_bytes: u64,
+    /// Messages that the runs hold, shared ones once.
+    pub messages: u64,
+    /// Bytes that were read and verified, if data was to be read.
+    pub verified_bytes: u64,
     /// Allocated bytes that nothing names, which are lost until the store is opened again; while snapshots are open,
     /// also what only they show.
     pub leaked_bytes: u64,
     /// Batches replayed from the journal when the store was opened.
     pub replayed_batches: u64,
-    /// What is wrong, one sentence each.
-    pub findings: Vec<String>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
 }
 
 impl Store {
-    /// Checks the structure of the store, and with `data` reads every key and value. Changes nothing; other writers
-    /// wait while the structure is checked.
+    /// Checks the structure of the store, and with `data` reads and verifies everything on the disk, what is shared once.
+    /// Changes nothing; other writers wait while the structure is checked.
     ///
     /// # Errors
     /// If the disk fails. Damage is a finding.
@@ -46,6 +54,7 @@ impl Store {
         let root = inner.published.pin().view.root;
         let tree = check(&inner.shelf, &[root])?;
         let named = self.named_bytes(&anchors);
+        let messages = inner.shelf.table().runs().map(|e| e.run.points()).sum();
         let allocated = inner.space.stats().allocated;
         drop((writer, agenda, anchors));
         let mut report = Report {
@@ -59,19 +68,16 @@ impl Store {
                 .counters
                 .replayed
                 .load(std::sync::atomic::Ordering::Relaxed),
-            findings: tree.findings,
+            messages,
+            findings: tree.findings.into_iter().map(Finding::from).collect(),
             ..Report::default()
         };
         if data {
-            for pair in self.scan(KeyRange::all()) {
-                match pair {
-                    Ok((_, value)) => {
-                        report.keys += 1;
-                        report.value_bytes += value.len() as u64;
-                    }
-                    Err(error) => report.findings.push(error.to_string()),
-                }
-            }
+            let (bytes, findings) = scrub::everything(self)?;
+            report.verified_bytes = bytes;
+            // Nodes that could not be read are known from the structure.
+            let news = findings.into_iter().filter(|f| f.fault != Fault::Node);
+            report.findings.extend(news);
         }
         Ok(report)
     }
