@@ -72,11 +72,10 @@ impl Tree {
         let mut bytes = 0;
         let mut i = 0;
         while i < node.slots.len() && bytes < self.policy.job_bytes {
-            if self.avoids(&node.slots[i]) {
-                i += 1;
-                continue;
-            }
-            let planned = self.plan_at(node, i, &facts);
+            let planned = match self.first_avoided(&node.slots[i]) {
+                None => self.plan_at(node, i, &facts),
+                Some(end) => Ok((self.plan_above(node, i, end), i + 1)),
+            };
             let planned = self.spared_for(&node.slots[i..=i], planned);
             let (plan, next) = planned.unwrap_or((None, i + 1));
             bytes += plan.as_ref().map_or(0, |p| p.merge.bytes());
@@ -139,6 +138,25 @@ impl Tree {
             }),
             i + 1,
         ))
+    }
+
+    /// A merge of the newest layers of slot `i`, those before `end`: what lies below cannot be read.
+    fn plan_above(&self, node: &Node, i: usize, end: usize) -> Option<Plan> {
+        let (range, slot) = (node.slot_range(i), &node.slots[i]);
+        let sizes: Vec<u64> = slot.layers[..end].iter().map(|l| l.shown).collect();
+        let count = self.policy.tier(&sizes);
+        if count == 0 {
+            return None;
+        }
+        self.counters.merges.bump();
+        self.counters.delta_bytes.add(sizes[..count].iter().sum());
+        let layers = slot.layers[..count].to_vec();
+        Some(Plan {
+            merge: Merge::one(range.clone(), layers, false),
+            range,
+            slots: vec![slot.clone()],
+            take: 0..count,
+        })
     }
 
     fn layers_to_merge(

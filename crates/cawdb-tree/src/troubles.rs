@@ -65,9 +65,11 @@ impl Troubles {
 
     fn avoid<'a>(&self, slots: impl Iterator<Item = &'a Slot>) {
         let until = self.ticks.load(Ordering::Relaxed) + TICKS_ALONE;
+        let layers = slots.flat_map(|s| s.layers.iter());
+        let unread = layers.filter(|l| !l.run.verify(&mut |_| ()).is_empty());
+        let bad: Vec<RunId> = unread.map(|l| l.run.id()).collect();
         let mut state = sync::lock(&self.state);
-        let runs = slots.flat_map(|s| s.layers.iter().map(|l| l.run.id()));
-        state.runs.extend(runs.map(|id| (id, until)));
+        state.runs.extend(bad.into_iter().map(|id| (id, until)));
         self.avoided
             .store(state.runs.len() as u64, Ordering::Relaxed);
     }
@@ -84,7 +86,7 @@ impl Tree {
             .ok()
     }
 
-    /// The same; the runs of these slots are left alone for a while.
+    /// The same; those runs of these slots that cannot be read (all are tried) are left alone for a while.
     pub(crate) fn spared_for<'a, T>(
         &self,
         slots: impl IntoIterator<Item = &'a Slot>,
@@ -98,11 +100,16 @@ impl Tree {
 
     /// Whether a run of the slot could not be read lately.
     pub(crate) fn avoids(&self, slot: &Slot) -> bool {
+        self.first_avoided(slot).is_some()
+    }
+
+    /// The newest layer of the slot that could not be read lately.
+    pub(crate) fn first_avoided(&self, slot: &Slot) -> Option<usize> {
         if self.troubles.avoided.load(Ordering::Relaxed) == 0 {
-            return false;
+            return None;
         }
         let state = sync::lock(&self.troubles.state);
         let mut runs = slot.layers.iter().map(|l| l.run.id());
-        runs.any(|id| state.runs.contains_key(&id))
+        runs.position(|id| state.runs.contains_key(&id))
     }
 }

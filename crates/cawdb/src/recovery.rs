@@ -90,7 +90,51 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
         let lost = copies.map(|f| Finding::new(Fault::SuperblockCopy, f.what.clone()));
         mended_on_opening.extend(lost);
     }
-    let superblock = found.superblock;
+    open_at(disk, options, found.superblock, mended_on_opening, None)
+}
+
+/// Opens what is left of a damaged store, for reading: the newest checkpoint whose table and root can be read, and as
+/// much of the journal behind it as can be applied. What could not be had, one sentence each.
+pub fn open_rescue(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Inner, Vec<String>)> {
+    let options = Options {
+        read_only: true,
+        ..options.clone()
+    };
+    let mut notes = Vec::new();
+    if let Err(e) = superblock::read(disk.as_ref()) {
+        notes.push(e.to_string());
+    }
+    let mut last = None;
+    for candidate in superblock::candidates(disk.as_ref())? {
+        let generation = candidate.generation;
+        let opened = open_at(
+            disk.clone(),
+            options.clone(),
+            candidate,
+            Vec::new(),
+            Some(&mut notes),
+        );
+        match opened {
+            Ok(inner) => return Ok((inner, notes)),
+            Err(e) => {
+                notes.push(format!("checkpoint {generation} cannot be opened: {e}"));
+                last = Some(e);
+            }
+        }
+    }
+    let none = || Error::Corrupt("no superblock can be read".into());
+    Err(last.unwrap_or_else(none))
+}
+
+/// Opens the store as this superblock says. With `lost`, what is damaged in the journal only ends the replay, and is
+/// told there.
+fn open_at(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    superblock: Superblock,
+    mut mended_on_opening: Vec<Finding>,
+    lost_batches: Option<&mut Vec<String>>,
+) -> Result<Inner> {
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
     let limit = disk
@@ -151,7 +195,10 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
         shelf,
         options,
     };
-    replay(&inner, &superblock, &body)?;
+    match (replay(&inner, &superblock, &body), lost_batches) {
+        (Err(e), Some(notes)) => notes.push(format!("the journal's end is lost: {e}")),
+        (result, _) => result?,
+    }
     Ok(inner)
 }
 

@@ -123,6 +123,16 @@ impl Store {
         Ok(Self(Arc::new(crate::recovery::open(disk, options)?)))
     }
 
+    /// Opens what is left of a damaged store, for reading only: the newest checkpoint that can be opened, be it an older
+    /// one, and what of the journal can be applied. Second: what could not be had, one sentence each.
+    ///
+    /// # Errors
+    /// As [`Self::open`], if no checkpoint can be opened.
+    pub fn open_rescue(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Self, Vec<String>)> {
+        let (inner, notes) = crate::recovery::open_rescue(disk, options)?;
+        Ok((Self(Arc::new(inner)), notes))
+    }
+
     /// Makes a new store in a file or on a block device, and locks it while doing so.
     ///
     /// # Errors

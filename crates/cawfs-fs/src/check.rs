@@ -1,7 +1,8 @@
 //! Whether a volume in the store is a file system: the namespace invariants, over one snapshot. Reads only.
 //!
 //! Meta and data tables are in the same order, so both are walked once, side by side; memory is the depth of the tree,
-//! and with `numbers` eight bytes an object.
+//! and with `numbers` eight bytes an object. Where only names are checked, the data table is not walked at all: what
+//! clones share would be read once for each.
 //!
 //! ```text
 //! meta   Ea   Ed   Sd·Eb   Sd·Ef          each entry's directory came before it
@@ -40,7 +41,8 @@ struct Walk<'a> {
     levels: Vec<Level>,
     /// The object whose record was read last, for the attributes and blocks that follow.
     object: Option<Object>,
-    blocks: Blocks,
+    /// None if only names are checked.
+    blocks: Option<Blocks>,
     numbers: Option<HashSet<u64>>,
     /// Subdirectories among the entries listed so far; none if the directory on top of `levels` is not being listed.
     subdirs: Option<u64>,
@@ -79,6 +81,15 @@ fn take(scan: &mut Scan) -> Result<Option<(Bytes, usize)>> {
 /// Checks the file system of a snapshot. With `numbers`, also that no two objects show the same inode number.
 pub fn check(view: &Snapshot, numbers: bool) -> Result<Report> {
     let blocks = Blocks::new(view.scan(tree_range(DATA)))?;
+    walk(view, Some(blocks), numbers)
+}
+
+/// Checks directories, records and attributes, but no blocks. Memory is the depth of the tree.
+pub fn check_names(view: &Snapshot) -> Result<Report> {
+    walk(view, None, false)
+}
+
+fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report> {
     let mut walk = Walk {
         view,
         report: Report::default(),
@@ -266,7 +277,7 @@ impl Walk<'_> {
         }
         self.stray_blocks(Some(&prefix))?;
         let found = self.own_blocks(&prefix, &object)?;
-        if found != object.inode.blocks {
+        if self.blocks.is_some() && found != object.inode.blocks {
             self.fault(Fault::BadBlocks, object.path);
         }
         Ok(())
@@ -287,9 +298,16 @@ impl Walk<'_> {
             .transpose()?
             .is_none())
     }
+    /// The next block, if blocks are walked.
+    fn ahead(&self) -> Option<(Bytes, usize)> {
+        self.blocks.as_ref().and_then(|blocks| blocks.ahead.clone())
+    }
+    fn advance(&mut self) -> Result<()> {
+        self.blocks.as_mut().map_or(Ok(()), Blocks::advance)
+    }
     fn own_blocks(&mut self, prefix: &[u8], object: &Object) -> Result<u64> {
         let (mut found, mut beyond) = (0, false);
-        while let Some((key, len)) = self.blocks.ahead.clone()
+        while let Some((key, len)) = self.ahead()
             && key.starts_with(prefix)
         {
             let number = key.get(prefix.len()..).and_then(|b| b.try_into().ok());
@@ -298,7 +316,7 @@ impl Walk<'_> {
                 None => self.fault(Fault::BadKey, hex(&key)),
             }
             found += 1;
-            self.blocks.advance()?;
+            self.advance()?;
         }
         if beyond {
             self.fault(Fault::BeyondEnd, &object.path);
@@ -311,17 +329,21 @@ impl Walk<'_> {
     }
     /// Blocks before this key belong to nothing.
     fn stray_blocks(&mut self, before: Option<&[u8]>) -> Result<()> {
-        while let Some((key, _)) = self.blocks.ahead.clone()
+        while let Some((key, _)) = self.ahead()
             && before.is_none_or(|before| key[..] < *before)
         {
             self.fault(Fault::StrayBlock, hex(&key));
-            self.blocks.advance()?;
+            self.advance()?;
         }
         Ok(())
     }
     /// Behind the staged clones nothing may be.
     fn beyond(&mut self) -> Result<()> {
-        for which in [META, DATA] {
+        let tables: &[u8] = match self.blocks {
+            Some(_) => &[META, DATA],
+            None => &[META],
+        };
+        for &which in tables {
             let mut range = KeyRange::prefix(table(LIVE_VOLUME, which));
             let mut start = table(LIVE_VOLUME, which);
             start.push(STAGED + 1);
@@ -335,7 +357,10 @@ impl Walk<'_> {
     /// The orphan area, in the same way.
     fn orphans(&mut self) -> Result<()> {
         let data = misc(LIVE_VOLUME, ORPHAN_DATA);
-        self.blocks = Blocks::new(self.view.scan(KeyRange::prefix(data.clone())))?;
+        if self.blocks.is_some() {
+            let scan = self.view.scan(KeyRange::prefix(data.clone()));
+            self.blocks = Some(Blocks::new(scan)?);
+        }
         let prefix = misc(LIVE_VOLUME, ORPHAN);
         for item in self.view.scan(KeyRange::prefix(prefix.clone())) {
             let (key, value) = item?;
@@ -357,7 +382,8 @@ impl Walk<'_> {
                 inode,
             };
             self.stray_blocks(Some(&own))?;
-            if self.own_blocks(&own, &object)? != object.inode.blocks {
+            let found = self.own_blocks(&own, &object)?;
+            if self.blocks.is_some() && found != object.inode.blocks {
                 self.fault(Fault::BadBlocks, object.path);
             }
         }
@@ -375,9 +401,9 @@ fn fits(number: u64, len: usize, size: u64) -> bool {
 }
 
 /// A path key in parts: S(dir), the name, and what follows its 00 if anything does.
-type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+pub(crate) type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
 
-fn split(key: &[u8]) -> Option<Parts<'_>> {
+pub(crate) fn split(key: &[u8]) -> Option<Parts<'_>> {
     let mut at = 0;
     while key.get(at) == Some(&SUBDIR) {
         at += key.get(at..)?.iter().position(|&b| b == 0)? + 1;

@@ -39,15 +39,17 @@ mod listing;
 mod locks;
 mod ops;
 pub mod protocol;
+mod salvage;
 mod schema;
 mod stages;
 mod table;
 mod types;
 
 pub use cawdb::disk::{Histogram, Times, meter};
-pub use check::{Fault, Finding, Report, check};
+pub use check::{Fault, Finding, Report, check, check_names};
 pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
 pub use fs::{FormatOptions, Fs, HandleMemory, MountOptions};
+pub use salvage::{Object, Salvage, Salvaged, key_name, key_range_name};
 pub use table::Aged;
 pub use types::*;

@@ -40,7 +40,7 @@ pub enum Command {
     Rm(Rm),
     /// Make everything that happened before durable
     Sync(Sync),
-    /// Check an unmounted store; changes nothing
+    /// Check an unmounted store, mend it, or save what is left of it
     Check(Check),
     /// Show sizes, sharing, caches and counters
     Stats(Stats),
@@ -212,14 +212,26 @@ pub struct Sync {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes, as of fsck(8):
+Each finding has a number, such as C212; docs/check.md says what each means and what to do.
+
+Exit codes, as of fsck(8); 1 and 4 together are 5:
   0   the store is in order
-  4   it is damaged
+  1   something was wrong and is mended (--repair)
+  4   it is damaged; with --salvage: something could not be saved
   8   it could not be checked (missing, in use, not a store)
   16  the command line makes no sense")]
 pub struct Check {
     /// Store to check; it must not be mounted
     pub store: PathBuf,
+    /// Also read each file as it shows, in every clone: block counts, inode numbers
+    #[arg(long)]
+    pub deep: bool,
+    /// Mend what can be mended without guessing; says what it did
+    #[arg(long)]
+    pub repair: bool,
+    /// Copy all that can still be read into DIR, which is made; the store is not changed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["repair", "deep"])]
+    pub salvage: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -148,6 +148,15 @@ pub fn open(path: &Path, options: &Open, tell: Tell<'_>) -> Result<Store, Failur
     Store::open(disk, engine).map_err(|e| failure(path, e))
 }
 
+/// Opens what is left of a damaged store, for reading; and what could not be had.
+///
+/// # Errors
+/// If nothing at all can be opened.
+pub fn rescue(path: &Path, tell: Tell<'_>) -> Result<(Store, Vec<String>), Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(disk(path, Access::Read, tell)?);
+    Store::open_rescue(&disk, &Options::default()).map_err(|e| failure(path, e))
+}
+
 /// An error of the engine, for people.
 fn failure(path: &Path, error: Error) -> Failure {
     match &error {

@@ -27,6 +27,7 @@ pub struct Scrub {
     todo: Vec<Item>,
     tables_done: bool,
     total: u64,
+    places: usize,
 }
 
 /// What one step saw.
@@ -78,11 +79,19 @@ impl Store {
             todo,
             tables_done: from > 0,
             total,
+            places: PLACES,
         }
     }
 }
 
 impl Scrub {
+    /// The same walk; its findings name every place where something damaged shows, however many.
+    #[must_use]
+    pub fn with_all_places(mut self) -> Self {
+        self.places = usize::MAX;
+        self
+    }
+
     /// Bytes of nodes and runs that are still to be read.
     pub fn bytes_left(&self) -> u64 {
         self.total
@@ -135,7 +144,7 @@ impl Scrub {
 
     fn shown(&self, part: &Part) -> Vec<cawdb_node::KeyRange> {
         let root = self.store.0.published.pin().view.root;
-        places(&self.store.0.shelf, &root, part, PLACES)
+        places(&self.store.0.shelf, &root, part, self.places)
     }
 
     /// Superblocks and table, while no checkpoint is at work.

@@ -229,3 +229,67 @@ fn every_block_in_every_way() {
         assert!(verdicts.len() > 8, "{verdicts:?}");
     });
 }
+
+/// A run that the root names cannot be read: flushes, merges and checkpoints go on elsewhere, and it is told once.
+#[test]
+fn background_work_goes_on_around_what_cannot_be_read() {
+    let mut met = 0;
+    for seed in 0..12 {
+        let subject = Subject::new(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let data: Vec<_> = subject
+            .blocks()
+            .into_iter()
+            .filter(|b| b * BLOCK >= DATA)
+            .collect();
+        let mut bytes = subject.image.clone();
+        for _ in 0..6 {
+            let at = data[rng.usize(..data.len())] * BLOCK;
+            bytes[at..at + BLOCK].fill(0x77);
+        }
+        let Ok(store) = Store::open(disk_of(&bytes), tiny()) else {
+            continue;
+        };
+        let mut errors = std::collections::HashSet::new();
+        for n in 0..200u32 {
+            put(&store, format!("~{n:04}"), vec![n as u8; 300]).unwrap();
+            if let Err(error) = store.tick() {
+                assert!(errors.insert(error.to_string()), "told twice: {error}");
+            }
+        }
+        store.checkpoint().unwrap();
+        let mut ticks = 0;
+        while store.tick().unwrap_or(true) {
+            ticks += 1;
+            assert!(ticks < 100_000, "background work never ends");
+        }
+        let left_out = store
+            .stats()
+            .counters
+            .iter()
+            .find(|c| c.0 == "unreadable")
+            .map_or(0, |c| c.1);
+        met += u32::from(left_out > 0);
+        let work = |name| {
+            store
+                .stats()
+                .counters
+                .iter()
+                .find(|c| c.0 == name)
+                .map_or(0, |c| c.1)
+        };
+        assert!(
+            work("flushes") + work("merges") + work("rebases") > 0,
+            "seed {seed}"
+        );
+        for n in 0..200u32 {
+            let found = store.get(format!("~{n:04}").as_bytes()).unwrap();
+            assert_eq!(found.as_deref(), Some(&vec![n as u8; 300][..]));
+        }
+        subject.read(&store);
+    }
+    assert!(
+        met >= 3,
+        "{met} stores had anything unreadable in the way of background work"
+    );
+}

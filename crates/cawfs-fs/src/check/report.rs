@@ -25,6 +25,23 @@ pub enum Fault {
     NoRoot = 10,
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::BadRecord => "its record does not decode",
+            Self::BadKey => "a key that means nothing",
+            Self::NoDirectory => "its directory does not exist",
+            Self::BadLinks => "its link count is wrong",
+            Self::StrayAttribute => "an extended attribute of nothing",
+            Self::StrayBlock => "a block of nothing",
+            Self::BadBlocks => "its count of blocks is wrong",
+            Self::BeyondEnd => "a block reaches beyond its end",
+            Self::SharedNumber => "its inode number is that of another object",
+            Self::NoRoot => "there is no root directory",
+        })
+    }
+}
+
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -21,6 +21,7 @@ use crate::readers::Service;
 use crate::wire::{Op, Request, reply};
 use cawfs_fs::{Caller, Error, Fs, NodeId};
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Serves one mount.
@@ -46,11 +47,16 @@ pub struct About {
 /// An answer, or an errno.
 type Reply = Result<Answer, i32>;
 
-/// The file system's error in the kernel's words; those that are nobody's fault but ours are logged.
+thread_local! {
+    /// Why the request that this thread serves fails, for the line in the log that also names the path.
+    static CAUSE: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// The file system's error in the kernel's words; those that are nobody's fault but ours go to the log.
 fn errno(e: Error) -> i32 {
     if e.errno() == libc::EIO {
-        let cause = std::error::Error::source(&e).map(ToString::to_string);
-        tracing::error!(cause, "{e}");
+        let cause = std::error::Error::source(&e).map_or(e.to_string(), ToString::to_string);
+        CAUSE.set(Some(cause));
     }
     e.errno()
 }
@@ -72,6 +78,17 @@ impl Server {
             stats,
             latency: Latency::default(),
         }
+    }
+
+    /// A line in the log for a request that failed: where in the tree, and why.
+    fn log(&self, node: NodeId, cause: &str) {
+        let mut path = String::new();
+        for name in self.fs.path(node).unwrap_or_default() {
+            path.push('/');
+            path.push_str(&name.escape_ascii().to_string());
+        }
+        let path = if path.is_empty() { "/" } else { &path };
+        tracing::error!(path, node = node.0, cause, "input/output error");
     }
 
     /// EBUSY if something is mounted on a name or below it.
@@ -103,6 +120,9 @@ impl Service for Server {
         let answer = self
             .latency
             .measure(request.header.opcode, || self.answer(request));
+        if let Some(cause) = CAUSE.take() {
+            self.log(NodeId(request.header.node), &cause);
+        }
         if request.op.as_ref().is_some_and(makes_nodes) {
             self.pruner.look();
         }

@@ -1,72 +1,222 @@
-//! `cawfs check`: reads all of a store and compares it with itself; changes nothing.
+//! `cawfs check`: reads all of a store once and compares it with itself; mends it if asked to.
 
+use super::salvage;
 use crate::Outcome;
 use crate::args::Check;
 use crate::{output, store};
-use serde_json::json;
+use cawfs_fs::key_range_name;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
+/// Exit code of fsck(8): something was wrong, and is mended.
+const MENDED: u8 = 1;
 /// Exit code of fsck(8): errors are left.
-const DAMAGED: u8 = 4;
+pub const DAMAGED: u8 = 4;
 /// Exit code of fsck(8): the check could not be done.
-const UNCHECKED: u8 = 8;
+pub const UNCHECKED: u8 = 8;
+/// Numbers of the file system's findings begin behind this.
+const NAMES: u16 = 300;
+/// Unlinked objects that nobody has open any more: removed by a repair, and by the next mount.
+const ORPHANS: u16 = 321;
+/// The names could not all be checked, because of damage that has a finding of its own.
+const UNCHECKED_NAMES: u16 = 322;
+
+/// Something found, for people and programs.
+struct Finding {
+    code: u16,
+    what: String,
+    extent: Option<cawdb::disk::Extent>,
+    /// What of the file system it hurts.
+    hurt: Vec<String>,
+    repairable: bool,
+}
 
 /// What both floors saw.
 struct Seen {
     engine: cawdb::Report,
     files: cawfs_fs::Report,
-    findings: Vec<String>,
+    findings: Vec<Finding>,
+    mended: Vec<Finding>,
 }
 
-/// Checks a store: the tree, then every key and value, then the file system in it.
+/// Checks a store: the tree, then every node and run, then the file system in it.
 pub fn run(args: &Check) -> Outcome {
+    if let Some(dir) = &args.salvage {
+        return salvage::run(&args.store, dir, args.json);
+    }
     let how = store::Open {
-        read_only: true,
+        read_only: !args.repair,
         ..Default::default()
     };
     let opened = store::open(&args.store, &how, &output::note).map_err(|failure| {
         let code = if failure.damaged { DAMAGED } else { UNCHECKED };
-        failure.code(code)
+        let hint = format!(
+            "what can still be read is copied out by: cawfs check --salvage DIR {}",
+            args.store.display()
+        );
+        let failure = failure.code(code);
+        if code == DAMAGED {
+            failure.hint(hint)
+        } else {
+            failure
+        }
     })?;
-    let seen = look(&opened);
+    let mended = if args.repair {
+        repair(&opened)
+    } else {
+        Vec::new()
+    };
+    let mut seen = look(&opened, args.deep);
+    seen.mended = mended;
     let store = args.store.to_string_lossy();
     match args.json {
         true => output::json(&seen.json(&store)),
         false => output::print(&seen.text(&store)),
     }
-    Ok(if seen.findings.is_empty() { 0 } else { DAMAGED })
+    let left = if seen.findings.is_empty() { 0 } else { DAMAGED };
+    Ok(left | if seen.mended.is_empty() { 0 } else { MENDED })
 }
 
-fn look(store: &cawdb::Store) -> Seen {
+/// Mends what the engine can mend, then what the file system does when it is mounted: it buries orphans.
+fn repair(store: &cawdb::Store) -> Vec<Finding> {
+    let mut mended: Vec<_> = match store.repair() {
+        Ok(mended) => mended.iter().map(Finding::of_engine).collect(),
+        Err(e) => {
+            output::note(&format!("not everything could be mended: {e}"));
+            Vec::new()
+        }
+    };
+    let orphans = cawfs_fs::check_names(&store.snapshot()).map_or(0, |r| r.orphans);
+    let mount = || cawfs_fs::Fs::mount(store.clone(), cawfs_fs::MountOptions::default());
+    if orphans > 0 && mount().is_ok() {
+        mended.push(Finding {
+            code: ORPHANS,
+            what: format!("{orphans} objects were unlinked, and are removed now"),
+            extent: None,
+            hurt: Vec::new(),
+            repairable: true,
+        });
+    }
+    if let Err(e) = store.checkpoint() {
+        output::note(&format!("what was mended is not on the disk: {e}"));
+    }
+    mended
+}
+
+fn look(store: &cawdb::Store, deep: bool) -> Seen {
     let mut findings = Vec::new();
-    let engine = store.check(true).unwrap_or_else(|e| {
-        findings.push(e.to_string());
+    let mut failed = |what: String| {
+        findings.push(Finding {
+            code: UNCHECKED_NAMES,
+            what,
+            extent: None,
+            hurt: Vec::new(),
+            repairable: false,
+        });
+    };
+    let mut engine = store.check(false).unwrap_or_else(|e| {
+        failed(e.to_string());
         cawdb::Report::default()
     });
-    findings.extend(engine.findings.iter().cloned());
-    if engine.leaked_bytes > 0 {
-        let leak = output::bytes(engine.leaked_bytes);
-        findings.push(format!("{leak} are allocated that nothing refers to"));
-    }
-    let files = cawfs_fs::check(&store.snapshot(), true).unwrap_or_else(|e| {
-        findings.push(e.to_string());
+    let files = match deep {
+        true => cawfs_fs::check(&store.snapshot(), true),
+        false => cawfs_fs::check_names(&store.snapshot()),
+    };
+    let files = files.unwrap_or_else(|e| {
+        let why = std::error::Error::source(&e).map_or(e.to_string(), ToString::to_string);
+        failed(format!("the names could not all be checked: {why}"));
         cawfs_fs::Report::default()
     });
-    findings.extend(
-        files
-            .findings
-            .iter()
-            .map(|f| format!("{}: {:?}", f.place, f.fault)),
-    );
+    let read = read_all(store, &mut engine);
+    let unreadable = |f: &&cawdb::Finding| f.fault == cawdb::Fault::Node;
+    let known = engine.findings.iter().filter(|f| !unreadable(f));
+    let mut all: Vec<_> = known.chain(&read).map(Finding::of_engine).collect();
+    if engine.leaked_bytes > 0 {
+        let leak = output::bytes(engine.leaked_bytes);
+        let what = format!("{leak} are allocated that nothing refers to");
+        all.push(Finding {
+            code: cawdb::Fault::Leak.code(),
+            what,
+            extent: None,
+            hurt: Vec::new(),
+            repairable: true,
+        });
+    }
+    all.append(&mut findings);
+    all.extend(files.findings.iter().map(Finding::of_files));
     Seen {
         engine,
         files,
-        findings,
+        findings: all,
+        mended: Vec::new(),
+    }
+}
+
+/// Reads everything on the disk once, with a bar on a terminal.
+fn read_all(store: &cawdb::Store, report: &mut cawdb::Report) -> Vec<cawdb::Finding> {
+    let mut scrub = store.scrub(0);
+    let bar = bar("reading", scrub.bytes_left());
+    let mut findings = Vec::new();
+    while let Some(step) = scrub.step() {
+        bar.inc(step.bytes);
+        report.verified_bytes += step.bytes;
+        findings.extend(step.findings);
+    }
+    bar.finish_and_clear();
+    findings
+}
+
+/// A bar over bytes on a terminal, nothing elsewhere.
+pub fn bar(what: &str, total: u64) -> ProgressBar {
+    if !output::watched() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    let style = "  {msg:<10} {bar:30} {bytes:>10} of {total_bytes}  {binary_bytes_per_sec}  {eta}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+impl Finding {
+    fn of_engine(found: &cawdb::Finding) -> Self {
+        Self {
+            code: found.fault.code(),
+            what: found.what.clone(),
+            extent: found.extent,
+            hurt: found.keys.iter().map(key_range_name).collect(),
+            repairable: found.fault.is_repairable(),
+        }
+    }
+
+    fn of_files(found: &cawfs_fs::Finding) -> Self {
+        Self {
+            code: NAMES + found.fault as u16,
+            what: format!("{}: {}", found.place, found.fault),
+            extent: None,
+            hurt: Vec::new(),
+            repairable: false,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "code": format!("C{}", self.code),
+            "what": self.what,
+            "offset": self.extent.map(|e| e.offset),
+            "length_bytes": self.extent.map(|e| e.len),
+            "hurt": self.hurt,
+            "repairable": self.repairable,
+        })
     }
 }
 
 impl Seen {
-    fn json(&self, store: &str) -> serde_json::Value {
+    fn json(&self, store: &str) -> Value {
         let (engine, files) = (&self.engine, &self.files);
+        let list = |all: &[Finding]| all.iter().map(Finding::json).collect::<Vec<_>>();
         json!({
             "store": store,
             "clean": self.findings.is_empty(),
@@ -77,23 +227,24 @@ impl Seen {
             "height": engine.height,
             "leaked_bytes": engine.leaked_bytes,
             "replayed_batches": engine.replayed_batches,
-            "keys": engine.keys,
-            "value_bytes": engine.value_bytes,
+            "messages": engine.messages,
+            "verified_bytes": engine.verified_bytes,
             "directories": files.directories,
             "files": files.files,
             "other_objects": files.others,
             "blocks": files.blocks,
             "orphans": files.orphans,
-            "findings": self.findings,
+            "findings": list(&self.findings),
+            "mended": list(&self.mended),
         })
     }
 
     fn text(&self, store: &str) -> String {
         let (engine, files, count) = (&self.engine, &self.files, output::count);
-        let verdict = if self.findings.is_empty() {
-            "in order"
-        } else {
-            "DAMAGED"
+        let verdict = match (self.findings.is_empty(), self.mended.is_empty()) {
+            (true, true) => "in order",
+            (true, false) => "in order now",
+            (false, _) => "DAMAGED",
         };
         let mut text = format!("{store}: {verdict}\n");
         let mut line = |name: &str, value: String| {
@@ -106,14 +257,9 @@ impl Seen {
             "tree",
             format!("{nodes} nodes, {runs} runs, {references} references, height {height}"),
         );
-        line(
-            "content",
-            format!(
-                "{} keys, {}",
-                count(engine.keys),
-                output::bytes(engine.value_bytes)
-            ),
-        );
+        let verified = output::bytes(engine.verified_bytes);
+        let messages = count(engine.messages);
+        line("content", format!("{messages} messages, {verified} read"));
         let (dirs, regular) = (count(files.directories), count(files.files));
         let (others, orphans) = (count(files.others), count(files.orphans));
         line(
@@ -123,8 +269,25 @@ impl Seen {
             ),
         );
         line("leaks", output::bytes(engine.leaked_bytes));
-        for finding in &self.findings {
-            line("damage", finding.clone());
+        for (name, list) in [("mended", &self.mended), ("damage", &self.findings)] {
+            for finding in list {
+                line(name, format!("C{} {}", finding.code, finding.what));
+                for hurt in &finding.hurt {
+                    line("", format!("       hurts {hurt}"));
+                }
+            }
+        }
+        if !self.findings.is_empty() {
+            let some = self.findings.iter().any(|f| f.repairable);
+            let hint = match some && self.mended.is_empty() {
+                true => {
+                    "cawfs check --repair mends what can be mended; docs/check.md says what each number means"
+                }
+                false => {
+                    "what can still be read is copied out by cawfs check --salvage DIR; see docs/check.md"
+                }
+            };
+            line("hint", hint.into());
         }
         text
     }

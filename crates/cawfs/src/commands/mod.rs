@@ -6,6 +6,7 @@ mod dump;
 pub mod mkfs;
 pub mod mount;
 mod rm;
+mod salvage;
 pub mod stats;
 mod sync;
 mod target;

@@ -9,6 +9,8 @@ mod clients;
 #[cfg(test)]
 mod clones;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod instants;

@@ -1,0 +1,306 @@
+//! What can still be read of a damaged store, object by object, without a mount.
+//!
+//! ```text
+//!   meta table, in key order:   ▓▓▓▓▓▓░░░░▓▓▓▓▓▓▓▓░▓▓▓▓      ░ unreadable: passed over, and reported
+//!   for each file, its blocks:  ▓▓▓▓░░▓▓
+//! ```
+//! Invariants: what is handed out was verified by checksums; names are such as a directory may hold, so that nobody who
+//! writes them down leaves his folder; set-id bits and capabilities that take no effect in the store are left out.
+//! Memory: some words for each directory, and what of a damaged range is reported.
+
+use crate::check::split;
+use crate::inode::{HAS_XATTRS, Inode, NoSetId, SET_GID, SET_UID};
+use crate::schema::{
+    DATA, LIVE_VOLUME, Location, META, STAGED, XATTR, block_number, push_subdir, table,
+};
+use crate::types::{BLOCK_BYTES, FileType, NAME_MAX, Time};
+use bytes::Bytes;
+use cawdb::{KeyRange, Snapshot, Store};
+use std::collections::HashMap;
+
+/// The names from the root to an object, and all that is kept of it but its blocks.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Names from the root; none for the root itself.
+    pub path: Vec<Bytes>,
+    /// What it is.
+    pub kind: FileType,
+    /// Permission bits.
+    pub perm: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number, of a device.
+    pub rdev: u32,
+    /// Bytes of a file.
+    pub size: u64,
+    /// Access and modification times.
+    pub times: [Time; 2],
+    /// Target of a symbolic link.
+    pub target: Bytes,
+    /// Extended attributes: names and values.
+    pub xattrs: Vec<(Bytes, Bytes)>,
+}
+
+/// One thing met on the walk.
+#[derive(Debug)]
+pub enum Salvaged {
+    /// An object that can be read.
+    Object(Box<Object>),
+    /// Something cannot be read, or makes no sense: what, and why.
+    Lost(String),
+}
+
+/// Reads around damage.
+pub struct Salvage {
+    view: Snapshot,
+    /// Ranges known to be unreadable, in order.
+    bad: Vec<KeyRange>,
+}
+
+impl Salvage {
+    /// Reads the newest state of `store` around the ranges `bad`.
+    pub fn new(store: &Store, mut bad: Vec<KeyRange>) -> Self {
+        bad.sort_by(|a, b| a.lo.cmp(&b.lo));
+        let view = store.snapshot();
+        Self { view, bad }
+    }
+
+    /// Walks over `range`; goes on behind what cannot be read. `lost` hears of that: from where, to where, why.
+    fn walk(
+        &self,
+        range: KeyRange,
+        each: &mut dyn FnMut(&Bytes, &Bytes),
+        lost: &mut dyn FnMut(&KeyRange, &cawdb::Error),
+    ) {
+        let mut rest = range;
+        while !rest.is_empty() {
+            let mut failed = None;
+            for item in self.view.scan(rest.clone()) {
+                match item {
+                    Ok((key, value)) => {
+                        each(&key, &value);
+                        rest.lo = [&key[..], &[0]].concat().into();
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let Some(error) = failed else { return };
+            // The damage that the walk ran into is the first that ends behind where it stands.
+            let ends = |bad: &&KeyRange| bad.hi.as_ref().is_none_or(|hi| *hi > rest.lo);
+            let hi = self.bad.iter().find(ends).and_then(|bad| bad.hi.clone());
+            let hi = match (hi, &rest.hi) {
+                (Some(hi), Some(end)) if hi >= *end => Some(end.clone()),
+                (Some(hi), _) => Some(hi),
+                (None, end) => end.clone(),
+            };
+            let lo = std::mem::take(&mut rest.lo);
+            lost(&KeyRange { lo, hi: hi.clone() }, &error);
+            let Some(next) = hi else { return };
+            rest.lo = next;
+        }
+    }
+
+    /// Hands out every object that can be read: a directory before what it holds, unless its record is lost.
+    pub fn objects(&self, sink: &mut dyn FnMut(Salvaged)) {
+        let mut above = HashMap::new();
+        above.insert(Vec::new(), NoSetId::None);
+        match self.view.get(&Location::root(LIVE_VOLUME).record()) {
+            Ok(Some(record)) => match Inode::decode(&record) {
+                Ok(inode) if inode.is_dir() => {
+                    above.insert(Vec::new(), inode.no_set_id);
+                    let xattrs = self.xattrs(&Location::root(LIVE_VOLUME).record(), sink);
+                    sink(Salvaged::Object(Box::new(object(
+                        Vec::new(),
+                        inode,
+                        xattrs,
+                    ))));
+                }
+                _ => sink(Salvaged::Lost("the root's record makes no sense".into())),
+            },
+            Ok(None) => sink(Salvaged::Lost("there is no root's record".into())),
+            Err(e) => sink(Salvaged::Lost(format!("the root's record: {e}"))),
+        }
+        let mut end = table(LIVE_VOLUME, META);
+        end.push(STAGED);
+        let range = KeyRange::new(table(LIVE_VOLUME, META), end);
+        let mut losses = Vec::new();
+        let mut each = |key: &Bytes, value: &Bytes| self.record(key, value, &mut above, sink);
+        self.walk(range, &mut each, &mut |range, e| {
+            losses.push(format!("objects {}: {e}", key_range_name(range)));
+        });
+        losses
+            .into_iter()
+            .for_each(|lost| sink(Salvaged::Lost(lost)));
+    }
+
+    fn record(
+        &self,
+        key: &Bytes,
+        value: &Bytes,
+        above: &mut HashMap<Vec<u8>, NoSetId>,
+        sink: &mut dyn FnMut(Salvaged),
+    ) {
+        let path_key = key.get(5..).unwrap_or_default();
+        let Some((dir, name, rest)) = split(path_key) else {
+            return sink(Salvaged::Lost(format!("{}: no key of ours", key_name(key))));
+        };
+        if rest.is_some() {
+            return; // An attribute, read with its object.
+        }
+        let path = path_of(dir).map(|mut path| {
+            path.push(Bytes::copy_from_slice(name));
+            path
+        });
+        let Some(path) = path.filter(|path| path.iter().all(|name| is_name(name))) else {
+            return sink(Salvaged::Lost(format!("{}: not a name", key_name(key))));
+        };
+        let Ok(mut inode) = Inode::decode(value) else {
+            let what = format!("{}: its record makes no sense", key_name(key));
+            return sink(Salvaged::Lost(what));
+        };
+        let no_set_id = above.get(dir).copied().unwrap_or(NoSetId::All);
+        if inode.is_dir() {
+            let mut inside = dir.to_vec();
+            push_subdir(&mut inside, name);
+            above.insert(inside, no_set_id.and(inode.no_set_id));
+        }
+        let mut xattrs = match inode.has(HAS_XATTRS) {
+            true => self.xattrs(key, sink),
+            false => Vec::new(),
+        };
+        if !inode.is_dir() && no_set_id.hides(inode.uid) {
+            inode.perm &= !(SET_UID | SET_GID);
+            xattrs.retain(|(name, _)| &name[..] != b"security.capability");
+        }
+        sink(Salvaged::Object(Box::new(object(path, inode, xattrs))));
+    }
+
+    fn xattrs(&self, record: &[u8], sink: &mut dyn FnMut(Salvaged)) -> Vec<(Bytes, Bytes)> {
+        let prefix = [record, &[0, XATTR]].concat();
+        let mut found = Vec::new();
+        let mut losses = Vec::new();
+        let mut each = |key: &Bytes, value: &Bytes| {
+            found.push((key.slice(prefix.len()..), value.clone()));
+        };
+        self.walk(KeyRange::prefix(prefix.clone()), &mut each, &mut |_, e| {
+            losses.push(format!("attributes of {}: {e}", key_name(record)));
+        });
+        losses
+            .into_iter()
+            .for_each(|lost| sink(Salvaged::Lost(lost)));
+        found
+    }
+
+    /// Hands out the content of a file, block by block; the ranges of bytes that cannot be read, with the reason.
+    pub fn content(
+        &self,
+        object: &Object,
+        block: &mut dyn FnMut(u64, &[u8]),
+    ) -> Vec<(std::ops::Range<u64>, String)> {
+        let names = object.path.iter().cloned();
+        let at = names.fold(Location::root(LIVE_VOLUME), |at, name| at.child(name));
+        let mut lost = Vec::new();
+        let mut each = |key: &Bytes, value: &Bytes| {
+            let start = block_number(key).and_then(|number| number.checked_mul(BLOCK_BYTES));
+            let Some(start) = start.filter(|start| *start < object.size) else {
+                return;
+            };
+            let len = (object.size - start).min(value.len() as u64);
+            block(start, value.get(..len as usize).unwrap_or_default());
+        };
+        self.walk(at.block_range(0, None), &mut each, &mut |range, error| {
+            let number = |key: &[u8]| {
+                let inside = key.get(at.blocks().len()..).unwrap_or_default();
+                let mut bytes = [0; 8];
+                let n = inside.len().min(8);
+                bytes[..n].copy_from_slice(&inside[..n]);
+                // A bound behind a block's key counts the block in.
+                u64::from_be_bytes(bytes).saturating_add(u64::from(inside.len() > 8))
+            };
+            let start = number(&range.lo).saturating_mul(BLOCK_BYTES);
+            let own = range.hi.as_ref().filter(|hi| hi.starts_with(&at.blocks()));
+            let end = own.map_or(object.size, |hi| number(hi).saturating_mul(BLOCK_BYTES));
+            let bytes = start.min(object.size)..end.min(object.size);
+            if !bytes.is_empty() {
+                lost.push((bytes, error.to_string()));
+            }
+        });
+        lost
+    }
+}
+
+fn object(path: Vec<Bytes>, inode: Inode, xattrs: Vec<(Bytes, Bytes)>) -> Object {
+    Object {
+        path,
+        kind: inode.kind,
+        perm: inode.perm,
+        uid: inode.uid,
+        gid: inode.gid,
+        rdev: inode.rdev,
+        size: inode.size,
+        times: [inode.atime, inode.mtime],
+        target: inode.target,
+        xattrs,
+    }
+}
+
+/// Whether a directory may hold an entry of this name.
+fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && name.len() <= NAME_MAX && !name.contains(&b'/')
+}
+
+/// The names in S(dir).
+fn path_of(mut dir: &[u8]) -> Option<Vec<Bytes>> {
+    let mut path = Vec::new();
+    while let Some((_, rest)) = dir.split_first() {
+        let end = rest.iter().position(|b| *b == 0)?;
+        path.push(Bytes::copy_from_slice(rest.get(..end)?));
+        dir = rest.get(end + 1..)?;
+    }
+    Some(path)
+}
+
+/// What a key of the store belongs to, for people: a path, and the block or attribute.
+pub fn key_name(key: &[u8]) -> String {
+    let named = || {
+        let (which, path_key) = (key.get(4)?, key.get(5..)?);
+        let (dir, name, rest) = split(path_key)?;
+        let mut path = String::new();
+        for part in path_of(dir)?.iter().map(|p| &p[..]).chain([name]) {
+            path.push('/');
+            path.push_str(&part.escape_ascii().to_string());
+        }
+        Some(match (*which, rest) {
+            (DATA, Some(rest)) if rest.len() >= 8 => {
+                let block = rest.first_chunk().map_or(0, |n| u64::from_be_bytes(*n));
+                format!("{path}, from byte {}", block.saturating_mul(BLOCK_BYTES))
+            }
+            (META, Some([XATTR, name @ ..])) => {
+                format!("{path}, attribute {}", name.escape_ascii())
+            }
+            _ => path,
+        })
+    };
+    named().unwrap_or_else(|| match key {
+        [] => "the beginning".into(),
+        key => format!("key {}", key.escape_ascii()),
+    })
+}
+
+/// The same for a range.
+pub fn key_range_name(range: &KeyRange) -> String {
+    let lo = key_name(&range.lo);
+    match &range.hi {
+        None => format!("{lo} to the end"),
+        Some(hi) => {
+            let hi = key_name(hi);
+            if lo == hi {
+                lo
+            } else {
+                format!("{lo} to {hi}")
+            }
+        }
+    }
+}
