@@ -101,7 +101,7 @@ fn a_lost_copy_is_found_and_mended() {
     assert_eq!(sample.check(&["--deep"]).0, 0);
     let newest = {
         let disk =
-            cawdb::disk::FileDisk::open(&sample.store(), cawdb::disk::Access::Read, Duration::ZERO);
+            cawdb::disk::FileDisk::open(sample.store(), cawdb::disk::Access::Read, Duration::ZERO);
         let found = cawdb::disk::superblock::read(&disk.unwrap()).unwrap();
         (found.superblock.generation % 2) as usize
     };
@@ -133,7 +133,7 @@ fn a_lost_copy_is_found_and_mended() {
 
 fn newest_slot(sample: &Sample) -> usize {
     let disk =
-        cawdb::disk::FileDisk::open(&sample.store(), cawdb::disk::Access::Read, Duration::ZERO);
+        cawdb::disk::FileDisk::open(sample.store(), cawdb::disk::Access::Read, Duration::ZERO);
     let all = cawdb::disk::superblock::candidates(&disk.unwrap()).unwrap();
     (all[0].generation % 2) as usize
 }
