@@ -223,7 +223,8 @@ impl World {
             self.count("crashes_that_lost_something");
         }
         let report = self.must(self.store().check(true).map_err(Into::into))?;
-        let planned = |finding: &String| self.failing && finding.contains("planned failure");
+        let planned =
+            |found: &cawdb::Finding| self.failing && found.what.contains("planned failure");
         let text = format!("after opening: {report:?}");
         match (&report.findings[..], report.leaked_bytes) {
             ([], 0) => Ok(()),

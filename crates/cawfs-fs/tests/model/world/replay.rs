@@ -153,7 +153,7 @@ impl World {
     pub fn check(&self, data: bool) -> Outcome {
         let report = self.must(self.store().check(data).map_err(Into::into))?;
         if !report.findings.is_empty() {
-            return Err(Trouble::Wrong(report.findings.join("\n")));
+            return Err(Trouble::Wrong(format!("{:?}", report.findings)));
         }
         let report = self.must(cawfs_fs::check(&self.store().snapshot(), true))?;
         match report.findings.is_empty() {
