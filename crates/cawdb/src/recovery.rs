@@ -137,13 +137,7 @@ fn open_at(
 ) -> Result<Inner> {
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
-    let limit = disk
-        .limit()
-        .map_or(superblock.limit, |l| l.min(superblock.limit));
-    let space = Arc::new(SpaceMap::new(layout.data, Some(limit))?);
-    let cache = Arc::new(Cache::new(options.cache_bytes));
-    let compression = Compression::from_code(body.compression)?;
-    let shelf = Arc::new(Shelf::new(disk.clone(), space.clone(), cache, compression));
+    let (limit, space, shelf) = empty_shelf(&disk, &options, &superblock, &body)?;
     let lost = load_table(&shelf, &body)?;
     let worn = !lost.is_empty();
     let lost = lost.into_iter();
@@ -200,6 +194,22 @@ fn open_at(
         (result, _) => result?,
     }
     Ok(inner)
+}
+
+/// The limit, the space and the shelf of a store, of which nothing is loaded yet.
+fn empty_shelf(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    superblock: &Superblock,
+    body: &Body,
+) -> Result<(u64, Arc<SpaceMap>, Arc<Shelf>)> {
+    let limit = disk.limit();
+    let limit = limit.map_or(superblock.limit, |l| l.min(superblock.limit));
+    let space = Arc::new(SpaceMap::new(superblock.layout()?.data, Some(limit))?);
+    let cache = Arc::new(Cache::new(options.cache_bytes));
+    let compression = Compression::from_code(body.compression)?;
+    let shelf = Shelf::new(disk.clone(), space.clone(), cache, compression);
+    Ok((limit, space, Arc::new(shelf)))
 }
 
 /// Takes over the space of a checkpoint's root and table.
