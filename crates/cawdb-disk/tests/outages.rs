@@ -126,6 +126,13 @@ fn what_was_synced_stays_and_an_outage_can_be_repeated() {
         );
         let sparse = Outages::new(&recording, Sampling::sparse(seed, 3));
         assert!(sparse.count() <= 3 * positions.len());
+        assert_eq!(Outages::new(&recording, sampling).remaining(), tried);
+        let one_in = 10;
+        let tenth = Outages::new(&recording, Sampling { one_in, ..sampling }).count();
+        assert!(
+            (tried / 20..tried / 5).contains(&tenth),
+            "{tenth} of {tried}"
+        );
     }
 }
 

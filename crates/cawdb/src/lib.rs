@@ -59,7 +59,7 @@ pub use error::{Error, Result};
 pub use inspect::{Fault, Finding, Report, Scrub, Step};
 pub use options::{CreateOptions, Options};
 pub use snapshot::{Scan, Snapshot};
-pub use stats::{Memory, Stats};
+pub use stats::{Memory, Recovery, Stats};
 pub use store::{Space, Store};
 
 /// Longest key, in bytes.

@@ -27,6 +27,10 @@ pub struct Options {
     pub policy: Policy,
     /// Nothing is ever written: for a look at a store.
     pub read_only: bool,
+    /// Breaks the store: space is used again before a checkpoint without it is durable. Only for the tests that
+    /// show that the enumeration of crashes would notice.
+    #[doc(hidden)]
+    pub premature_reuse: bool,
 }
 
 impl Default for CreateOptions {
@@ -48,6 +52,7 @@ impl Default for Options {
             journal_bulk_bytes: 1 << 20,
             policy: Policy::default(),
             read_only: false,
+            premature_reuse: false,
         }
     }
 }
@@ -61,6 +66,7 @@ impl Options {
             journal_bulk_bytes: 4 << 10,
             policy: Policy::tiny(fanout),
             read_only: false,
+            premature_reuse: false,
         }
     }
 }

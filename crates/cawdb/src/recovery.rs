@@ -10,6 +10,7 @@ use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::record;
 use crate::room::fitted;
+use crate::stats::Recovery;
 use crate::store::{Inner, StoreCounters, Writer};
 use crate::throttle::{Limits, Throttle};
 use crate::view::{Published, View};
@@ -27,6 +28,7 @@ use cawdb_tree::Tree;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Makes `disk` an empty store.
 pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
@@ -135,6 +137,7 @@ fn open_at(
     mut mended_on_opening: Vec<Finding>,
     lost_batches: Option<&mut Vec<String>>,
 ) -> Result<Inner> {
+    let begun = Instant::now();
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
     let (limit, space, shelf) = empty_shelf(&disk, &options, &superblock, &body)?;
@@ -147,12 +150,15 @@ fn open_at(
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
     let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
+    if options.premature_reuse {
+        space.break_limbo();
+    }
     let data = limit - layout.data;
     let policy = fitted(&options, data);
     let options = Options { policy, ..options };
     let background_bytes = reserve(&space, data, &options);
     let number = |n| AtomicU64::new(n);
-    let inner = Inner {
+    let mut inner = Inner {
         tree: Tree::new(shelf.clone(), options.policy.clone()),
         published: Published::new(
             View {
@@ -182,6 +188,7 @@ fn open_at(
         checkpoint_failed: AtomicBool::new(false),
         counters: StoreCounters::default(),
         mended_on_opening,
+        recovery: Recovery::default(),
         data_start: layout.data,
         background_bytes,
         disk,
@@ -190,8 +197,14 @@ fn open_at(
         options,
     };
     match (replay(&inner, &superblock, &body), lost_batches) {
+        (Ok(replayed), _) => {
+            inner.recovery = Recovery {
+                elapsed: begun.elapsed(),
+                ..replayed
+            };
+        }
         (Err(e), Some(notes)) => notes.push(format!("the journal's end is lost: {e}")),
-        (result, _) => result?,
+        (Err(e), None) => return Err(e),
     }
     Ok(inner)
 }
@@ -289,7 +302,7 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
 }
 
 /// Applies what the journal holds after the checkpoint, each batch exactly once.
-fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<()> {
+fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<Recovery> {
     let (extent, uuid) = (superblock.journal, superblock.uuid);
     let mut reader = Reader::new(inner.disk.clone(), extent, uuid, body.journal, 0)?;
     for entry in reader.by_ref() {
@@ -313,8 +326,18 @@ fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<()> {
     }
     let seq = lock(&inner.writer).seq;
     inner.durable.store(seq, Ordering::Release);
+    let (ring, end) = (extent.len, reader.position());
+    let recovery = Recovery {
+        generation: superblock.generation,
+        batches: inner.counters.replayed.load(Ordering::Relaxed),
+        journal_bytes: end - body.journal,
+        ring_bytes: ring,
+        wrapped: end > body.journal && body.journal / ring != (end - 1) / ring,
+        torn: reader.is_torn(),
+        ..Recovery::default()
+    };
     if !inner.options.read_only {
         *lock(&inner.journal) = Journal::resume(reader)?;
     }
-    Ok(())
+    Ok(recovery)
 }

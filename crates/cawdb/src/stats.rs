@@ -5,6 +5,27 @@ use cawdb_disk::sync::lock;
 use cawdb_disk::{IoStats, IoTimes};
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What opening a store took. The journal is read once and is never longer than its ring, so that the
+/// time of recovery has a bound that the size of the store does not move.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Number of the checkpoint it began with.
+    pub generation: u64,
+    /// Batches of the journal that were applied.
+    pub batches: u64,
+    /// Bytes of the journal that were read for it, at most `ring_bytes`.
+    pub journal_bytes: u64,
+    /// Length of the journal's ring.
+    pub ring_bytes: u64,
+    /// Whether what was read goes around the end of the ring.
+    pub wrapped: bool,
+    /// Whether the journal ended in a record that was written by half: power was lost before it was synced.
+    pub torn: bool,
+    /// How long opening took.
+    pub elapsed: Duration,
+}
 
 /// Numbers at one moment. Sizes in bytes.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +134,11 @@ impl Inner {
 }
 
 impl Store {
+    /// What opening it took. O(1).
+    pub fn recovery(&self) -> Recovery {
+        self.0.recovery
+    }
+
     /// Numbers at this moment. O(nodes and runs).
     pub fn stats(&self) -> Stats {
         let inner = &self.0;

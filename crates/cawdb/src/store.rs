@@ -8,6 +8,7 @@ use crate::options::{CreateOptions, Options};
 use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::snapshot::{Scan, Snapshot};
+use crate::stats::Recovery;
 use crate::throttle::{Limits, Throttle};
 use crate::view::Published;
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub counters: StoreCounters,
     /// What was wrong when the store was opened, and was mended by that.
     pub mended_on_opening: Vec<crate::inspect::Finding>,
+    /// What opening did.
+    pub recovery: Recovery,
     /// First byte of the data area.
     pub data_start: u64,
     /// Space set aside for background work, in bytes.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Sizes, sharing, caches and counters of a store.
 pub fn of_store(store: &Store) -> Value {
-    let (space, s) = (store.space(), store.stats());
+    let (space, s, opening) = (store.space(), store.stats(), store.recovery());
     let m = &s.memory;
     let counters: Map<String, Value> = s
         .counters
@@ -62,6 +62,14 @@ pub fn of_store(store: &Store) -> Value {
             "written_bytes": s.io.write_bytes,
             "syncs": s.io.syncs,
             "discards": s.io.discards,
+        },
+        "opening": {
+            "checkpoint": opening.generation,
+            "replayed_batches": opening.batches,
+            "replayed_bytes": opening.journal_bytes,
+            "journal_bytes": opening.ring_bytes,
+            "torn_end": opening.torn,
+            "milliseconds": opening.elapsed.as_millis() as u64,
         },
         "engine": counters,
         "latency": { "disk": crate::latency::of_disk(&s.io_times) },

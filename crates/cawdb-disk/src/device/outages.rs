@@ -30,6 +30,8 @@ pub struct Sampling {
     pub by_chance: usize,
     /// At most so many images a position; chosen by chance if there would be more.
     pub per_position: usize,
+    /// Of all these, one in so many, by chance.
+    pub one_in: usize,
 }
 
 impl Default for Sampling {
@@ -39,6 +41,7 @@ impl Default for Sampling {
             all_subsets: 6,
             by_chance: 8,
             per_position: usize::MAX,
+            one_in: 1,
         }
     }
 }
@@ -121,8 +124,21 @@ impl<'a> Outages<'a> {
             self.rng.shuffle(&mut outages[always..]);
             outages.truncate(kept);
         }
+        let one_in = self.sampling.one_in.max(1);
+        if one_in > 1 {
+            outages.retain(|_| self.rng.usize(..one_in) == 0);
+        }
         outages.reverse();
         outages
+    }
+
+    /// How many are still to come. Much cheaper than going through them, because no image is made.
+    pub fn remaining(mut self) -> usize {
+        let mut total = self.waiting.len();
+        while self.advance() {
+            total += std::mem::take(&mut self.waiting).len();
+        }
+        total
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Reader {
     next_seq: u64,
     /// Found at the end.
     rejected: Option<Vec<u64>>,
+    /// Whether a part of a record lies at the end.
+    torn: bool,
     failed: bool,
 }
 
@@ -79,6 +81,7 @@ impl Reader {
             head: from,
             next_seq: seq,
             rejected: None,
+            torn: false,
             failed: false,
         })
     }
@@ -91,6 +94,12 @@ impl Reader {
     /// How many records lie beyond the end, to be erased; 0 before the end is reached.
     pub fn rejected(&self) -> usize {
         self.rejected.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether the end is torn: a record begins there and is not whole, or later ones are. False before
+    /// the end is reached.
+    pub fn is_torn(&self) -> bool {
+        self.torn || self.rejected() > 0
     }
 
     pub(super) fn into_end(self) -> Result<(Ring, u64, End)> {
@@ -133,7 +142,18 @@ impl Reader {
             }));
         }
         self.rejected = Some(self.search()?);
+        self.torn = self.begun_at_head(room)?;
         Ok(None)
+    }
+
+    /// Whether the header of the next record stands at the head.
+    fn begun_at_head(&self, room: u64) -> Result<bool> {
+        let mut bytes = [0; HEADER_BYTES];
+        if room < HEADER_BYTES as u64 {
+            return Ok(false);
+        }
+        self.ring.read(self.head, &mut bytes)?;
+        Ok(Header::decode(&bytes, self.salt).is_some_and(|header| header.position == self.head))
     }
 
     /// The whole and valid record that begins at this place of the ring, if there is one.

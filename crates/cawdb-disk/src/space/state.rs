@@ -30,6 +30,8 @@ pub(super) struct State {
     pub limbo_bytes: u64,
     pub punching: u64,
     pub cut: u64,
+    /// See [`super::SpaceMap::break_limbo`].
+    pub broken_limbo: bool,
     pub reserved: Reserved,
     pub zone: Extent,
 }
@@ -51,6 +53,7 @@ impl State {
             limbo_bytes: 0,
             punching: 0,
             cut: 0,
+            broken_limbo: false,
             reserved: Reserved::default(),
             zone: Extent::new(0, 0),
         }

@@ -43,6 +43,15 @@ const HANDLE_SHARE: u64 = 4;
 /// Whatever kept it from mounting, or from writing everything at the end.
 pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(), Failure> {
     let store = open(plan, tell)?;
+    let opening = store.recovery();
+    tracing::info!(
+        checkpoint = opening.generation,
+        replayed_batches = opening.batches,
+        replayed_bytes = opening.journal_bytes,
+        torn_end = opening.torn,
+        time = ?opening.elapsed,
+        "opened"
+    );
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
         atime: !plan.options.noatime,
