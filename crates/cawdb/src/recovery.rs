@@ -150,9 +150,6 @@ fn open_at(
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
     let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
-    if options.premature_reuse {
-        space.break_limbo();
-    }
     let data = limit - layout.data;
     let policy = fitted(&options, data);
     let options = Options { policy, ..options };
@@ -197,15 +194,10 @@ fn open_at(
         options,
     };
     match (replay(&inner, &superblock, &body), lost_batches) {
-        (Ok(replayed), _) => {
-            inner.recovery = Recovery {
-                elapsed: begun.elapsed(),
-                ..replayed
-            };
-        }
         (Err(e), Some(notes)) => notes.push(format!("the journal's end is lost: {e}")),
-        (Err(e), None) => return Err(e),
+        (replayed, _) => inner.recovery = replayed?,
     }
+    inner.recovery.elapsed = begun.elapsed();
     Ok(inner)
 }
 
@@ -219,6 +211,9 @@ fn empty_shelf(
     let limit = disk.limit();
     let limit = limit.map_or(superblock.limit, |l| l.min(superblock.limit));
     let space = Arc::new(SpaceMap::new(superblock.layout()?.data, Some(limit))?);
+    if options.premature_reuse {
+        space.break_limbo();
+    }
     let cache = Arc::new(Cache::new(options.cache_bytes));
     let compression = Compression::from_code(body.compression)?;
     let shelf = Shelf::new(disk.clone(), space.clone(), cache, compression);

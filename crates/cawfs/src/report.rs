@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Sizes, sharing, caches and counters of a store.
 pub fn of_store(store: &Store) -> Value {
-    let (space, s, opening) = (store.space(), store.stats(), store.recovery());
+    let (space, s) = (store.space(), store.stats());
     let m = &s.memory;
     let counters: Map<String, Value> = s
         .counters
@@ -63,15 +63,21 @@ pub fn of_store(store: &Store) -> Value {
             "syncs": s.io.syncs,
             "discards": s.io.discards,
         },
-        "opening": {
-            "checkpoint": opening.generation,
-            "replayed_batches": opening.batches,
-            "replayed_bytes": opening.journal_bytes,
-            "journal_bytes": opening.ring_bytes,
-            "torn_end": opening.torn,
-            "milliseconds": opening.elapsed.as_millis() as u64,
-        },
+        "opening": opening(store),
         "engine": counters,
         "latency": { "disk": crate::latency::of_disk(&s.io_times) },
+    })
+}
+
+/// What opening the store took.
+fn opening(store: &Store) -> Value {
+    let opening = store.recovery();
+    json!({
+        "checkpoint": opening.generation,
+        "replayed_batches": opening.batches,
+        "replayed_bytes": opening.journal_bytes,
+        "journal_bytes": opening.ring_bytes,
+        "torn_end": opening.torn,
+        "milliseconds": opening.elapsed.as_millis() as u64,
     })
 }

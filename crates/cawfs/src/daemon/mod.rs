@@ -43,15 +43,7 @@ const HANDLE_SHARE: u64 = 4;
 /// Whatever kept it from mounting, or from writing everything at the end.
 pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(), Failure> {
     let store = open(plan, tell)?;
-    let opening = store.recovery();
-    tracing::info!(
-        checkpoint = opening.generation,
-        replayed_batches = opening.batches,
-        replayed_bytes = opening.journal_bytes,
-        torn_end = opening.torn,
-        time = ?opening.elapsed,
-        "opened"
-    );
+    tell_opening(&store);
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
         atime: !plan.options.noatime,
@@ -115,6 +107,19 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
         Ok(Err(e)) => Err(system("the connection to the kernel broke", &e)),
         Err(_) => Err(Failure::new("a thread of the mount panicked")),
     }
+}
+
+/// Logs what opening took: above all, how much of the journal was replayed.
+fn tell_opening(store: &cawdb::Store) {
+    let opening = store.recovery();
+    tracing::info!(
+        checkpoint = opening.generation,
+        replayed_batches = opening.batches,
+        replayed_bytes = opening.journal_bytes,
+        torn_end = opening.torn,
+        time = ?opening.elapsed,
+        "opened"
+    );
 }
 
 fn open(plan: &Plan, tell: store::Tell<'_>) -> Result<cawdb::Store, Failure> {

@@ -40,47 +40,54 @@ const fn of(name: &'static str, run: fn(&mut Session), meets: &'static [&'static
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Workload> {
-    use {changes as c, clones as k, durable as d, space as s};
-    let both = &["replayed", "unsynced lost", "unsynced kept"];
-    let torn = &["replayed", "journal torn"];
+    let themes = changes().into_iter().chain(clones());
+    themes.chain(durable()).chain(space())
+}
+
+/// Unsynced batches are lost, and kept; some are replayed.
+const BOTH: &[&str] = &["replayed", "unsynced lost", "unsynced kept"];
+/// The journal ends in half a record.
+const TORN: &[&str] = &["replayed", "journal torn"];
+
+fn changes() -> [Workload; 8] {
+    use changes as c;
+    let mixed = &["clones", "unsynced lost"];
+    let chance = &["clones", "joins", "replayed"];
     [
-        of("puts", c::puts, both),
-        of("patches", c::patches, torn),
-        of("deletes", c::deletes, both),
-        of("range_deletes", c::range_deletes, both),
-        of("hot_keys", c::hot_keys, torn),
-        of("large_batches", c::large_batches, both),
-        of(
-            "batches_with_clones",
-            c::batches_with_clones,
-            &["clones", "unsynced lost"],
-        ),
-        of(
-            "everything_by_chance",
-            c::everything,
-            &["clones", "joins", "replayed"],
-        ),
-        of(
-            "clones_into_own_subtree",
-            k::into_own_subtree,
-            &["clones", "replayed"],
-        ),
-        of("chain_of_clones", k::chain, &["clones", "shared_children"]),
-        of("fan_of_clones", k::fan, &["clones", "shared_children"]),
-        of("clones_that_replace", k::replace, &["clones", "replayed"]),
-        of("renames", k::renames, &["clones", "unsynced lost"]),
-        of("removals", k::removals, &["clones", "reaped"]),
-        of(
-            "checkpoints",
-            d::checkpoints,
-            &["slot A", "slot B", "superblock torn"],
-        ),
+        of("puts", c::puts, BOTH),
+        of("patches", c::patches, TORN),
+        of("deletes", c::deletes, BOTH),
+        of("range_deletes", c::range_deletes, BOTH),
+        of("hot_keys", c::hot_keys, TORN),
+        of("large_batches", c::large_batches, BOTH),
+        of("batches_with_clones", c::batches_with_clones, mixed),
+        of("everything_by_chance", c::everything, chance),
+    ]
+}
+
+fn clones() -> [Workload; 6] {
+    use clones as c;
+    let (replayed, shared) = (&["clones", "replayed"], &["clones", "shared_children"]);
+    let (lost, reaped) = (&["clones", "unsynced lost"], &["clones", "reaped"]);
+    [
+        of("clones_into_own_subtree", c::into_own_subtree, replayed),
+        of("chain_of_clones", c::chain, shared),
+        of("fan_of_clones", c::fan, shared),
+        of("clones_that_replace", c::replace, replayed),
+        of("renames", c::renames, lost),
+        of("removals", c::removals, reaped),
+    ]
+}
+
+fn durable() -> [Workload; 7] {
+    use durable as d;
+    let slots = &["slot A", "slot B", "superblock torn"];
+    let large = &["checkpoints", "replayed", "ring wrapped"];
+    let again = &["replayed", "crashes of recovery"];
+    [
+        of("checkpoints", d::checkpoints, slots),
         of("ring_wraps", d::ring_wraps, &["ring wrapped", "replayed"]),
-        of(
-            "records_too_large_for_the_ring",
-            d::too_large,
-            &["checkpoints", "replayed"],
-        ),
+        of("records_too_large_for_the_ring", d::too_large, large),
         of(
             "bulk_by_checkpoint",
             d::bulk,
@@ -89,13 +96,16 @@ pub fn all() -> impl Iterator<Item = Workload> {
         of("reopening", d::reopening, &["replayed", "nodes_read"]),
         Workload {
             recovery: true,
-            ..of(
-                "recovery_itself",
-                d::recovery,
-                &["replayed", "crashes of recovery"],
-            )
+            ..of("recovery_itself", d::recovery, again)
         },
         of("table_bases", d::table_bases, &["slot A", "slot B"]),
+    ]
+}
+
+fn space() -> [Workload; 5] {
+    use space as s;
+    let busy = &["merges_shared", "rebases", "flushes", "joins"];
+    [
         Workload {
             size: NARROW,
             ..of("nearly_full", s::nearly_full, &["checkpoints"])
@@ -105,13 +115,8 @@ pub fn all() -> impl Iterator<Item = Workload> {
             s::snapshots,
             &["reaped", "checkpoints"],
         ),
-        of(
-            "background_in_flight",
-            s::background,
-            &["merges_shared", "rebases", "flushes", "joins"],
-        ),
+        of("background_in_flight", s::background, busy),
         of("punching", s::punching, &["discards", "reaped"]),
         of("shrinking_tree", s::shrinking, &["joins", "splits"]),
     ]
-    .into_iter()
 }
