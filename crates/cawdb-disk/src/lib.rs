@@ -19,6 +19,8 @@ pub mod codec;
 pub mod device;
 mod error;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod histogram;
 pub mod journal;
 pub mod layout;

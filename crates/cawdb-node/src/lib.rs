@@ -2,6 +2,8 @@
 mod cache;
 pub mod compress;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod gauge;
 mod key;
 mod message;

@@ -8,8 +8,8 @@
 
 use crate::node_wire;
 use crate::{
-    Cache, Compression, Error, Gauge, MemRun, Node, NodeEntry, NodeHandle, NodeId, Result, Run,
-    RunEntry, RunId, Slot, Table,
+    Cache, Compression, Edge, Error, Gauge, KeyRange, MemRun, Node, NodeEntry, NodeHandle, NodeId,
+    Result, Run, RunEntry, RunId, Slot, Table,
 };
 use cawdb_disk::{Checksum, Disk, Place, SpaceMap, sync};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +149,21 @@ impl Shelf {
             now.rep = Some(node.clone());
         }
         Ok(now.rep.clone().unwrap_or(node))
+    }
+
+    /// The node that an edge leads to, of which `shown` (in its own keys) is to be read.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; and if the node does not have all of `shown`, so that nobody walks beyond it.
+    pub fn load_below(&self, edge: &Edge, shown: &KeyRange) -> Result<Arc<Node>> {
+        let node = self.load(&edge.node)?;
+        match node.range.covers(shown) {
+            true => Ok(node),
+            false => {
+                let what = format!("range of node {}", edge.node.id().0);
+                Err(Error::mismatch(what, shown, &node.range))
+            }
+        }
     }
 
     /// Reads the image of a node at its place and verifies its checksum, whatever is in memory.

@@ -28,7 +28,7 @@ impl Tree {
             Some(edge) => {
                 let shown = edge.tr.range_down(range);
                 self.shelf
-                    .load(&edge.node)?
+                    .load_below(edge, &shown)?
                     .restrict(&shown)?
                     .seen_through(&edge.tr)
             }

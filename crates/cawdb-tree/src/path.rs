@@ -51,8 +51,8 @@ pub fn descend(
                 .map(|l| (l.run.clone(), through.then(&l.tr))),
         );
         let Some(edge) = &slot.below else { break };
-        let below = shelf.load(&edge.node)?;
         local = edge.tr.range_down(&local);
+        let below = shelf.load_below(edge, &local)?;
         through = through.then(&edge.tr);
         node = below;
     }

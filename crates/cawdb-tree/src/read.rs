@@ -3,7 +3,7 @@
 use crate::path::descend;
 use crate::stream::{Direction, Layer, Stream};
 use bytes::Bytes;
-use cawdb_node::{Key, KeyRange, Message, Node, Result, Shelf};
+use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Shelf};
 use std::sync::Arc;
 
 /// The message that the tree holds for `key`, merged from the root down; `newer` is what lies above it.
@@ -42,6 +42,10 @@ pub fn get(
             local = edge.tr.key_down(&local);
         }
         let below = shelf.load(&edge.node)?;
+        if !below.range.contains(&local) {
+            let what = format!("range of node {}", edge.node.id().0);
+            return Err(Error::mismatch(what, &local, &below.range));
+        }
         node = below;
     }
     Ok(merged.and_then(Message::resolve))

@@ -112,7 +112,7 @@ impl Tree {
     /// Bytes that the child shows in `range` (keys of the edge's upper end), about, up to `enough`.
     fn bytes_below(&self, edge: &Edge, range: &KeyRange, enough: u64) -> Result<u64> {
         let shown = edge.tr.range_down(range);
-        let child = self.shelf.load(&edge.node)?;
+        let child = self.shelf.load_below(edge, &shown)?;
         let mut sum = 0;
         for i in child.overlapping(&shown) {
             let part = child.slot_range(i).intersect(&shown);
@@ -230,7 +230,7 @@ impl Tree {
                 continue;
             }
             let shown = edge.tr.range_down(&node.slot_range(i));
-            let narrow = self.shelf.load(&edge.node).and_then(|child| {
+            let narrow = self.shelf.load_below(&edge, &shown).and_then(|child| {
                 match child.overlapping(&shown).len() == child.slots.len() {
                     true => Ok(None),
                     false => child.restrict(&shown).map(Some),

@@ -132,7 +132,7 @@ impl Tree {
                     root.slots[i].restrict(&right)?;
                     if let Some(edge) = &root.slots[i].below {
                         let shown = edge.tr.range_down(&right);
-                        self.shelf.load(&edge.node)?.restrict(&shown)?;
+                        self.shelf.load_below(edge, &shown)?.restrict(&shown)?;
                     }
                 }
             }
@@ -151,7 +151,7 @@ impl Tree {
                 continue;
             };
             let shown = edge.tr.range_down(&root.slot_range(i));
-            let child = self.shelf.load(&edge.node)?;
+            let child = self.shelf.load_below(edge, &shown)?;
             if child.range == shown {
                 continue;
             }

@@ -34,6 +34,8 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod image;
 mod inspect;
 mod memtable;

@@ -33,6 +33,8 @@ mod data;
 mod depth;
 mod errno;
 mod fs;
+#[doc(hidden)]
+pub mod fuzz;
 mod handover;
 mod inode;
 mod listing;

@@ -10,6 +10,8 @@
 //! attach with [`Mount::attach`], then [`Mount::serve`] until somebody unmounts.
 
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod init;
 mod invalidate;
 mod latency;

@@ -16,6 +16,8 @@ mod control;
 mod daemon;
 mod demo;
 mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 mod helper;
 mod ioctl;
 mod latency;

@@ -10,12 +10,12 @@ const BITS_PER_KEY: usize = 10;
 const PROBES: u64 = 7;
 
 /// A filter; without bits it holds nothing.
-pub(super) struct Bloom {
+pub(crate) struct Bloom {
     bits: Bytes,
 }
 
 /// The hash under which a key is filtered.
-pub(super) fn hash(key: &[u8]) -> u64 {
+pub(crate) fn hash(key: &[u8]) -> u64 {
     XxHash3_64::oneshot(key)
 }
 
@@ -51,7 +51,7 @@ impl Bloom {
     }
 
     /// False if no key with that hash was put in.
-    pub(super) fn may_hold(&self, hash: u64) -> bool {
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
         // Without bits every probe falls outside.
         probes(hash, self.bits.len())
             .all(|(byte, bit)| self.bits.get(byte).is_some_and(|b| b & bit != 0))

@@ -26,18 +26,18 @@ const MAGIC: &[u8; 8] = b"cawfsrun";
 const VERSION: u16 = 1;
 
 /// What the index says about a segment.
-pub(super) struct SegmentInfo {
+pub(crate) struct SegmentInfo {
     pub(super) first: Key,
     pub(super) last: Key,
     /// Where it starts in the image.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Its length in the image.
-    pub(super) stored_len: usize,
+    pub(crate) stored_len: usize,
     /// Its length uncompressed.
     pub(super) raw_len: usize,
     pub(super) compression: Compression,
     /// Of the stored bytes.
-    pub(super) checksum: Checksum,
+    pub(crate) checksum: Checksum,
     pub(super) entries: u64,
     /// Logical bytes of its points.
     pub(super) bytes: u64,
@@ -45,9 +45,9 @@ pub(super) struct SegmentInfo {
 
 /// A decoded index block.
 pub(crate) struct RunIndex {
-    pub(super) segments: Vec<SegmentInfo>,
+    pub(crate) segments: Vec<SegmentInfo>,
     pub(super) deletes: RangeSet,
-    pub(super) bloom: Bloom,
+    pub(crate) bloom: Bloom,
     memory: usize,
 }
 
@@ -68,7 +68,7 @@ impl RunIndex {
     }
 
     /// The first segment that may hold a key at or above `key`; their number if none does.
-    pub(super) fn first_reaching(&self, key: &[u8]) -> usize {
+    pub(crate) fn first_reaching(&self, key: &[u8]) -> usize {
         self.segments.partition_point(|s| s.last[..] < *key)
     }
 
@@ -80,7 +80,7 @@ impl RunIndex {
     }
 
     /// The segments that may hold keys of `range`.
-    pub(super) fn overlapping(&self, range: &KeyRange) -> std::ops::Range<usize> {
+    pub(crate) fn overlapping(&self, range: &KeyRange) -> std::ops::Range<usize> {
         let lo = self.first_reaching(&range.lo);
         lo..self.starting_below(range.hi.as_ref()).max(lo)
     }
@@ -123,7 +123,7 @@ impl RunIndex {
     }
 
     /// Decodes an index block whose checksum was verified.
-    pub(super) fn decode(id: RunId, meta: &RunMeta, block: &Bytes) -> Result<Self> {
+    pub(crate) fn decode(id: RunId, meta: &RunMeta, block: &Bytes) -> Result<Self> {
         let mut r = Reader::new("index block", block);
         check_header(&mut r, id)?;
         let segments = read_segments(&mut r)?;

@@ -13,7 +13,7 @@
 //! - an id names one content, for ever.
 
 mod ahead;
-mod bloom;
+pub(crate) mod bloom;
 mod builder;
 mod chain;
 mod check;
@@ -153,6 +153,14 @@ impl Run {
     /// Whether it has delete-ranges.
     pub fn has_delete_ranges(&self) -> bool {
         self.has_delete_ranges
+    }
+
+    /// The index, for a fuzzer.
+    pub(crate) fn index_for_fuzzing(&self) -> Option<Arc<RunIndex>> {
+        match self.body() {
+            Body::Memory(_) => None,
+            Body::Disk(disk) => disk.index().ok(),
+        }
     }
 
     fn body(&self) -> Body {

@@ -47,7 +47,7 @@ struct Entry {
 
 impl Segment {
     /// Opens decompressed bytes.
-    pub(super) fn open(raw: Bytes) -> Result<Self> {
+    pub(crate) fn open(raw: Bytes) -> Result<Self> {
         let broken = || {
             Error::Corrupt(format!(
                 "table of restarts in a segment of {} bytes",
@@ -88,7 +88,7 @@ impl Segment {
     }
 
     /// Number of blocks, at least one.
-    pub(super) fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         self.blocks
     }
 
@@ -143,7 +143,7 @@ impl Segment {
     }
 
     /// The last block that starts at or below `key`; the first if there is none. O(log blocks).
-    pub(super) fn block_of(&self, key: &[u8]) -> Result<usize> {
+    pub(crate) fn block_of(&self, key: &[u8]) -> Result<usize> {
         let (mut lo, mut hi) = (0, self.blocks);
         while hi - lo > 1 {
             let middle = lo + (hi - lo) / 2;
@@ -157,7 +157,7 @@ impl Segment {
     }
 
     /// The message at `key`. O(log blocks + entries of a block).
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Message>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Message>> {
         let span = self.block_span(self.block_of(key)?)?;
         let mut at = span.start;
         // Bytes that `key` has in common with the entry before, which lies below it.
@@ -184,7 +184,7 @@ impl Segment {
     }
 
     /// All points of a block; values are slices of the segment, keys of one buffer.
-    pub(super) fn block(&self, block: usize) -> Result<Vec<(Key, Message)>> {
+    pub(crate) fn block(&self, block: usize) -> Result<Vec<(Key, Message)>> {
         let span = self.block_span(block)?;
         let (mut keys, mut messages) = (KeyChain::default(), Vec::with_capacity(BLOCK_ENTRIES));
         let mut at = span.start;
@@ -204,7 +204,7 @@ impl Segment {
     }
 
     /// Logical bytes of the points below `key`. O(log blocks + entries of a block).
-    pub(super) fn bytes_below(&self, key: &[u8]) -> Result<u64> {
+    pub(crate) fn bytes_below(&self, key: &[u8]) -> Result<u64> {
         let block = self.block_of(key)?;
         let below = self.block(block)?;
         let below = below.iter().take_while(|(k, _)| k[..] < *key);
@@ -212,7 +212,7 @@ impl Segment {
     }
 
     /// The first keys of all blocks, with the logical bytes before each.
-    pub(super) fn cuts(&self) -> Result<Vec<(Key, u64)>> {
+    pub(crate) fn cuts(&self) -> Result<Vec<(Key, u64)>> {
         (0..self.blocks)
             .map(|b| Ok((Key::copy_from_slice(self.first_key(b)?), self.restart(b)?.1)))
             .collect()

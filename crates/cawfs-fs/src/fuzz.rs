@@ -1,0 +1,77 @@
+//! Decoders of the file system for a fuzzer; see `cawdb::disk::fuzz`.
+
+use crate::acl::Acl;
+use crate::inode::Inode;
+use crate::{key_name, protocol};
+use bytes::Bytes;
+pub use cawdb::fuzz::Target;
+
+const OWN: &[Target] = &[
+    Target {
+        name: "inode",
+        run: inode,
+        seeds: || {
+            let kinds = [crate::FileType::Regular, crate::FileType::Directory];
+            let now = crate::Time { secs: 5, nanos: 6 };
+            let of = |kind| Inode::new(kind, 0o644, now).encode().to_vec();
+            kinds.into_iter().map(of).collect()
+        },
+    },
+    Target {
+        name: "acl",
+        run: acl,
+        seeds: || vec![vec![2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255]],
+    },
+    Target {
+        name: "stage_name",
+        run: |bytes| {
+            if let Some((token, index)) = protocol::parse_stage_name(bytes) {
+                assert_eq!(protocol::stage_name(token, index).as_bytes(), bytes);
+            }
+        },
+        seeds: || vec![protocol::stage_name(77, 3).into_bytes()],
+    },
+    Target {
+        name: "ioctl",
+        run: |bytes| {
+            let _ = (
+                protocol::Stage::decode(bytes),
+                protocol::decode_remove(bytes),
+            );
+            let _ = (
+                protocol::decode_stats(bytes),
+                protocol::answer_stats(bytes, b"text"),
+            );
+        },
+        seeds: || vec![protocol::ask_stats(4).to_vec()],
+    },
+    Target {
+        name: "key",
+        run: |bytes| drop(key_name(bytes)),
+        seeds: || vec![b"\0\0\0\x01dSdir\0Efile\0\0\0\0\0\0\0\0\x01".to_vec()],
+    },
+];
+
+/// The decoders of the file system and of the engine.
+pub fn targets() -> impl Iterator<Item = Target> {
+    cawdb::fuzz::targets().chain(OWN.iter().copied())
+}
+
+fn inode(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(inode) = Inode::decode(&bytes) {
+        assert_eq!(
+            inode.encode(),
+            bytes,
+            "what decodes is as it would be written"
+        );
+    }
+}
+
+fn acl(bytes: &[u8]) {
+    if let Ok(mut acl) = Acl::decode(bytes) {
+        let _ = (acl.is_plain(), acl.mode(), acl.encode());
+        acl.set_mode(0o640);
+        let _ = acl.inherit(0o777);
+    }
+}
