@@ -6,15 +6,16 @@ setup 16G
 CLONES=$(slice 50 1000)
 used() { df --output=used -B1 "$M" | tail -1; }
 settled() { "$CAWFS" sync "$M" >/dev/null; used; }
-# Once background work has come to rest; at most two minutes.
+# Once background work has come to rest: nothing changed for 20 s, more than it pauses between two looks; at most four minutes.
 at_rest() {
-    local before now
+    local before now same=0
     now=$(settled)
-    for _ in $(seq 24); do
+    for _ in $(seq 48); do
         before=$now
         sleep 5
         now=$(settled)
-        [ "$before" = "$now" ] && break
+        if [ "$before" = "$now" ]; then same=$((same + 1)); else same=0; fi
+        [ "$same" -lt 4 ] || break
     done
     echo "$now"
 }

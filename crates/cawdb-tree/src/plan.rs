@@ -6,7 +6,7 @@
 use crate::leaf::shown_layers;
 use crate::merge::{Merge, Pieces, same_layers};
 use crate::tree::Tree;
-use cawdb_node::{KeyRange, Node, Result, RunId, RunRef, Slot, same_edge};
+use cawdb_node::{KeyRange, Node, Result, RunId, RunRef, Slot, Translation, same_edge};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -32,6 +32,10 @@ impl Facts {
     fn own(&self, layer: &RunRef) -> bool {
         self.own.get(&layer.run.id()).copied().unwrap_or(false)
     }
+    /// How many of the newest of these layers are the node's own.
+    fn newest_own(&self, layers: &[RunRef]) -> usize {
+        layers.iter().take_while(|l| self.own(l)).count()
+    }
     fn thin(&self, layer: &RunRef) -> bool {
         self.thin.get(&layer.run.id()).copied().unwrap_or(false)
     }
@@ -45,17 +49,20 @@ impl Plan {
 }
 
 impl Tree {
+    /// A run is the node's own if nothing else refers to it, and all of the node by one translation: a clone beside its
+    /// source in one node is another version too.
     fn facts(&self, node: &Node) -> Facts {
-        let mut here: HashMap<RunId, u32> = HashMap::new();
+        let mut here: HashMap<RunId, (&Translation, u32)> = HashMap::new();
         for layer in node.slots.iter().flat_map(|s| s.layers.iter()) {
-            *here.entry(layer.run.id()).or_default() += 1;
+            let (tr, count) = here.entry(layer.run.id()).or_insert((&layer.tr, 0));
+            *count += u32::from(**tr == layer.tr);
         }
         let table = self.shelf.table();
         let mut facts = Facts {
             own: HashMap::new(),
             thin: HashMap::new(),
         };
-        for (id, count) in here {
+        for (id, (_, count)) in here {
             let Some(entry) = table.run(id) else { continue };
             facts.own.insert(id, entry.count == count);
             facts
@@ -74,7 +81,7 @@ impl Tree {
         while i < node.slots.len() && bytes < self.policy.job_bytes {
             let planned = match self.first_avoided(&node.slots[i]) {
                 None => self.plan_at(node, i, &facts),
-                Some(end) => Ok((self.plan_above(node, i, end), i + 1)),
+                Some(end) => Ok((self.plan_above(node, i, end, &facts), i + 1)),
             };
             let planned = self.spared_for(&node.slots[i..=i], planned);
             let (plan, next) = planned.unwrap_or((None, i + 1));
@@ -141,21 +148,24 @@ impl Tree {
     }
 
     /// A merge of the newest layers of slot `i`, those before `end`: what lies below cannot be read.
-    fn plan_above(&self, node: &Node, i: usize, end: usize) -> Option<Plan> {
+    fn plan_above(&self, node: &Node, i: usize, end: usize, facts: &Facts) -> Option<Plan> {
         let (range, slot) = (node.slot_range(i), &node.slots[i]);
         let sizes: Vec<u64> = slot.layers[..end].iter().map(|l| l.shown).collect();
-        let count = self.policy.tier(&sizes);
-        if count == 0 {
+        let own = facts.newest_own(&slot.layers[..end]);
+        let take = self.policy.tier(&sizes, own);
+        if take.is_empty() {
             return None;
         }
         self.counters.merges.bump();
-        self.counters.delta_bytes.add(sizes[..count].iter().sum());
-        let layers = slot.layers[..count].to_vec();
+        self.counters
+            .delta_bytes
+            .add(sizes[take.clone()].iter().sum());
+        let layers = slot.layers[take.clone()].to_vec();
         Some(Plan {
             merge: Merge::one(range.clone(), layers, false),
             range,
             slots: vec![slot.clone()],
-            take: 0..count,
+            take,
         })
     }
 
@@ -173,10 +183,10 @@ impl Tree {
         } else {
             sizes.len()
         };
+        let own = facts.newest_own(&layers[..deltas]);
         if node.height == 0 {
             let weights = leaf_weights(layers, range, facts)?;
-            let own: Vec<bool> = layers.iter().map(|l| facts.own(l)).collect();
-            if let Some(from) = self.policy.rebase_from(&weights, &own) {
+            if let Some(from) = self.policy.rebase_from(&weights, own) {
                 self.counters.rebases.bump();
                 self.counters.rebased_bytes.add(sizes[from..].iter().sum());
                 if from > 0 {
@@ -190,12 +200,12 @@ impl Tree {
                 return Ok(Some(0..1));
             }
         }
-        let count = self.policy.tier(&sizes[..deltas]);
-        if count > 0 {
+        let take = self.policy.tier(&sizes[..deltas], own);
+        if !take.is_empty() {
             self.counters.merges.bump();
-            let bytes = sizes[..count].iter().sum();
+            let bytes = sizes[take.clone()].iter().sum();
             self.counters.delta_bytes.add(bytes);
-            return Ok(Some(0..count));
+            return Ok(Some(take));
         }
         let thin = layers.iter().position(|l| facts.thin(l));
         if let Some(at) = thin {

@@ -5,6 +5,7 @@
 //! hundred operations.
 
 use cawdb_node::RunRef;
+use std::ops::Range;
 
 /// Sizes and thresholds of the tree.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Policy {
     pub hidden_bytes: u64,
     /// Layers from which deltas are merged size-tiered.
     pub merge_layers: usize,
+    /// Tiers: what is merged comes to at least so many times the largest of its layers.
+    pub tier_ratio: u64,
     /// Layers at which deltas are merged in any case.
     pub max_layers: usize,
     /// Layers of a slot beyond which those of it that are small are merged as soon as they are pushed down.
@@ -55,6 +58,7 @@ impl Default for Policy {
             flush_bytes: 4 << 20,
             hidden_bytes: 64 << 10,
             merge_layers: 6,
+            tier_ratio: 3,
             max_layers: 12,
             crowded_layers: 24,
             root_max_layers: 24,
@@ -80,6 +84,7 @@ impl Policy {
             flush_bytes: 400,
             hidden_bytes: 60,
             merge_layers: 3,
+            tier_ratio: 2,
             max_layers: 5,
             crowded_layers: 3,
             root_max_layers: 10,
@@ -93,43 +98,70 @@ impl Policy {
         }
     }
 
-    /// How many of `sizes`, newest first, to merge into one: the newest as far as each is at most the sum of
-    /// the newer ones; at `max_layers` at least enough to come back to `merge_layers`. 0 for none.
-    pub fn tier(&self, sizes: &[u64]) -> usize {
-        if sizes.len() < self.merge_layers {
-            return 0;
+    /// Which of `sizes`, the layers of a slot, newest first, to merge into one; empty for none. `own` is how many of the
+    /// newest no other version refers to.
+    ///
+    /// ```text
+    /// newest  own | shared  oldest
+    ///   1   2   1 |  4   5   3 | 40
+    ///                └───────┘        3 + 5 + 4 ≥ 2 · 5: merged, with tier_ratio 2
+    /// ```
+    ///
+    /// Every version that shares the older layers must choose the same of them, or the memo of merges has no use and each
+    /// pays for what it shares: so the shared layers are judged by themselves, and from the oldest on. A group is the
+    /// least that comes to `tier_ratio` times its largest layer, so each byte is merged once for each tier. At
+    /// `max_layers` at least enough are merged to come back to `merge_layers`.
+    pub fn tier(&self, sizes: &[u64], own: usize) -> Range<usize> {
+        let (len, own) = (sizes.len(), own.min(sizes.len()));
+        if len < self.merge_layers {
+            return 0..0;
         }
-        let mut sum = sizes[0];
-        let mut count = 1;
-        while count < sizes.len() && sizes[count] <= sum {
-            sum += sizes[count];
-            count += 1;
-        }
-        if sizes.len() >= self.max_layers {
-            count = count.max(sizes.len() - self.merge_layers + 1);
-        }
-        if count >= 2 { count } else { 0 }
+        let grown = self.grown(sizes, own..len);
+        let grown = grown.or_else(|| self.grown(sizes, 0..own));
+        grown.unwrap_or_else(|| match len >= self.max_layers {
+            true => self.forced(len, own),
+            false => 0..0,
+        })
+    }
+
+    /// The oldest layers of `part` that are worth a merge.
+    fn grown(&self, sizes: &[u64], part: Range<usize>) -> Option<Range<usize>> {
+        let ends_at = |last: usize| {
+            let (mut sum, mut largest) = (0_u64, 0);
+            (part.start..=last).rev().find_map(|at| {
+                sum += sizes[at];
+                largest = largest.max(sizes[at]);
+                let enough = at < last && sum >= largest.saturating_mul(self.tier_ratio);
+                enough.then_some(at..last + 1)
+            })
+        };
+        part.clone().rev().find_map(ends_at)
+    }
+
+    /// So many of the newest layers, the shared ones by themselves if they are many, that few are left.
+    fn forced(&self, len: usize, own: usize) -> Range<usize> {
+        let start = match len - own >= self.merge_layers {
+            true => own,
+            false => 0,
+        };
+        start..(start + len - self.merge_layers + 1).min(len)
     }
 
     /// From which layer on the layers of a slot at height 0 are to be merged into a new base, if its deltas are
-    /// abundant. `weights` are those of the layers, newest first, the base last; `own` says which layers no other
+    /// abundant. `weights` are those of the layers, newest first, the base last; `own` is how many of the newest no other
     /// version refers to. Only the shared tail is rebased as long as the slot's own newest layers are not
     /// abundant by themselves: all versions that share it then get the same result from the memo.
-    pub fn rebase_from(&self, weights: &[u64], own: &[bool]) -> Option<usize> {
+    pub fn rebase_from(&self, weights: &[u64], own: usize) -> Option<usize> {
         let (base, deltas) = weights.split_last()?;
         let abundant = |sum: u64| sum.saturating_mul(self.alpha_divisor) >= *base;
         if deltas.is_empty() || !abundant(deltas.iter().sum()) {
             return None;
         }
-        let newest_own = own
-            .iter()
-            .take(deltas.len())
-            .take_while(|own| **own)
-            .count();
-        let own_sum = deltas.iter().take(newest_own).sum();
-        let tail_is_shared = newest_own > 0 && newest_own < deltas.len();
+        let own = own.min(deltas.len());
+        let own_sum = deltas[..own].iter().sum();
+        let tail_is_shared = own > 0 && own < deltas.len();
         Some(if tail_is_shared && !abundant(own_sum) {
-            newest_own
+            own
         } else {
             0
         })
@@ -171,5 +203,62 @@ impl Policy {
             starts.push(best.unwrap_or(ideal));
         }
         starts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy {
+            merge_layers: 4,
+            max_layers: 8,
+            tier_ratio: 3,
+            ..Policy::default()
+        }
+    }
+
+    #[test]
+    fn few_layers_and_layers_of_unlike_sizes_stay() {
+        assert_eq!(policy().tier(&[1, 1, 1], 0), 0..0);
+        assert_eq!(policy().tier(&[1, 10, 100, 1000, 10_000], 0), 0..0);
+    }
+
+    #[test]
+    fn the_oldest_that_are_alike_are_merged_and_no_more_than_is_needed() {
+        assert_eq!(policy().tier(&[1, 1, 1, 1, 1, 1], 0), 3..6);
+        assert_eq!(policy().tier(&[1, 1, 1, 1, 50], 0), 1..4);
+    }
+
+    #[test]
+    fn what_is_merged_of_shared_layers_does_not_depend_on_the_versions_own() {
+        let shared = [4, 5, 3, 4, 60];
+        for newest in [vec![], vec![7], vec![1, 900], vec![5, 5, 5]] {
+            let own = newest.len();
+            let sizes: Vec<u64> = newest.into_iter().chain(shared).collect();
+            let chosen = policy().tier(&sizes, own);
+            assert_eq!((chosen.start - own, chosen.end - own), (0, 4), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn own_layers_are_merged_where_no_shared_ones_are_to_be() {
+        assert_eq!(policy().tier(&[2, 2, 2, 100, 9000], 3), 0..3);
+    }
+
+    #[test]
+    fn many_layers_are_merged_in_any_case_until_few_are_left() {
+        let sizes: Vec<u64> = (0..9).map(|n| 10_u64.pow(n)).collect();
+        assert_eq!(policy().tier(&sizes, 2), 2..8);
+        assert_eq!(policy().tier(&sizes, 7), 0..6);
+    }
+
+    #[test]
+    fn the_shared_tail_is_rebased_alone_while_own_layers_are_few() {
+        assert_eq!(policy().rebase_from(&[10, 60, 100], 1), Some(1));
+        assert_eq!(policy().rebase_from(&[70, 60, 100], 1), Some(0));
+        assert_eq!(policy().rebase_from(&[10, 10, 100], 1), None);
+        assert_eq!(policy().rebase_from(&[60, 100], 1), Some(0));
     }
 }

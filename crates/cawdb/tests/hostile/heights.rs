@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const CLONES: usize = 2000;
-const FILES: usize = 24;
+pub(crate) const FILES: usize = 24;
 const VALUE: usize = 256;
 
 /// Sizes in the proportions of the real ones, everything 256 times smaller.
@@ -33,7 +33,7 @@ fn options() -> Options {
     }
 }
 
-fn store() -> Store {
+pub(crate) fn store() -> Store {
     let disk = Arc::new(RamDisk::new());
     let create = CreateOptions {
         size: 1 << 30,
@@ -44,7 +44,7 @@ fn store() -> Store {
     Store::open(disk, options()).unwrap()
 }
 
-fn key(directory: &str, file: usize) -> String {
+pub(crate) fn key(directory: &str, file: usize) -> String {
     format!("{directory}/{file:04}")
 }
 
@@ -54,7 +54,7 @@ fn value(directory: usize, file: usize) -> Vec<u8> {
     (0..VALUE).map(|_| rng.u8(..)).collect()
 }
 
-fn directory(store: &Store, name: &str, seed: usize) {
+pub(crate) fn directory(store: &Store, name: &str, seed: usize) {
     let mut batch = Batch::new();
     for file in 0..FILES {
         batch.put(key(name, file), value(seed, file));
@@ -63,7 +63,7 @@ fn directory(store: &Store, name: &str, seed: usize) {
 }
 
 /// Nothing left to do, and nothing kept that the last checkpoint alone needed.
-fn rest(store: &Store) -> u64 {
+pub(crate) fn rest(store: &Store) -> u64 {
     for _ in 0..3 {
         settle(store);
         store.checkpoint().unwrap();

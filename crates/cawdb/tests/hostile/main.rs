@@ -14,3 +14,4 @@ mod heights;
 mod limits;
 mod support;
 mod threads;
+mod versions;
