@@ -76,7 +76,7 @@ fn every_clone() {
         check(&[vec![clone.clone()]], false);
         check(&[vec![clone]], true);
     }
-    assert_met(&["clones", "cuts", "equal_joins", "coalesces"]);
+    assert_met(&["clones", "cuts", "equal_joins", "trims"]);
 }
 
 #[test]
