@@ -33,7 +33,7 @@ mod units;
 pub use checksum::Checksum;
 pub use device::{
     Access, Disk, Fate, Fault, FaultyDisk, FileDisk, IoStats, IoTimes, OpKind, Outage, Outages,
-    Pieces, RamDisk, RamImage, Recording, Request, Sampling, Tear,
+    Pieces, RamDisk, RamImage, Recording, Request, Sampling, Tear, lock_holder,
 };
 pub use error::{Error, Result};
 pub use histogram::{Histogram, Times};

@@ -188,6 +188,23 @@ pub fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
     }
 }
 
+/// Ends the connection of a mount whose daemon can no longer answer: all that waits for it, and all that comes, is an error.
+/// The mount itself stays, as that of a dead daemon. `device` is its number, such as `0:45`.
+///
+/// # Errors
+/// What the kernel said; whoever did not mount it may not end it.
+pub fn abort(dir: &Path, device: &str) -> io::Result<()> {
+    // By force, a file system in use is not unmounted either, but the connection ends.
+    match rustix::mount::unmount(dir, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
+        Err(rustix::io::Errno::PERM) => {
+            let minor = device.rsplit(':').next().unwrap_or_default();
+            std::fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1")
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
 fn unmount_by_helper(dir: &Path, lazy: bool) -> io::Result<()> {
     let mut command = Command::new(HELPER);
     command

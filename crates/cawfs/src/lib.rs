@@ -26,6 +26,7 @@ mod options;
 mod output;
 mod report;
 mod store;
+mod stuck;
 mod users;
 
 use clap::Parser;

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountEntry {
+    /// Number of its device, such as `0:45`.
+    pub device: String,
     /// Where.
     pub dir: PathBuf,
     /// Type, such as `fuse`.
@@ -39,18 +41,18 @@ pub fn around(path: &Path) -> Option<MountEntry> {
 }
 
 /// Where the store with this path is mounted, if anywhere.
-pub fn of_store(store: &Path) -> Option<PathBuf> {
+pub fn of_store(store: &Path) -> Option<MountEntry> {
     let store = store.canonicalize().ok()?;
     let text = std::fs::read("/proc/self/mountinfo").ok()?;
     let mut entries = text.split(|&b| b == b'\n').filter_map(parse);
-    let ours = entries.find(|e| e.kind.starts_with("fuse") && e.source == store);
-    ours.map(|e| e.dir)
+    entries.find(|e| e.kind.starts_with("fuse") && e.source == store)
 }
 
 fn parse(line: &[u8]) -> Option<MountEntry> {
     let words: Vec<&[u8]> = line.split(|&b| b == b' ').collect();
     let dash = words.iter().position(|w| *w == b"-")?;
     Some(MountEntry {
+        device: String::from_utf8_lossy(words.get(2)?).into_owned(),
         dir: unescape(words.get(4)?),
         kind: String::from_utf8_lossy(words.get(dash + 1)?).into_owned(),
         source: unescape(words.get(dash + 2)?),

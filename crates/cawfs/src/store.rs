@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::mounts;
+use crate::stuck;
 use cawdb::disk::superblock;
 use cawdb::disk::{Access, Disk, Error as DiskError, FileDisk};
 use cawdb::{CreateOptions, Error, Options, Store};
@@ -92,6 +93,11 @@ fn room_below(path: &Path, disk: &FileDisk) -> u64 {
 fn disk(path: &Path, access: Access, tell: Tell<'_>) -> Result<FileDisk, Failure> {
     let begun = Instant::now();
     let mut opened = FileDisk::open(path, access, NOTICE);
+    if matches!(opened, Err(DiskError::Busy { .. }))
+        && mounts::of_store(path).is_some_and(|mount| stuck::release(&mount))
+    {
+        opened = FileDisk::open(path, access, NOTICE);
+    }
     if let Err(DiskError::Busy { who }) = &opened {
         let who = format!("in use by {who}{}", mounted_on(path));
         tell(&format!(
@@ -113,8 +119,9 @@ fn disk(path: &Path, access: Access, tell: Tell<'_>) -> Result<FileDisk, Failure
 
 /// Where a store is mounted, as the end of a sentence; nothing if it is not.
 fn mounted_on(store: &Path) -> String {
-    mounts::of_store(store)
-        .map_or_else(String::new, |dir| format!(", mounted on {}", dir.display()))
+    mounts::of_store(store).map_or_else(String::new, |at| {
+        format!(", mounted on {}", at.dir.display())
+    })
 }
 
 /// Opens a store; waits for a daemon that is about to release it.

@@ -34,13 +34,19 @@ pub(super) fn acquire(file: &File, path: &Path, exclusive: bool, wait: Duration)
     }
 }
 
-/// Who holds the lock, as far as the kernel's list of locks tells.
+/// The process that has the store at `path` locked, as far as the kernel's list of locks tells. The file is not opened.
+pub fn lock_holder(path: &Path) -> Option<u32> {
+    pid_of(&fs::metadata(path).ok()?)
+}
+
+fn pid_of(meta: &fs::Metadata) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    holder_in(&locks, meta.dev(), meta.ino())
+}
+
+/// Who holds the lock, for people.
 fn holder(file: &File) -> String {
-    let pid = file.metadata().ok().and_then(|meta| {
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        holder_in(&locks, meta.dev(), meta.ino())
-    });
-    match pid {
+    match file.metadata().ok().and_then(|meta| pid_of(&meta)) {
         Some(pid) if pid == std::process::id() => "this process".into(),
         Some(pid) => match fs::read_to_string(format!("/proc/{pid}/comm")) {
             Ok(name) => format!("process {pid} ({})", name.trim_end()),

@@ -16,6 +16,7 @@ mod stats;
 
 pub use faulty::{Fault, FaultyDisk, OpKind};
 pub use file::{Access, FileDisk};
+pub use lock::lock_holder;
 pub use outage::{Fate, Outage, Pieces, Tear};
 pub use outages::{Outages, Sampling};
 pub use ram::{RamDisk, RamImage};

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::mounts;
 use crate::options::Options;
 use crate::output;
+use crate::stuck;
 
 /// Mounts a store.
 pub fn run(args: &Mount) -> Outcome {
@@ -62,6 +63,9 @@ const STACKED: usize = 16;
 
 /// Removes mounts that dead daemons left behind.
 fn clear_stale(dir: &std::path::Path) -> Result<(), Failure> {
+    if let Ok(Some(entry)) = mounts::at(dir) {
+        stuck::release(&entry);
+    }
     for _ in 0..STACKED {
         if !std::fs::read_dir(dir).is_err_and(|e| mounts::is_stale(&e)) {
             break;

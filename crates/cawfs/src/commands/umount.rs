@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::args::Umount;
 use crate::control::{self, Refusal};
 use crate::failure::Failure;
-use crate::{mounts, output, users};
+use crate::{mounts, output, stuck, users};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -26,9 +26,12 @@ pub fn run(args: &Umount) -> Outcome {
 /// more changes goes too, and that is the failure then.
 pub fn unmount(dir: &Path) -> Result<(), Failure> {
     let entry = mounts::at(dir).map_err(|e| Failure::io(dir, "cannot read the mounts", e))?;
-    if entry.is_none() {
+    let Some(entry) = entry else {
         return Err(Failure::at(dir, "nothing is mounted there")
             .hint("give the directory itself on which the store is mounted, see /proc/mounts"));
+    };
+    if stuck::release(&entry) {
+        return clean_up("umount", dir);
     }
     let (daemon, failed) = match ask(dir) {
         Ok(asked) => asked,

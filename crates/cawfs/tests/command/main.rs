@@ -19,6 +19,8 @@ mod ioctls;
 #[cfg(test)]
 mod kernel;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod memory;
