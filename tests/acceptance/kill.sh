@@ -68,8 +68,9 @@ serve() {
 # The daemon dies, and what is left of its mount goes.
 murder() {
     kill -9 "$daemon"
+    # Before waiting for it: killed while the kernel writes pages for it, it cannot end by itself.
+    "$CAWFS" umount "$M" 2>/dev/null || umount -l "$M" 2>/dev/null || fusermount3 -uz "$M" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
-    umount -l "$M" 2>/dev/null || fusermount3 -uz "$M" 2>/dev/null || true
 }
 
 : >"$SCRATCH/acknowledged"

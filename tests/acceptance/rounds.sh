@@ -83,9 +83,10 @@ end_daemon() {
     case $1 in
         kill)
             kill -9 "$DAEMON"
+            # Killed while the kernel writes pages for it, it cannot end, and who touches the mount waits: the command ends that.
+            "$CAWFS" umount "$M" 2>/dev/null
             gone "$DAEMON"
             dismiss
-            "$CAWFS" umount "$M" 2>/dev/null
             kills=$((kills + 1))
             ;;
         term)

@@ -253,6 +253,10 @@ impl Table {
     /// Moves a node to another place.
     pub(crate) fn put(&mut self, id: NodeId, place: Place) {
         let Some(slot) = self.slots.get_mut(&id) else {
+            // Closed and forgotten since it was planned to live on.
+            if place == Place::Orphan {
+                self.dead.push(id);
+            }
             return;
         };
         let old = std::mem::replace(&mut slot.place, place.clone());

@@ -173,6 +173,9 @@ impl Fs {
         for (id, place) in moves {
             table.put(id, place);
         }
+        drop(table);
+        // What was closed since it was planned to live on, below a removed tree, has nobody else to bury it.
+        self.bury_quietly();
     }
 
     /// The rights that the kernel would check for each step, checked for the whole.
