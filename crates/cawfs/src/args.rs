@@ -51,6 +51,18 @@ pub enum Command {
     /// The process behind a mount; started by `mount`
     #[command(hide = true)]
     Daemon(Mount),
+    /// The process that watches a daemon; started by it
+    #[command(hide = true)]
+    Watch(Watch),
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Where the daemon has its mount
+    pub dir: PathBuf,
+    /// The daemon
+    pub daemon: u32,
 }
 
 impl Command {
@@ -58,7 +70,7 @@ impl Command {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Mkfs(_) => "mkfs",
-            Self::Mount(_) | Self::Daemon(_) => "mount",
+            Self::Mount(_) | Self::Daemon(_) | Self::Watch(_) => "mount",
             Self::Umount(_) => "umount",
             Self::Clone(_) => "clone",
             Self::Rm(_) => "rm",

@@ -32,5 +32,6 @@ pub fn run(command: Command) -> Outcome {
         Command::Dump(args) => dump::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::Daemon(args) => crate::daemon::start::daemon(&args),
+        Command::Watch(args) => crate::daemon::watcher::run(&args),
     }
 }

@@ -10,6 +10,7 @@ mod keeper;
 mod report;
 mod signals;
 pub mod start;
+pub mod watcher;
 
 use crate::failure::Failure;
 use crate::options::Options;
@@ -80,8 +81,10 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
         }
     };
     tracing::info!(store = %plan.store.display(), dir = %plan.dir.display(), "mounted");
+    let watcher = watcher::start(&plan.dir);
     ready();
     let served = server.join();
+    drop(watcher);
     tracing::info!(dir = %plan.dir.display(), "unmounted");
     signals.close();
     if let Some(keeper) = keeper {

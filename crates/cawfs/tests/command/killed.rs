@@ -1,6 +1,7 @@
 //! Killed while the kernel writes mapped pages for it, the daemon cannot end by itself, and all that touches the mount waits;
-//! every command that meets it ends that.
+//! its watcher ends that, and if it was killed too, every command that meets it.
 use crate::site::{Site, cawfs, done};
+use rustix::process::Pid;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,21 +43,45 @@ fn within(mut child: Child, limit: Duration) -> bool {
     false
 }
 
+fn kill(process: Pid) {
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+}
+
+/// The children of a process's first thread.
+fn children(process: Pid) -> Vec<Pid> {
+    let pid = process.as_raw_nonzero();
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let pids = text.split_whitespace().map(|word| word.parse().unwrap());
+    pids.filter_map(Pid::from_raw).collect()
+}
+
 #[test]
 fn a_daemon_killed_in_the_middle_of_anything_is_cleaned_up() {
     let site = Site::new();
-    for round in 0..6_u64 {
+    for round in 0..8_u64 {
         let workers = [python(&site, WRITER), python(&site, SYNCER)];
         std::thread::sleep(Duration::from_millis(700 + 37 * round));
         let daemon = site.daemon();
-        rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+        let watchers = children(daemon);
+        assert_eq!(watchers.len(), 1, "a daemon has a watcher");
+        if round % 4 < 3 {
+            kill(watchers[0]);
+        }
+        kill(daemon);
         std::thread::sleep(Duration::from_millis(100));
         let (root, store) = (site.root(), site.store());
         let mut command = Command::new(site.program());
-        match round % 3 {
+        match round % 4 {
             0 => command.arg("umount").arg(&root),
             1 => command.arg("mount").arg(&store).arg(&root),
-            _ => command.arg("check").arg(&store),
+            2 => command.arg("check").arg(&store),
+            _ => {
+                // Whatever it answers.
+                command = Command::new("sh");
+                command
+                    .args(["-c", "ls \"$0\" 2>/dev/null; true"])
+                    .arg(&root)
+            }
         };
         let clean = within(
             command.stdout(Stdio::null()).spawn().unwrap(),
@@ -70,7 +95,7 @@ fn a_daemon_killed_in_the_middle_of_anything_is_cleaned_up() {
             let _ = worker.wait();
         }
         assert!(clean, "round {round} hangs or fails");
-        if site.shown().is_some() && round % 3 != 1 {
+        if site.shown().is_some() && round % 4 != 1 {
             site.umount();
         }
         if site.shown().is_none() {
