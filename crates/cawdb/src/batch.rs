@@ -53,12 +53,20 @@ pub enum Op {
 pub struct Batch {
     /// The changes, in the order in which they were added.
     pub ops: Vec<Op>,
+    /// Whether it makes the content smaller although it deletes nothing; see [`Batch::shrink`].
+    pub(crate) shrinks: bool,
 }
 
 impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
         Self::default()
+    }
+    /// Says that the batch leaves less than there was, as one that replaces a value by a shorter one does: like one that
+    /// deletes, it may then use the room that is set aside in a full store.
+    pub fn shrink(&mut self) -> &mut Self {
+        self.shrinks = true;
+        self
     }
     /// Adds [`Op::Put`].
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {

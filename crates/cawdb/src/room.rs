@@ -7,7 +7,7 @@
 //! Invariants: a batch that makes the content grow is admitted only if it fits, together with all that waits to be
 //! written, into what is free for writers, as if nothing could be compressed; so what was admitted can always be
 //! made durable. A batch that only deletes is always admitted; one that deletes among other things, as the removal
-//! of a file does, may use what is set aside for background work.
+//! of a file does, or that says it shrinks, may use what is set aside for background work.
 
 use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ impl Inner {
             result => result?,
         }
         // To remove a file is to change its directory too: what deletes may take from what is set aside.
-        let class = match batch.ops.iter().any(deletes) {
+        let class = match batch.shrinks || batch.ops.iter().any(deletes) {
             true => Class::Background,
             false => Class::User,
         };

@@ -40,7 +40,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #[test]
     fn batches_come_back(ops in prop::collection::vec(op(), 0..12)) {
-        let batch = Batch { ops };
+        let mut batch = Batch::new();
+        batch.ops = ops;
         let bytes = Bytes::from(record::encode(&batch));
         prop_assert_eq!(record::decode(&bytes)?, batch);
         for cut in 0..bytes.len() {

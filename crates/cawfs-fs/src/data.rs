@@ -118,6 +118,7 @@ pub(crate) fn resize(
     size: u64,
 ) -> Result<()> {
     if size < inode.size && inode.blocks > 0 {
+        batch.shrink();
         let kept = blocks_of(size);
         inode.blocks = match (inode.is_dense(), kept) {
             (_, 0) => 0,

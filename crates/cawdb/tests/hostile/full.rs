@@ -106,6 +106,32 @@ fn removing_when_full() {
     assert_whole(&store);
 }
 
+/// To shorten a file of one block is to replace its value, and to delete nothing.
+#[test]
+fn shortening_when_full() {
+    let (disk, options) = small(4 << 20);
+    let store = Store::open(disk, options).unwrap();
+    let count = fill(&store, 0, true);
+    let shorter = |n: u32| {
+        let mut batch = Batch::new();
+        batch.put(format!("0/{n:06}"), vec![1; 10]);
+        batch
+    };
+    assert!(matches!(store.commit(shorter(0)), Err(Error::Full(_))));
+    for n in 0..count {
+        store
+            .commit(shorter(n).shrink().clone())
+            .expect("shortening always works");
+        if n % 16 == 0 {
+            store.tick().unwrap();
+        }
+    }
+    settle(&store);
+    store.checkpoint().unwrap();
+    assert_eq!(content(&store).unwrap().len(), count as usize);
+    assert_whole(&store);
+}
+
 /// Overwriting a full store again and again must not need more room than there is.
 #[test]
 fn overwriting_when_nearly_full() {
