@@ -108,6 +108,25 @@ fn a_file_gives_back_what_is_discarded() {
 }
 
 #[test]
+fn what_is_forgotten_is_read_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FileDisk::open(dir.path().join("f"), Access::Create, NOW).unwrap();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
+    disk.write_at(&bytes, 0).unwrap();
+    let mut found = vec![0; bytes.len()];
+    for sync in [false, true] {
+        if sync {
+            disk.sync().unwrap();
+        }
+        for (offset, len) in [(0, 300_000), (70_001, 3), (299_999, 500_000), (1 << 40, 1)] {
+            disk.forget(Extent { offset, len });
+            disk.read_at(&mut found, 0).unwrap();
+            assert!(found == bytes, "{len} bytes at {offset}");
+        }
+    }
+}
+
+#[test]
 fn one_writer_or_many_readers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");

@@ -8,6 +8,7 @@
 //! REMOVE_TREE  0x4102CA02  { length u16, name, zeros to 258 bytes } remove a name of the open directory, with all below
 //! SYNC         0x0000CA03                                           all that happened before on the mount is durable
 //! STATS        0xFFF0CA04  { offset u64, length u64, text }         a piece of the statistics, which are JSON
+//! SCRUB        0xFFF0CA05  { token u64, budget u64, text }          verify a part of what is on the disk; answers JSON
 //! ```
 //!
 //! Cloning takes two steps, so that the kernel itself checks rights, sends inotify events and keeps its caches:
@@ -36,6 +37,11 @@
 //!
 //! Statistics come in pieces: the caller sets `offset`, the answer has `length` bytes of the text from there on, fewer than
 //! there is room for at its end.
+//!
+//! A scrub is asked for part by part, by root or whoever serves the mount, with token 0 to begin. Each part ends after
+//! `budget` bytes or a moment, whichever comes first, so that the pace is the caller's. The answer has the length of its text in the
+//! place of the budget; the text is an object with the `token` to go on with, `read_bytes`, `left_bytes`, `done`, and `findings`
+//! as `cawfs check --json` prints them. A budget of 0 ends a scrub early. ENOENT: the token is not known any more.
 
 use crate::errno::{Kind, Result};
 
@@ -63,6 +69,10 @@ pub const STATS_ROOM: usize = 16_352;
 pub const SYNC: u32 = ioc(NONE, 3, 0);
 /// `ioctl` command: a piece of the statistics.
 pub const STATS: u32 = ioc(READ_WRITE, 4, STATS_BYTES as u32);
+/// Size of the SCRUB struct: token u64, budget u64 (in the reply the length), text.
+pub const SCRUB_BYTES: usize = STATS_BYTES;
+/// `ioctl` command: verify a part of what is on the disk.
+pub const SCRUB: u32 = ioc(READ_WRITE, 5, SCRUB_BYTES as u32);
 /// Flag of CLONE_STAGE: a rename of the staged tree over a directory replaces it with all it holds.
 pub const CLONE_REPLACE: u32 = 1;
 /// Most destinations of one token.
@@ -142,7 +152,34 @@ pub fn answer_stats(asked: &[u8], text: &[u8]) -> Result<Vec<u8>> {
     Ok([offset, &(piece.len() as u64).to_le_bytes(), piece].concat())
 }
 
-/// The text in an answered STATS struct; EINVAL if the length makes no sense.
+/// The SCRUB struct that asks for `budget` bytes to be verified.
+pub fn ask_scrub(token: u64, budget: u64) -> [u8; SCRUB_BYTES] {
+    let mut out = ask_stats(token);
+    out[8..STATS_HEAD].copy_from_slice(&budget.to_le_bytes());
+    out
+}
+
+/// Token and budget of a SCRUB struct; EINVAL if the length is wrong.
+pub fn decode_scrub(asked: &[u8]) -> Result<(u64, u64)> {
+    let number = |from: usize| asked.get(from..)?.first_chunk().copied();
+    match (number(0), number(8), asked.len()) {
+        (Some(token), Some(budget), SCRUB_BYTES) => {
+            Ok((u64::from_le_bytes(token), u64::from_le_bytes(budget)))
+        }
+        _ => Err(Kind::Invalid.because("SCRUB takes its whole struct")),
+    }
+}
+
+/// The answer to a SCRUB struct, to be read as one to STATS; EINVAL if there is no room for the text.
+pub fn answer_scrub(token: u64, text: &[u8]) -> Result<Vec<u8>> {
+    if text.len() > STATS_ROOM {
+        return Err(Kind::Invalid.because("SCRUB: no room for the answer"));
+    }
+    let length = text.len() as u64;
+    Ok([&token.to_le_bytes(), &length.to_le_bytes(), text].concat())
+}
+
+/// The text in an answered STATS or SCRUB struct; EINVAL if the length makes no sense.
 pub fn decode_stats(bytes: &[u8]) -> Result<&[u8]> {
     let length = bytes.get(8..).and_then(|rest| rest.first_chunk());
     length
@@ -215,10 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn a_scrub_is_asked_and_answered_in_one_struct() {
+        let asked = ask_scrub(7, 1 << 40);
+        assert_eq!(decode_scrub(&asked).unwrap(), (7, 1 << 40));
+        assert!(decode_scrub(&asked[..SCRUB_BYTES - 1]).is_err() && decode_scrub(&[]).is_err());
+        let most = [b'x'; STATS_ROOM];
+        assert_eq!(
+            decode_stats(&answer_scrub(7, &most).unwrap()).unwrap(),
+            most
+        );
+        assert!(answer_scrub(7, &[b'x'; STATS_ROOM + 1]).is_err());
+    }
+
+    #[test]
     fn command_numbers_are_a_promise() {
         assert_eq!(CLONE_STAGE, 0xC010_CA01);
         assert_eq!(REMOVE_TREE, 0x4102_CA02);
         assert_eq!(SYNC, 0x0000_CA03);
         assert_eq!(STATS, 0xFFF0_CA04);
+        assert_eq!(SCRUB, 0xFFF0_CA05);
     }
 }

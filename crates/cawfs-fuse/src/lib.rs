@@ -31,8 +31,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Produces the text that `cawfs stats` asks the daemon for, a JSON object, given the times of requests.
-pub type Stats = Box<dyn Fn(&[RequestTimes]) -> String + Send + Sync>;
+/// What the daemon answers about itself and its store: JSON objects, of which this floor only knows that they are text.
+pub trait About: Send + Sync + 'static {
+    /// Statistics, given the times of requests.
+    fn stats(&self, requests: &[RequestTimes]) -> String;
+
+    /// Verifies about `budget` bytes more of the store, and says what it saw; see [`cawfs_fs::protocol`]. None if the token
+    /// is not known.
+    fn scrub(&self, token: u64, budget: u64) -> Option<String>;
+}
 
 /// A directory that the kernel sends to us, before anything is answered.
 #[derive(Debug)]
@@ -73,16 +80,16 @@ impl Mount {
     ///
     /// # Errors
     /// A failure of the device, or of starting threads.
-    pub fn serve(self, fs: Arc<Fs>, stats: Stats) -> io::Result<()> {
+    pub fn serve(self, fs: Arc<Fs>, about: Box<dyn About>) -> io::Result<()> {
         let notifier = invalidate::Notifier::start(self.connection.clone())?;
-        let about = server::About {
+        let fixed = server::Fixed {
             agreed: self.agreed,
             read_only: self.read_only,
             inside: self.inside,
         };
         // Ends with this function, and lets the file system go.
         let pruner = prune::Pruner::start(self.connection.clone(), fs.clone())?;
-        let server = server::Server::new(fs, about, notifier, pruner.waker(), stats);
+        let server = server::Server::new(fs, fixed, notifier, pruner.waker(), about);
         readers::serve(self.connection, Arc::new(server))
     }
 }

@@ -8,7 +8,7 @@ Exit codes:
   0  done
   1  the operation failed; the message says what, where and what to do
   2  the command line makes no sense
-  `cawfs check` answers like fsck(8), see `cawfs check --help`.
+  `cawfs check` and `cawfs scrub` answer like fsck(8), see their --help.
 
 A first session:
   cawfs mkfs --size 20G /var/lib/work.caw
@@ -42,6 +42,8 @@ pub enum Command {
     Sync(Sync),
     /// Check an unmounted store, mend it, or save what is left of it
     Check(Check),
+    /// Read and verify everything a mounted store has on disk, while it is in use
+    Scrub(Scrub),
     /// Show sizes, sharing, caches and counters
     Stats(Stats),
     /// Print how a store is built, as text or as a picture
@@ -76,6 +78,7 @@ impl Command {
             Self::Rm(_) => "rm",
             Self::Sync(_) => "sync",
             Self::Check(_) => "check",
+            Self::Scrub(_) => "scrub",
             Self::Stats(_) => "stats",
             Self::Dump(_) => "dump",
             Self::Demo(_) => "demo",
@@ -244,6 +247,35 @@ pub struct Check {
     /// Copy all that can still be read into DIR, which is made; the store is not changed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["repair", "deep"])]
     pub salvage: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads each superblock, both copies of the node table, each node and run once, past all caches, and
+verifies checksums and order. Others go on working meanwhile. Findings are numbered as those of
+`cawfs check` and name the files they hurt; docs/check.md says what to do. What is written while it
+runs is not seen. Names, counts and the journal are not looked at: `cawfs check` compares those.
+For root, or whoever mounted the store. Ctrl-C ends it and shows what was found so far.
+
+Exit codes, as of fsck(8); several are added up:
+  0   all that was read is in order
+  4   something is damaged
+  8   it could not be done, or not to the end (not a mount, the daemon died)
+  16  the command line makes no sense
+  32  it was ended by Ctrl-C or SIGTERM
+
+Examples:
+  cawfs scrub /mnt
+  cawfs scrub --rate 20M --json /mnt        gently, from a timer")]
+pub struct Scrub {
+    /// A directory or file on a cawfs mount
+    pub dir: PathBuf,
+    /// Read at most so much in a second, such as 100M [default: as fast as the disk]
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = crate::options::size)]
+    pub rate: Option<u64>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -96,6 +96,21 @@ pub fn sync(object: &File) -> Result<(), Refusal> {
     ioctl::call::<{ protocol::SYNC }, _>(object, &mut []).map_err(|e| refusal(object, e))
 }
 
+/// Whether somebody still answers for the mount of this object.
+pub fn is_served(object: &File) -> Result<(), Refusal> {
+    let answer = rustix::fs::fstatfs(object);
+    answer.map(|_| ()).map_err(|e| refusal(object, e))
+}
+
+/// Has the daemon verify about `budget` bytes more of its store, token 0 to begin; what it answers. Its own errors are not
+/// explained further.
+pub fn scrub(object: &File, token: u64, budget: u64) -> Result<serde_json::Value, Refusal> {
+    let mut part = protocol::ask_scrub(token, budget);
+    ioctl::call::<{ protocol::SCRUB }, _>(object, &mut part).map_err(|e| refusal(object, e))?;
+    let text = protocol::decode_stats(&part).map_err(|_| Refusal::Foreign)?;
+    serde_json::from_slice(text).map_err(|_| Refusal::Foreign)
+}
+
 /// What the daemon tells about itself.
 pub fn stats(object: &File) -> Result<serde_json::Value, Refusal> {
     let mut text = Vec::new();

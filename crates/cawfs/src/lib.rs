@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! args ── commands ──┬── daemon ── cawfs_fuse ── cawfs_fs        mount
-//!                    ├── control ── ioctl ── (a mount)             clone rm sync stats umount
+//!                    ├── control ── ioctl ── (a mount)             clone rm sync stats scrub umount
 //!                    ├── store ── cawdb                          mkfs check dump
 //!                    └── demo ── (this program itself)
 //! ```
 //!
 //! Results go to standard output, progress and errors to standard error. Exit codes: 0 done,
-//! 1 failed, 2 wrong usage; `check` answers like fsck(8).
+//! 1 failed, 2 wrong usage; `check` and `scrub` answer like fsck(8).
 
 mod args;
 mod commands;
@@ -16,6 +16,7 @@ mod control;
 mod daemon;
 mod demo;
 mod failure;
+mod finding;
 #[doc(hidden)]
 pub mod fuzz;
 mod helper;
@@ -45,10 +46,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(e) => {
             // A closed pipe behind --help is no error.
             let _ = e.print();
-            let usage = if args.get(1).is_some_and(|a| a == "check") {
-                16
-            } else {
-                2
+            let verb = args.get(1).and_then(|a| a.to_str());
+            let usage = match verb {
+                Some("check" | "scrub") => finding::USAGE,
+                _ => failure::USAGE,
             };
             return ExitCode::from(if e.use_stderr() { usage } else { 0 });
         }

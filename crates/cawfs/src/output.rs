@@ -1,6 +1,7 @@
 //! How numbers and results look: for people aligned and with units, for programs as JSON.
 
 use comfy_table::{CellAlignment, Table};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -25,6 +26,20 @@ pub fn note(text: &str) {
 /// Whether somebody watches standard error.
 pub fn watched() -> bool {
     io::stderr().is_terminal()
+}
+
+/// A bar over bytes on a terminal, nothing elsewhere.
+pub fn bar(what: &str, total: u64) -> ProgressBar {
+    if !watched() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    let style = "  {msg:<10} {bar:30} {bytes:>10} of {total_bytes}  {binary_bytes_per_sec}  {eta}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_message(what.to_owned());
+    bar
 }
 
 /// A number of bytes in units of 1024: `0 B`, `640 B`, `1.5 KiB`, `20 GiB`.

@@ -6,15 +6,19 @@
 use super::stats::{Clocks, Counters};
 use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::{Error, Extent, Result};
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
+use std::num::NonZero;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// No page of the kernel's is larger.
+const PAGE: u64 = 64 << 10;
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +201,17 @@ impl Disk for FileDisk {
                 Err(e) => return Err(self.error("punch a hole in", e)),
             }
         }
+    }
+
+    fn forget(&self, extent: Extent) {
+        // The kernel lets whole pages go, and only clean ones: what it has still to write stays.
+        let start = extent.offset / PAGE * PAGE;
+        let end = extent.end().checked_next_multiple_of(PAGE);
+        let Some(len) = end.and_then(|end| NonZero::new(end.checked_sub(start)?)) else {
+            return;
+        };
+        let len = Some(len);
+        let _ = rustix::fs::fadvise(&self.file, start, len, Advice::DontNeed);
     }
 
     fn occupied(&self) -> Option<u64> {

@@ -71,6 +71,10 @@ pub trait Disk: Send + Sync + Debug {
     /// [`Error::Io`].
     fn discard(&self, extent: Extent) -> Result<()>;
 
+    /// Lets go of what the machine remembers of `extent` beside the medium, so that the next read asks the medium itself,
+    /// where that can be done. Only an advice: nothing is lost, and it may do nothing.
+    fn forget(&self, _extent: Extent) {}
+
     /// Bytes it occupies on what is below, if known.
     fn occupied(&self) -> Option<u64>;
 

@@ -194,3 +194,39 @@ fn shared_damage_is_found_once_and_all_its_places_are_named() {
     assert_eq!(store.repair().unwrap().len(), 0);
     assert_eq!(faults(&store), [Fault::Segment]);
 }
+
+/// A walk between whose steps everything changes finds nothing, ends, and keeps no space from being free.
+#[test]
+fn a_scrub_beside_changes_finds_nothing_and_holds_nothing() {
+    let (_, store) = made();
+    let before = store.0.space.stats().allocated;
+    let mut scrub = store.scrub(0);
+    let (mut steps, mut bytes) = (0, 0);
+    while let Some(step) = scrub.step() {
+        assert_eq!(step.findings.len(), 0, "{:?}", step.findings);
+        bytes += step.bytes;
+        steps += 1;
+        if steps == 5 {
+            let mut batch = Batch::new();
+            batch.delete_range(KeyRange::all());
+            store.commit(batch).unwrap();
+            // What a checkpoint names is free after the second that does not.
+            for _ in 0..3 {
+                store.checkpoint().unwrap();
+                while store.tick().unwrap() {}
+            }
+            let after = store.0.space.stats().allocated;
+            assert!(after < before / 2, "{after} of {before} bytes are held");
+        }
+        if steps % 3 == 0 {
+            let mut batch = Batch::new();
+            batch.put(format!("n{steps:05}"), vec![steps as u8; 300]);
+            store.commit(batch).unwrap();
+            while store.tick().unwrap() {}
+            store.checkpoint().unwrap();
+        }
+    }
+    assert_eq!(scrub.bytes_left(), 0);
+    assert!(steps > 20 && bytes > 0, "{steps} steps, {bytes} bytes");
+    assert_eq!(faults(&store), []);
+}

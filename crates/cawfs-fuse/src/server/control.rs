@@ -1,4 +1,4 @@
-//! The ioctls of [`cawfs_fs::protocol`]: cloning and removing trees, sync, statistics.
+//! The ioctls of [`cawfs_fs::protocol`]: cloning and removing trees, sync, statistics, scrubs.
 
 use super::{Reply, Server, errno};
 use crate::connection::{Answer, Notice};
@@ -35,9 +35,10 @@ impl Server {
                 return self.sync(cawfs_fs::Fs::sync_all).map(|_| Vec::new());
             }
             protocol::STATS => {
-                let text = (self.stats)(&self.latency.report());
+                let text = self.about.stats(&self.latency.report());
                 return protocol::answer_stats(input, text.as_bytes()).map_err(errno);
             }
+            protocol::SCRUB => return self.scrub(caller, input),
             protocol::CLONE_STAGE => self.launder(node),
             protocol::REMOVE_TREE => {
                 let name = protocol::decode_remove(input).map_err(errno)?;
@@ -52,6 +53,16 @@ impl Server {
         self.notifier
             .send_and_wait(answer.invalidations.into_iter().map(notice).collect());
         Ok(answer.data)
+    }
+
+    /// A part of a scrub, which tells names that not everybody may see, and takes time of the disk.
+    fn scrub(&self, caller: &Caller, input: &[u8]) -> Result<Vec<u8>, i32> {
+        if !caller.is_root() && caller.uid != rustix::process::geteuid().as_raw() {
+            return Err(libc::EPERM);
+        }
+        let (token, budget) = protocol::decode_scrub(input).map_err(errno)?;
+        let text = self.about.scrub(token, budget).ok_or(libc::ENOENT)?;
+        protocol::answer_scrub(token, text.as_bytes()).map_err(errno)
     }
 
     /// Makes the kernel write back what was changed through mappings at or below a node. A file with

@@ -111,7 +111,7 @@ impl Server {
     /// they do not.
     fn open_flags(&self, flags: u32) -> u32 {
         let write_only = flags as i32 & libc::O_ACCMODE == libc::O_WRONLY;
-        if write_only && self.about.agreed.direct_mmap() {
+        if write_only && self.fixed.agreed.direct_mmap() {
             fopen::KEEP_CACHE | fopen::DIRECT_IO | fopen::PARALLEL_DIRECT_WRITES
         } else {
             fopen::KEEP_CACHE

@@ -27,15 +27,15 @@ use std::sync::Arc;
 /// Serves one mount.
 pub struct Server {
     fs: Arc<Fs>,
-    about: About,
+    fixed: Fixed,
     notifier: Notifier,
     pruner: Waker,
-    stats: crate::Stats,
+    about: Box<dyn crate::About>,
     latency: Latency,
 }
 
 /// What does not change while a mount lives.
-pub struct About {
+pub struct Fixed {
     /// What the kernel offered and we took.
     pub agreed: Agreed,
     /// There is never anything to sync.
@@ -65,17 +65,17 @@ impl Server {
     /// A server for a file system.
     pub fn new(
         fs: Arc<Fs>,
-        about: About,
+        fixed: Fixed,
         notifier: Notifier,
         pruner: Waker,
-        stats: crate::Stats,
+        about: Box<dyn crate::About>,
     ) -> Self {
         Self {
             fs,
-            about,
+            fixed,
             notifier,
             pruner,
-            stats,
+            about,
             latency: Latency::default(),
         }
     }
@@ -95,14 +95,14 @@ impl Server {
     fn check_unused(&self, parent: NodeId, name: &[u8]) -> Result<(), i32> {
         let mut names = self.fs.path(parent).map_err(errno)?;
         names.push(name.to_vec().into());
-        if self.about.inside.any_below(&names) {
+        if self.fixed.inside.any_below(&names) {
             return Err(libc::EBUSY);
         }
         Ok(())
     }
 
     fn sync(&self, sync: impl FnOnce(&Fs) -> cawfs_fs::Result<()>) -> Reply {
-        let done = if self.about.read_only {
+        let done = if self.fixed.read_only {
             Ok(())
         } else {
             sync(&self.fs)

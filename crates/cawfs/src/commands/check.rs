@@ -3,33 +3,9 @@
 use super::salvage;
 use crate::Outcome;
 use crate::args::Check;
+use crate::finding::{DAMAGED, Finding, MENDED, ORPHANS, UNCHECKED, UNCHECKED_NAMES};
 use crate::{output, store};
-use cawfs_fs::key_range_name;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-
-/// Exit code of fsck(8): something was wrong, and is mended.
-const MENDED: u8 = 1;
-/// Exit code of fsck(8): errors are left.
-pub const DAMAGED: u8 = 4;
-/// Exit code of fsck(8): the check could not be done.
-pub const UNCHECKED: u8 = 8;
-/// Numbers of the file system's findings begin behind this.
-const NAMES: u16 = 300;
-/// Unlinked objects that nobody has open any more: removed by a repair, and by the next mount.
-const ORPHANS: u16 = 321;
-/// The names could not all be checked, because of damage that has a finding of its own.
-const UNCHECKED_NAMES: u16 = 322;
-
-/// Something found, for people and programs.
-struct Finding {
-    code: u16,
-    what: String,
-    extent: Option<cawdb::disk::Extent>,
-    /// What of the file system it hurts.
-    hurt: Vec<String>,
-    repairable: bool,
-}
 
 /// What both floors saw.
 struct Seen {
@@ -155,7 +131,7 @@ fn look(store: &cawdb::Store, deep: bool) -> Seen {
 /// Reads everything on the disk once, with a bar on a terminal.
 fn read_all(store: &cawdb::Store, report: &mut cawdb::Report) -> Vec<cawdb::Finding> {
     let mut scrub = store.scrub(0);
-    let bar = bar("reading", scrub.bytes_left());
+    let bar = output::bar("reading", scrub.bytes_left());
     let mut findings = Vec::new();
     while let Some(step) = scrub.step() {
         bar.inc(step.bytes);
@@ -164,53 +140,6 @@ fn read_all(store: &cawdb::Store, report: &mut cawdb::Report) -> Vec<cawdb::Find
     }
     bar.finish_and_clear();
     findings
-}
-
-/// A bar over bytes on a terminal, nothing elsewhere.
-pub fn bar(what: &str, total: u64) -> ProgressBar {
-    if !output::watched() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(total);
-    let style = "  {msg:<10} {bar:30} {bytes:>10} of {total_bytes}  {binary_bytes_per_sec}  {eta}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style.progress_chars("━╸─"));
-    }
-    bar.set_message(what.to_owned());
-    bar
-}
-
-impl Finding {
-    fn of_engine(found: &cawdb::Finding) -> Self {
-        Self {
-            code: found.fault.code(),
-            what: found.what.clone(),
-            extent: found.extent,
-            hurt: found.keys.iter().map(key_range_name).collect(),
-            repairable: found.fault.is_repairable(),
-        }
-    }
-
-    fn of_files(found: &cawfs_fs::Finding) -> Self {
-        Self {
-            code: NAMES + found.fault as u16,
-            what: format!("{}: {}", found.place, found.fault),
-            extent: None,
-            hurt: Vec::new(),
-            repairable: false,
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "code": format!("C{}", self.code),
-            "what": self.what,
-            "offset": self.extent.map(|e| e.offset),
-            "length_bytes": self.extent.map(|e| e.len),
-            "hurt": self.hurt,
-            "repairable": self.repairable,
-        })
-    }
 }
 
 impl Seen {
@@ -271,10 +200,7 @@ impl Seen {
         line("leaks", output::bytes(engine.leaked_bytes));
         for (name, list) in [("mended", &self.mended), ("damage", &self.findings)] {
             for finding in list {
-                line(name, format!("C{} {}", finding.code, finding.what));
-                for hurt in &finding.hurt {
-                    line("", format!("       hurts {hurt}"));
-                }
+                finding.lines(name, &mut line);
             }
         }
         if !self.findings.is_empty() {

@@ -7,6 +7,7 @@ pub mod mkfs;
 pub mod mount;
 mod rm;
 mod salvage;
+mod scrub;
 pub mod stats;
 mod sync;
 mod target;
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Rm(args) => rm::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Scrub(args) => scrub::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Demo(args) => crate::demo::run(&args),

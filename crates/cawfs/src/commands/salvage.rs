@@ -3,8 +3,8 @@
 //! A file of which blocks cannot be read is written with holes in their place. What was lost stands in the output and
 //! in `DIR/cawfs-lost.txt`. Symbolic links are made last, so that nothing is ever written through one.
 
-use super::check::{DAMAGED, UNCHECKED};
 use crate::failure::Failure;
+use crate::finding::{DAMAGED, UNCHECKED};
 use crate::{Outcome, output, store};
 use cawfs_fs::{FileType, Object, Salvage, Salvaged, Time};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
@@ -49,7 +49,7 @@ pub fn run(path: &Path, dir: &Path, as_json: bool) -> Outcome {
     };
     let mut bad = Vec::new();
     let mut scrub = store.scrub(0).with_all_places();
-    let bar = super::check::bar("reading", scrub.bytes_left());
+    let bar = output::bar("reading", scrub.bytes_left());
     while let Some(step) = scrub.step() {
         bar.inc(step.bytes);
         bad.extend(step.findings.into_iter().flat_map(|f| f.keys));

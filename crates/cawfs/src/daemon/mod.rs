@@ -8,6 +8,7 @@
 
 mod keeper;
 mod report;
+mod scrubs;
 mod signals;
 pub mod start;
 pub mod watcher;
@@ -61,11 +62,11 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
         signals::watch(&plan.dir, fs.clone()).map_err(|e| system("cannot watch signals", &e));
     let background =
         (!plan.options.read_only).then(|| cawdb::Background::start(&store, plan.options.commit));
-    let stats = report::source(&plan.store, &plan.dir, fs.clone());
+    let about = Box::new(report::Report::new(&plan.store, &plan.dir, fs.clone()));
     let serving = fs.clone();
     let server = std::thread::Builder::new().name("cawfs-serve".into());
     let server = server
-        .spawn(move || mount.serve(serving, stats))
+        .spawn(move || mount.serve(serving, about))
         .map_err(|e| system("serve", &e));
     let begun = signals.and_then(|signals| {
         let server = server?;

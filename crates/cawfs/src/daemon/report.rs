@@ -1,28 +1,53 @@
-//! What `cawfs stats` shows of a mounted store.
+//! What a daemon answers about itself: what `cawfs stats` shows of a mounted store, and what `cawfs scrub` finds in it.
 
+use super::scrubs::Scrubs;
 use cawfs_fs::Fs;
+use cawfs_fuse::RequestTimes;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Produces the report on demand.
-pub fn source(store: &Path, dir: &Path, fs: Arc<Fs>) -> cawfs_fuse::Stats {
-    let (store, dir) = (store.to_owned(), dir.to_owned());
-    Box::new(move |requests| {
+/// Produces the answers on demand.
+pub struct Report {
+    store: PathBuf,
+    dir: PathBuf,
+    fs: Arc<Fs>,
+    scrubs: Scrubs,
+}
+
+impl Report {
+    /// For a store mounted on a directory.
+    pub fn new(store: &Path, dir: &Path, fs: Arc<Fs>) -> Self {
+        Self {
+            store: store.to_owned(),
+            dir: dir.to_owned(),
+            scrubs: Scrubs::new(fs.store()),
+            fs,
+        }
+    }
+}
+
+impl cawfs_fuse::About for Report {
+    fn stats(&self, requests: &[RequestTimes]) -> String {
+        let fs = &self.fs;
         let mut report = crate::report::of_store(fs.store());
         if let (Value::Object(report), Value::Object(own)) =
-            (&mut report, super::identity(&store, &dir))
+            (&mut report, super::identity(&self.store, &self.dir))
         {
             report.extend(own);
             report.insert("process".into(), process());
-            add_memory(&mut report["memory"], &fs);
+            add_memory(&mut report["memory"], fs);
             let files = fs.counters().all().into_iter();
             let files = files.map(|(name, n)| (name.to_owned(), json!(n))).collect();
             report.insert("files".into(), Value::Object(files));
         }
         report["latency"]["requests"] = crate::latency::of_requests(requests);
         report.to_string()
-    })
+    }
+
+    fn scrub(&self, token: u64, budget: u64) -> Option<String> {
+        self.scrubs.go_on(token, budget)
+    }
 }
 
 /// What the kernel says about this process: bytes that really went to the disk and came from it.

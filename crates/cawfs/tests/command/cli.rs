@@ -3,7 +3,7 @@
 use crate::site::{cawfs, done, refused};
 
 const VERBS: &[&str] = &[
-    "mkfs", "mount", "umount", "clone", "rm", "sync", "check", "stats", "dump", "demo",
+    "mkfs", "mount", "umount", "clone", "rm", "sync", "check", "scrub", "stats", "dump", "demo",
 ];
 
 #[test]
@@ -42,9 +42,13 @@ fn the_version_is_that_of_the_package() {
 }
 
 #[test]
-fn wrong_usage_ends_with_2_and_check_with_16() {
+fn wrong_usage_ends_with_2_and_of_checks_with_16() {
     for verb in VERBS {
-        let code = if *verb == "check" { 16 } else { 2 };
+        let code = if matches!(*verb, "check" | "scrub") {
+            16
+        } else {
+            2
+        };
         refused(
             cawfs([verb, "--no-such-option"]),
             code,
@@ -100,6 +104,7 @@ fn what_is_not_on_a_mount_is_refused() {
     refused(cawfs(["rm", &path("file")]), 1, "not on a cawfs mount");
     refused(cawfs(["sync", &path("")]), 1, "not on a cawfs mount");
     refused(cawfs(["stats", &path("")]), 1, "not on a cawfs mount");
+    refused(cawfs(["scrub", &path("")]), 8, "not on a cawfs mount");
     refused(cawfs(["umount", &path("")]), 1, "nothing is mounted");
     refused(
         cawfs(["clone", &path("missing"), &path("copy")]),

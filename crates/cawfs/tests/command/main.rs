@@ -31,4 +31,6 @@ mod places;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod scrub;
+#[cfg(test)]
 mod site;

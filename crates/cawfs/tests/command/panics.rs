@@ -21,6 +21,19 @@ struct Served {
     server: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// Tells of itself no more than commands need.
+struct Tells(Arc<Fs>);
+
+impl cawfs_fuse::About for Tells {
+    fn stats(&self, _: &[cawfs_fuse::RequestTimes]) -> String {
+        serde_json::json!({"pid": 0, "failure": self.0.store().failure()}).to_string()
+    }
+
+    fn scrub(&self, _: u64, _: u64) -> Option<String> {
+        None
+    }
+}
+
 impl Served {
     fn new() -> Self {
         crate::site::need_fuse();
@@ -49,10 +62,7 @@ impl Served {
         };
         let mount = Mount::attach(dir.path(), &how).unwrap();
         let (served, about) = (fs.clone(), fs.clone());
-        let stats = move |_: &[cawfs_fuse::RequestTimes]| {
-            serde_json::json!({"pid": 0, "failure": about.store().failure()}).to_string()
-        };
-        let server = std::thread::spawn(move || mount.serve(served, Box::new(stats)));
+        let server = std::thread::spawn(move || mount.serve(served, Box::new(Tells(about))));
         Self {
             fs,
             broken,
