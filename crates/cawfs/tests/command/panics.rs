@@ -1,20 +1,69 @@
 //! A panic in one request is an error of that request. The store takes no more changes then, but is read, and unmounted.
 //!
-//! The panic comes from the clock that the file system is given: it strikes in the middle of operations.
+//! The panic comes from the clock that the file system is given, in the middle of its operations, or from the disk that the
+//! engine is given, in the middle of the engine's.
 
-use cawdb::Store;
-use cawfs_fs::{FormatOptions, Fs, MountOptions, Time};
+use cawdb::disk::{Disk, Extent, IoStats, RamDisk};
+use cawdb::{CreateOptions, Options, Store};
+use cawfs_fs::{Caller, FormatOptions, Fs, MountOptions, NodeId, Time};
 use cawfs_fuse::Mount;
 use rustix::io::Errno;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
+/// A disk in memory that panics when it is told to.
+#[derive(Debug, Default)]
+struct Trap {
+    disk: RamDisk,
+    on_read: AtomicBool,
+    on_write: AtomicBool,
+    on_sync: AtomicBool,
+}
+
+impl Disk for Trap {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+    fn limit(&self) -> Option<u64> {
+        self.disk.limit()
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> cawdb::disk::Result<()> {
+        assert!(!self.on_read.load(SeqCst), "the disk is broken");
+        self.disk.read_at(buf, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> cawdb::disk::Result<()> {
+        assert!(!self.on_write.load(SeqCst), "the disk is broken");
+        self.disk.write_at(bytes, offset)
+    }
+    fn sync(&self) -> cawdb::disk::Result<()> {
+        assert!(!self.on_sync.load(SeqCst), "the disk is broken");
+        self.disk.sync()
+    }
+    fn reserve(&self, extent: Extent) -> cawdb::disk::Result<()> {
+        self.disk.reserve(extent)
+    }
+    fn discard(&self, extent: Extent) -> cawdb::disk::Result<()> {
+        self.disk.discard(extent)
+    }
+    fn occupied(&self) -> Option<u64> {
+        self.disk.occupied()
+    }
+    fn stats(&self) -> IoStats {
+        self.disk.stats()
+    }
+    fn name(&self) -> String {
+        self.disk.name()
+    }
+}
+
 /// A store in memory, served by this process.
 struct Served {
+    /// What lies below the store.
+    disk: Arc<Trap>,
     fs: Arc<Fs>,
     broken: Arc<AtomicBool>,
     dir: tempfile::TempDir,
@@ -36,9 +85,22 @@ impl cawfs_fuse::About for Tells {
 
 impl Served {
     fn new() -> Self {
-        crate::site::need_fuse();
-        let store = Store::in_memory();
+        let disk = Arc::new(Trap::default());
+        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
+        let store = Store::open(disk.clone(), Options::default()).unwrap();
         Fs::format(&store, &FormatOptions::default()).unwrap();
+        drop(store);
+        Self::on(disk)
+    }
+
+    fn on(disk: Arc<Trap>) -> Self {
+        crate::site::need_fuse();
+        // What is read comes from the disk.
+        let options = Options {
+            cache_bytes: 0,
+            ..Options::default()
+        };
+        let store = Store::open(disk.clone(), options).unwrap();
         let broken = Arc::new(AtomicBool::new(false));
         let strikes = broken.clone();
         let options = MountOptions {
@@ -64,6 +126,7 @@ impl Served {
         let (served, about) = (fs.clone(), fs.clone());
         let server = std::thread::spawn(move || mount.serve(served, Box::new(Tells(about))));
         Self {
+            disk,
             fs,
             broken,
             dir,
@@ -135,6 +198,83 @@ fn a_panic_in_a_request_stops_all_changes_and_nothing_else() {
         "unmounted, but what was not synced is lost, because a request (Create) panicked",
     );
     served.server.take().unwrap().join().unwrap().unwrap();
+    let fs = opened_again(served);
+    let read = |dir: NodeId, name: &[u8]| {
+        let node = fs.lookup(&Caller::ROOT, dir, name).unwrap().node;
+        fs.read(node, 0, 1 << 20).unwrap()
+    };
+    let dir = fs.lookup(&Caller::ROOT, NodeId::ROOT, b"dir").unwrap();
+    assert_eq!(read(dir.node, b"file"), vec![7; 300_000]);
+    assert_eq!(read(NodeId::ROOT, b"synced"), &b"synced"[..]);
+    for name in [&b"new"[..], b"other", b"moved"] {
+        let found = fs.lookup(&Caller::ROOT, NodeId::ROOT, name);
+        assert_eq!(found.unwrap_err().errno(), libc::ENOENT);
+    }
+}
+
+/// The store after its life on a mount, checked.
+fn opened_again(served: Served) -> Fs {
+    let disk = served.disk.clone();
+    drop(served);
+    let store = Store::open(disk, Options::default()).unwrap();
+    let report = store.check(true).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let names = cawfs_fs::check(&store.snapshot(), true).unwrap();
+    assert!(names.findings.is_empty(), "{:?}", names.findings);
+    Fs::mount(store, MountOptions::default()).unwrap()
+}
+
+/// In the middle of a read, of writing the journal or a checkpoint, with the engine's locks held.
+#[test]
+fn a_panic_in_the_engine_is_an_error_of_its_request() {
+    let content: Vec<u8> = (0..3_000_000_u64).map(|n| ((n * n) >> 3) as u8).collect();
+    for (kind, bytes) in [
+        ("read", 0),
+        ("write", 10),
+        ("write", 2_000_000),
+        ("sync", 10),
+    ] {
+        let first = Served::new();
+        fs::write(first.path("file"), &content).unwrap();
+        first.fs.sync_all().unwrap();
+        first.fs.store().checkpoint().unwrap();
+        let disk = first.disk.clone();
+        drop(first);
+        let served = Served::on(disk);
+        fs::write(served.path("other"), "synced").unwrap();
+        served.fs.sync_all().unwrap();
+        let trap = match kind {
+            "read" => &served.disk.on_read,
+            "write" => &served.disk.on_write,
+            _ => &served.disk.on_sync,
+        };
+        trap.store(true, SeqCst);
+        if kind == "read" {
+            fails(fs::read(served.path("file")));
+        } else {
+            let file = fs::File::create(served.path("new")).unwrap();
+            (&file).write_all(&content[..bytes]).unwrap();
+            fails(file.sync_all());
+            // Whoever comes next finds its locks in pieces, and gets an error, too.
+            fails(file.sync_all());
+        }
+        trap.store(false, SeqCst);
+        let why = served.fs.store().failure().unwrap();
+        assert!(why.contains("panicked"), "{why}");
+        for _ in 0..3 {
+            assert!(fs::read(served.path("file")).unwrap() == content);
+            fails(fs::write(served.path("other"), "x"));
+            fails(fs::remove_file(served.path("other")));
+            fails(fs::File::open(served.path("other")).unwrap().sync_all());
+        }
+        let fs = opened_again(served);
+        let read = |name: &[u8]| {
+            let node = fs.lookup(&Caller::ROOT, NodeId::ROOT, name).unwrap().node;
+            fs.read(node, 0, 4 << 20).unwrap()
+        };
+        assert!(read(b"file")[..] == content[..]);
+        assert_eq!(&read(b"other")[..], b"synced");
+    }
 }
 
 /// A command fails and tells of the panic.
