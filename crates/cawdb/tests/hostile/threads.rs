@@ -1,4 +1,4 @@
-//! Many threads at once: writers, cloners, range deletes, readers, background work, syncs and checkpoints.
+//! Many threads at once: writers, cloners, range deletes, readers, background work, syncs, checkpoints and scrubs.
 //!
 //! ```text
 //!   g/<writer>/<key>            = n     every key of a group holds the same number, which only rises
@@ -32,6 +32,7 @@ struct Arena {
     seen: Vec<AtomicU64>,
     batches: AtomicU64,
     snapshots: AtomicU64,
+    scrubs: AtomicU64,
 }
 
 fn group(writer: u64) -> String {
@@ -135,6 +136,18 @@ impl Arena {
         Ok(())
     }
 
+    /// Verifies everything on the disk, again and again: nothing is ever wrong, whatever goes or comes meanwhile.
+    fn scrub(&self) -> Result<()> {
+        while self.running() {
+            let mut scrub = self.store.scrub(0);
+            while let Some(step) = scrub.step().filter(|_| self.running()) {
+                assert!(step.findings.is_empty(), "{:?}", step.findings);
+            }
+            self.scrubs.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn save(&self, mut rng: Rng) -> Result<()> {
         while self.running() {
             let known: Vec<u64> = self
@@ -216,6 +229,7 @@ fn fight(seed: u64, time: Duration, options: &Options) {
         seen: numbers(),
         batches: AtomicU64::new(0),
         snapshots: AtomicU64::new(0),
+        scrubs: AtomicU64::new(0),
     };
     let (arena, rng) = (&arena, |n: u64| {
         Rng::with_seed(seed.wrapping_mul(100).wrapping_add(n))
@@ -227,6 +241,7 @@ fn fight(seed: u64, time: Duration, options: &Options) {
         threads.extend((10..12).map(|n| scope.spawn(move || arena.read(rng(n)))));
         threads.push(scope.spawn(move || arena.work()));
         threads.push(scope.spawn(move || arena.save(rng(20))));
+        threads.push(scope.spawn(move || arena.scrub()));
         let start = Instant::now();
         while start.elapsed() < time && threads.iter().all(|t| !t.is_finished()) {
             std::thread::sleep(Duration::from_millis(5));
@@ -244,8 +259,8 @@ fn fight(seed: u64, time: Duration, options: &Options) {
         (image, known)
     });
     println!(
-        "seed {seed}: {:?} batches, {:?} snapshots",
-        arena.batches, arena.snapshots
+        "seed {seed}: {:?} batches, {:?} snapshots, {:?} scrubs",
+        arena.batches, arena.snapshots, arena.scrubs
     );
     settle(&arena.store);
     arena.store.checkpoint().unwrap();
