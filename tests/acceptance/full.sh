@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Full disks: a store at its limit of size, one on a file system that is full, one on a block device. Again and again it is
-# filled to the last byte, cloned, its clones edited, and all of it removed at 100 %.
+# Full disks: a store at its limit of size, one on a file system that is full, and with --full one on a block device. Again
+# and again it is filled to the last byte, cloned, its clones edited, and all of it removed at 100 %.
 . "$(dirname "$0")/lib.sh"
 need python3
 CYCLES=$(slice 3 20)
@@ -59,17 +59,34 @@ settled() {
     fail "$WHERE: $(avail) bytes are free where $1 should be"
 }
 
+# honest: what df says is in use is what the store occupies, within 1 % of all there is, once what was freed is given back.
+honest() {
+    local said occupied all
+    [ -f "$SCRATCH/store" ] || return 0
+    all=$(df --output=size -B1 "$M" | tail -1)
+    for _ in $(seq 60); do
+        "$CAWFS" sync "$M" >/dev/null || fail "$WHERE: sync"
+        said=$(used) occupied=$(($(stat -Lc '%b' "$SCRATCH/store") * 512))
+        [ $((said > occupied ? said - occupied : occupied - said)) -gt $((all / 100)) ] || return 0
+        sleep 0.5
+    done
+    fail "$WHERE: df says $said bytes are used, the store occupies $occupied"
+}
+
 # cycle NUMBER
 cycle() {
     local files edited
     files=$(python3 "$SCRATCH/fill.py" "$M/data" "$1") || fail "$WHERE: filling"
     "$CAWFS" clone "$M/data" "$M/clone" 2>"$SCRATCH/said" || grep -qi "space" "$SCRATCH/said" || fail "$WHERE: $(cat "$SCRATCH/said")"
     edited=0
+    "$CAWFS" sync "$M" >/dev/null || fail "$WHERE: sync at 100 %"
+    honest
     [ ! -d "$M/clone" ] || edited=$(python3 "$SCRATCH/edit.py" "$M/clone") || fail "$WHERE: editing a clone"
     "$CAWFS" stats "$M" >/dev/null || fail "$WHERE: the mount is not alive"
     # At 100 %: a file goes, one shrinks, a tree goes, and then there is room again.
     rm "$M/data/000000" || fail "$WHERE: rm at 100 %"
     truncate -s 10 "$M/data/000001" || fail "$WHERE: truncate at 100 %"
+    "$CAWFS" sync "$M" >/dev/null || fail "$WHERE: sync of what was removed at 100 %"
     [ ! -d "$M/clone" ] || "$CAWFS" rm "$M/clone" || fail "$WHERE: cawfs rm of a clone at 100 %"
     "$CAWFS" rm "$M/data" || fail "$WHERE: cawfs rm at 100 %"
     FILES=$files EDITED=$edited
@@ -84,6 +101,7 @@ cycles() {
     for i in $(seq "$CYCLES"); do
         cycle "$i"
         settled $((before - before / 100))
+        honest
         [ "$i" != 1 ] || first=$FILES
     done
     after=$(avail)
@@ -104,3 +122,45 @@ except OSError as e:
 os.unlink(sys.argv[1] + "/file")
 PYTHON
 cycles "limit of size"
+stop
+
+# What lies below is taken down with the rest, also after a failure.
+below=$SCRATCH/below device=
+cleanup_below() {
+    ! is_mounted || "$CAWFS" umount "$M" >/dev/null 2>&1 || true
+    [ -z "$device" ] || losetup -d "$device" || true
+    ! grep -qF " $below " /proc/self/mounts || umount -l "$below" || true
+    cleanup
+}
+trap cleanup_below EXIT
+mkdir "$below"
+rm "$SCRATCH/store"
+
+mount -t tmpfs -o size=192M cawfs-full "$below"
+"$CAWFS" mkfs "$below/store" --size 4G >/dev/null
+ln -s "$below/store" "$SCRATCH/store"
+start
+cycles "file system below"
+stop
+rm "$SCRATCH/store"
+umount "$below"
+[ -z "$SLICE" ] || exit 0
+
+need losetup mkfs.ext4
+truncate -s 208M "$SCRATCH/image"
+device=$(losetup --show -f "$SCRATCH/image")
+mkfs.ext4 -q "$device"
+mount "$device" "$below"
+"$CAWFS" mkfs "$below/store" --size 4G >/dev/null
+ln -s "$below/store" "$SCRATCH/store"
+start
+cycles "ext4 below"
+stop
+rm "$SCRATCH/store"
+umount "$below"
+
+"$CAWFS" mkfs "$device" --force >/dev/null
+ln -s "$device" "$SCRATCH/store"
+start
+cycles "block device"
+stop

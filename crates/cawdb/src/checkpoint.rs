@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Result};
 use crate::image::{Body, Entry, MAX_DELTAS, NodeRecord, RunRecord, Twice, Written, write_table};
+use crate::room::reserve;
 use crate::store::{Inner, read_only};
 use cawdb_disk::meter::{self, Reason};
 use cawdb_disk::sync::lock;
@@ -260,7 +261,7 @@ impl Inner {
             .space
             .allocate(round_up(bytes.len() as u64, UNIT), Class::Checkpoint)?;
         let place = Place::new(extent, checksum, self.space.clone());
-        self.disk.reserve(extent)?;
+        reserve(self.disk.as_ref(), &self.space, extent)?;
         self.disk.write_at(bytes, extent.offset)?;
         self.counters
             .written_bytes

@@ -15,6 +15,7 @@
 mod tests;
 
 use crate::error::{Error, Result};
+use crate::room::reserve;
 use cawdb_disk::codec::{Reader, Writer};
 use cawdb_disk::{Class, Disk, Extent, Place, SpaceMap, UNIT, frame, round_up};
 use cawdb_node::RunMeta;
@@ -280,7 +281,7 @@ pub fn write_table(
     let copy = || -> Result<Place> {
         let extent = space.allocate(round_up(len, UNIT), Class::Checkpoint)?;
         let place = Place::new(extent, 0, space.clone());
-        disk.reserve(extent)?;
+        reserve(disk, space, extent)?;
         disk.write_at(&image, extent.offset)?;
         Ok(place)
     };

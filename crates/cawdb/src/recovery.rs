@@ -12,6 +12,7 @@ use crate::record;
 use crate::room::fitted;
 use crate::stats::Recovery;
 use crate::store::{Inner, StoreCounters, Writer};
+use crate::sync::Turns;
 use crate::throttle::{Limits, Throttle};
 use crate::view::{Published, View};
 use cawdb_disk::journal::Reader;
@@ -77,6 +78,9 @@ pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
 const FIRST: u64 = 1;
 /// Room for data that a store must have at least.
 const MIN_DATA: u64 = 1 << 20;
+
+/// What is below may be full for a while only: no store is built as if it could have less than this, in bytes.
+const LEAST_REACHABLE: u64 = 64 << 20;
 
 /// Opens the store on `disk`.
 pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner> {
@@ -150,10 +154,8 @@ fn open_at(
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
     let root = shelf.load(&root)?;
     space.mark_unpunched(disk.len());
-    let data = limit - layout.data;
-    let policy = fitted(&options, data);
-    let options = Options { policy, ..options };
-    let background_bytes = reserve(&space, data, &options);
+    let data = reachable(disk.as_ref(), &space, limit, layout.data);
+    let (options, background_bytes) = sized(options, &space, data);
     let number = |n| AtomicU64::new(n);
     let mut inner = Inner {
         tree: Tree::new(shelf.clone(), options.policy.clone()),
@@ -170,6 +172,7 @@ fn open_at(
             superblock.journal,
             superblock.uuid,
         )?),
+        turns: Turns::default(),
         writer: Mutex::new(Writer {
             seq: body.seq,
             pending: Pending::default(),
@@ -238,10 +241,28 @@ fn anchors(
     })
 }
 
+/// How large the data area from `start` on can become: a store that may grow beyond what it lies on is built as one of the
+/// size that it can have.
+fn reachable(disk: &dyn Disk, space: &SpaceMap, limit: u64, start: u64) -> u64 {
+    let occupied = start + space.allocated_blocks();
+    let below = disk.room().map_or(limit, |room| occupied + room);
+    (limit - start).min(below.max(LEAST_REACHABLE))
+}
+
+/// Options for a data area of so many bytes, and what is set aside in it for background work.
+fn sized(options: Options, space: &SpaceMap, data: u64) -> (Options, u64) {
+    let policy = fitted(&options, data);
+    let options = Options { policy, ..options };
+    let background_bytes = reserve(space, data, &options);
+    (options, background_bytes)
+}
+
 /// Sets aside what background work, checkpoints and deletes need to find room always; says how much the first gets.
 fn reserve(space: &SpaceMap, data: u64, options: &Options) -> u64 {
     let background = (4 * options.policy.job_bytes).min(data / 16);
-    let checkpoint = (options.memtable_bytes / 2).min(data / 32).max(256 << 10);
+    let checkpoint = (options.memtable_bytes / 2)
+        .min(data / 32)
+        .max(crate::room::LEAST_KEPT);
     space.set_reserved(Reserved {
         background,
         checkpoint,

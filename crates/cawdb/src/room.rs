@@ -4,6 +4,8 @@
 //!   free space   │ for writers ............ │ background work │ checkpoint │
 //!   admitted     │ waiting in memory │ new? │
 //! ```
+//! The file system below may be what is full: then the same holds for what it still has.
+//!
 //! Invariants: a batch that makes the content grow is admitted only if it fits, together with all that waits to be
 //! written, into what is free for writers, as if nothing could be compressed; so what was admitted can always be
 //! made durable. A batch that only deletes is always admitted; one that deletes among other things, as the removal
@@ -13,7 +15,7 @@ use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::store::{Inner, Space};
-use cawdb_disk::Class;
+use cawdb_disk::{Class, Disk, Extent, SpaceMap};
 use cawdb_tree::Policy;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +25,10 @@ pub(crate) const CLONE_BYTES: u64 = 4096;
 const OP_BYTES: u64 = 64;
 /// Free space that waits for a checkpoint is worth one from this many bytes on, if space is short.
 const WORTH: u64 = 64 << 10;
+/// What is kept for a checkpoint at least, in bytes.
+pub(crate) const LEAST_KEPT: u64 = 256 << 10;
+/// What a writer who finds no room gives back to the file system below, at most, in bytes.
+const PUNCHED: u64 = 64 << 20;
 
 impl Inner {
     /// Lets a batch in, or refuses it for want of space; slows writers when much is unwritten.
@@ -45,6 +51,10 @@ impl Inner {
         if self.waiting_bytes() >= WORTH || self.space.stats().limbo >= WORTH {
             self.checkpoint()?;
         }
+        if self.disk.room().is_some() {
+            // Where the file system below is what is full, free space is room only once it was given back.
+            self.space.punch(self.disk.as_ref(), PUNCHED)?;
+        }
         match self.fits(growth, class) {
             true => Ok(()),
             false => Err(Error::Full(format!(
@@ -60,14 +70,36 @@ impl Inner {
         let wanted = wanted + wanted / 16;
         let piece = 2 * self.options.policy.run_bytes;
         let contiguous = class != Class::User || self.space.stats().longest_free >= piece;
-        wanted <= self.space.free_for(class) && contiguous
+        wanted <= self.free_for(class) && contiguous
+    }
+
+    /// Bytes that a class may still take: of the store's own space and, for what makes it grow, of what is below, where as
+    /// much is left for deletes and checkpoints. These are let in whatever others do to what is below.
+    fn free_for(&self, class: Class) -> u64 {
+        let own = self.space.free_for(class);
+        match self.disk.room() {
+            Some(room) if class == Class::User => {
+                let kept = self.space.reserved();
+                let reachable = self.occupied() + room;
+                // In proportion to what there is below, as it is within a store: see `recovery::reserve`.
+                let background = kept.background.min(reachable / 16);
+                let checkpoint = kept.checkpoint.min((reachable / 32).max(LEAST_KEPT));
+                own.min(room.saturating_sub(background + checkpoint))
+            }
+            _ => own,
+        }
+    }
+
+    /// Bytes of what is below that are in use.
+    fn occupied(&self) -> u64 {
+        self.data_start + self.space.allocated_blocks()
     }
 
     /// Whether background work is to write a checkpoint: unwritten changes take the memory that they may, or, when space
     /// is short, less, because what merges replace is free only afterwards.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let memory = self.options.memtable_bytes;
-        let short = self.space.free_for(Class::User) <= 4 * memory;
+        let short = self.free_for(Class::User) <= 4 * memory;
         self.unwritten_memory() >= memory
             || (short && self.unwritten_bytes() >= memory.min(self.background_bytes / 2))
     }
@@ -104,15 +136,30 @@ impl Inner {
     }
 
     pub(crate) fn space(&self) -> Space {
-        let total = self.space.limit();
         let waiting = self.waiting_bytes();
-        let used = self.data_start + self.space.allocated_blocks() + waiting;
-        let available = self.space.free_for(Class::User).saturating_sub(waiting);
+        let limit = self.space.limit();
+        let reachable = self.disk.room().map_or(limit, |r| self.occupied() + r);
+        let total = limit.min(reachable);
+        let used = self.occupied() + waiting;
+        let available = self.free_for(Class::User).saturating_sub(waiting);
         Space {
+            limit,
             total,
             used: used.min(total),
             available,
         }
+    }
+}
+
+/// Makes room for what is written at `extent`; what is free is given back before the file system below may be called full.
+pub(crate) fn reserve(disk: &dyn Disk, space: &SpaceMap, extent: Extent) -> Result<()> {
+    match disk.reserve(extent) {
+        Err(cawdb_disk::Error::Full { .. }) => {
+            space.punch(disk, PUNCHED)?;
+            space.wait_for_punching();
+            Ok(disk.reserve(extent)?)
+        }
+        result => Ok(result?),
     }
 }
 

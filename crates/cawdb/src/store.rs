@@ -9,6 +9,7 @@ use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::snapshot::{Scan, Snapshot};
 use crate::stats::Recovery;
+use crate::sync::Turns;
 use crate::throttle::{Limits, Throttle};
 use crate::view::Published;
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub published: Published,
     pub anchors: Mutex<Anchors>,
     pub journal: Mutex<Journal>,
+    /// Who writes it for all who sync.
+    pub turns: Turns,
     pub writer: Mutex<Writer>,
     pub poison: Poison,
     /// The last batch that is durable.
@@ -88,6 +91,8 @@ pub(crate) struct StoreCounters {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Space {
     /// Limit of the store.
+    pub limit: u64,
+    /// The limit, or what the store has and can still get from what is below, where that is less.
     pub total: u64,
     /// In use: on disk, plus what waits to be written.
     pub used: u64,

@@ -1,9 +1,11 @@
 //! Durability on demand: group commit of the journal, or a checkpoint where that is less to write.
 //!
 //! ```text
-//!   thread 1 ── sync ──► takes the journal, writes all that is pending, one flush ──► done
-//!   thread 2 ──── sync ──► waits for the journal ───────────────────────────────────► already durable: done
+//!   thread 1 ── sync ──► takes its turn, writes all that is pending, one flush ──► done, wakes all
+//!   thread 2 ──── sync ──► waits ────────────────────────────────────────────────► already durable: done
 //! ```
+//! Who waits is woken by each flush and looks whether it was his. A lock would not do: whoever had it takes it again with
+//! his next batch, and those who are long served stand in line for it.
 
 use crate::error::{Error, Result};
 use crate::pending::Due;
@@ -11,9 +13,42 @@ use crate::record;
 use crate::store::{Inner, read_only};
 use cawdb_disk::Journal;
 use cawdb_disk::journal::Record;
-use cawdb_disk::sync::lock;
-use std::sync::Arc;
+use cawdb_disk::meter::{self, Reason};
+use cawdb_disk::sync::{lock, wait};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex};
+
+/// Whose turn it is to write the journal.
+#[derive(Default)]
+pub(crate) struct Turns {
+    taken: Mutex<bool>,
+    over: Condvar,
+}
+
+/// A turn; over when dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    /// Waits for a turn; none once it is not needed any more.
+    fn take(&self, served: impl Fn() -> bool) -> Option<Turn<'_>> {
+        let mut taken = lock(&self.taken);
+        while *taken && !served() {
+            taken = meter::wait(Reason::Durability, || wait(&self.over, taken));
+        }
+        if served() {
+            return None;
+        }
+        *taken = true;
+        Some(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.taken) = false;
+        self.0.over.notify_all();
+    }
+}
 
 impl Inner {
     /// Makes every batch that is seen now durable.
@@ -25,10 +60,13 @@ impl Inner {
         let _guard = self.poison.guard();
         let target = self.published.seq();
         while self.durable.load(Ordering::Acquire) < target {
-            let mut journal = lock(&self.journal);
-            if self.durable.load(Ordering::Acquire) >= target {
+            let Some(turn) = self
+                .turns
+                .take(|| self.durable.load(Ordering::Acquire) >= target)
+            else {
                 break;
-            }
+            };
+            let mut journal = lock(&self.journal);
             let (due, newest) = {
                 let mut writer = lock(&self.writer);
                 let checkpointed = self.checkpointed.load(Ordering::Acquire);
@@ -42,7 +80,7 @@ impl Inner {
                     Ok(false) => {
                         // No room: a checkpoint makes these batches durable, and frees the ring.
                         lock(&self.writer).pending.give_up();
-                        drop(journal);
+                        drop((journal, turn));
                         self.checkpoint()?;
                     }
                     Err(error) => {
@@ -52,11 +90,11 @@ impl Inner {
                     }
                 },
                 Due::After(seq) => {
-                    drop(journal);
+                    drop((journal, turn));
                     self.wait_for_checkpoint(seq)?;
                 }
                 Due::Checkpoint => {
-                    drop(journal);
+                    drop((journal, turn));
                     self.checkpoint()?;
                 }
             }

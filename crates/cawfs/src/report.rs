@@ -15,7 +15,7 @@ pub fn of_store(store: &Store) -> Value {
     json!({
         "failure": store.failure(),
         "space": {
-            "limit_bytes": space.total,
+            "limit_bytes": space.limit,
             "used_bytes": space.used,
             "available_bytes": space.available,
             "allocated_bytes": s.allocated_bytes,

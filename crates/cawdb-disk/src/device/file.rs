@@ -15,7 +15,10 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an answer of the file system below is believed: on a network, asking takes a round trip.
+const BELIEVED: Duration = Duration::from_millis(20);
 
 /// No page of the kernel's is larger.
 const PAGE: u64 = 64 << 10;
@@ -42,6 +45,8 @@ pub struct FileDisk {
     len: AtomicU64,
     /// Held while a regular file is grown without allocating, so that no other growth is undone.
     growth: Mutex<()>,
+    /// When the file system below was last asked for its room, and what it said; forgotten when this disk changes it.
+    room: Mutex<Option<(Instant, u64)>>,
     counters: Counters,
     clocks: Clocks,
 }
@@ -82,6 +87,7 @@ impl FileDisk {
             limit: kind.is_block_device().then_some(len),
             len: AtomicU64::new(len),
             growth: Mutex::new(()),
+            room: Mutex::default(),
             counters: Counters::default(),
             clocks: Clocks::default(),
         })
@@ -184,6 +190,7 @@ impl Disk for FileDisk {
             }
         }
         self.grown_to(extent.end());
+        *crate::sync::lock(&self.room) = None;
         Ok(())
     }
 
@@ -196,11 +203,28 @@ impl Disk for FileDisk {
         loop {
             let punch = || fallocate(&self.file, how, whole.offset, whole.len);
             match self.clocks.room(punch) {
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => break,
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(self.error("punch a hole in", e)),
             }
         }
+        *crate::sync::lock(&self.room) = None;
+        Ok(())
+    }
+
+    fn room(&self) -> Option<u64> {
+        if self.limit.is_some() {
+            return None;
+        }
+        let mut known = crate::sync::lock(&self.room);
+        if let Some((asked, room)) = *known
+            && asked.elapsed() < BELIEVED
+        {
+            return Some(room);
+        }
+        let room = fstatvfs(&self.file).ok().map(|s| s.f_bavail * s.f_frsize)?;
+        *known = Some((Instant::now(), room));
+        Some(room)
     }
 
     fn forget(&self, extent: Extent) {

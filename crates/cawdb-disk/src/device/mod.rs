@@ -75,6 +75,12 @@ pub trait Disk: Send + Sync + Debug {
     /// where that can be done. Only an advice: nothing is lost, and it may do nothing.
     fn forget(&self, _extent: Extent) {}
 
+    /// Bytes that can still be reserved before what is below is full, if it has such a limit; others may take them
+    /// meanwhile. Cheap enough to be asked for each change.
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
     /// Bytes it occupies on what is below, if known.
     fn occupied(&self) -> Option<u64>;
 

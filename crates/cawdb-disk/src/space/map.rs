@@ -194,6 +194,14 @@ impl SpaceMap {
         Ok(bytes)
     }
 
+    /// Waits until what others are giving back to the medium at this moment is given back.
+    pub fn wait_for_punching(&self) {
+        let mut state = sync::lock(&self.state);
+        while state.punching > 0 {
+            state = sync::wait(&self.punched, state);
+        }
+    }
+
     /// Says that all free space below `end` may occupy room on the medium, as after opening a store
     /// that crashed.
     pub fn mark_unpunched(&self, end: u64) {
@@ -248,6 +256,11 @@ impl SpaceMap {
     /// Bytes that this class may still allocate, perhaps not in one piece.
     pub fn free_for(&self, class: Class) -> u64 {
         sync::lock(&self.state).free_for(class)
+    }
+
+    /// What is kept for checkpoints and background work.
+    pub fn reserved(&self) -> Reserved {
+        sync::lock(&self.state).reserved
     }
 
     /// Bytes that are free.

@@ -87,6 +87,7 @@ fn all(model: &KvModel) -> Vec<Pair> {
 /// Every `stride`-th request in a short run, every single one in a long run.
 fn every_nth(kind: OpKind, forever: bool, stride: u64) {
     let stride = std::env::var_os("CAWFS_SECONDS").map_or(stride, |_| 1);
+    let (mut faults, mut refused) = (0, 0);
     for workload_seed in 0..2 {
         let acts = workload(workload_seed, STEPS);
         let mut n = 0;
@@ -103,6 +104,8 @@ fn every_nth(kind: OpKind, forever: bool, stride: u64) {
             let hit = done > n;
             assert!(hit || errors == 0);
             trial.finish(n);
+            faults += u64::from(hit);
+            refused += errors;
             if !hit {
                 assert!(
                     done > 4,
@@ -113,6 +116,9 @@ fn every_nth(kind: OpKind, forever: bool, stride: u64) {
             n += stride;
         }
     }
+    println!(
+        "{kind:?}, all later ones {forever}: {faults} faults, {refused} acts answered an error"
+    );
 }
 
 #[test]
@@ -138,6 +144,11 @@ fn every_read_fails_once() {
 #[test]
 fn every_read_and_all_later_ones_fail() {
     every_nth(OpKind::Read, true, 97);
+}
+
+#[test]
+fn every_reservation_fails_once() {
+    every_nth(OpKind::Reserve, false, 3);
 }
 
 /// Opening reads everything that it needs: it fails, or what it opens is right.

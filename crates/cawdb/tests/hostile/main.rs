@@ -4,7 +4,9 @@
 //! Longer runs: `CAWFS_SECONDS` and `CAWFS_SEED`, see `docs/testing.md`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod below;
 mod blocks;
+mod commits;
 mod crashes;
 mod damage;
 mod faults;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
 mod depth;
+mod full;
 mod lifetimes;
 mod mount;
 mod semantics;

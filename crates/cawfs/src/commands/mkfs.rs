@@ -24,11 +24,11 @@ pub fn run(args: &Mkfs) -> Outcome {
     if args.json {
         output::json(&json!({
             "store": args.store.to_string_lossy(),
-            "size_bytes": space.total,
+            "size_bytes": space.limit,
             "compression": format!("{:?}", args.compression).to_lowercase(),
         }));
     } else {
-        let limit = output::bytes(space.total);
+        let limit = output::bytes(space.limit);
         output::print(&format!(
             "{path}: an empty store, may grow to {limit}\nmount it with: cawfs mount {path} DIR\n"
         ));

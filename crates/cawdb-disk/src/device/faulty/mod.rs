@@ -288,6 +288,10 @@ impl<D: Disk> Disk for FaultyDisk<D> {
         Ok(())
     }
 
+    fn room(&self) -> Option<u64> {
+        self.inner.room()
+    }
+
     fn occupied(&self) -> Option<u64> {
         self.inner.occupied()
     }
