@@ -114,7 +114,7 @@ impl Cache {
     }
 
     /// Forgets all parts of a run: it is gone, and its id is never used again.
-    pub fn remove_run(&self, run: RunId) {
+    pub(crate) fn remove_run(&self, run: RunId) {
         for i in 0..SHARDS {
             let freed = self.shard(i).remove_run(run);
             self.bytes.fetch_sub(freed, Relaxed);

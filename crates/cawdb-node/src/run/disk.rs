@@ -1,7 +1,8 @@
 //! A run on disk: its index and segments, loaded when wanted, through the cache.
 //!
 //! Invariants: whatever is read is verified against the checksum that its referrer holds (the table entry for the
-//! index block, the index block for segments) before a byte of it is believed; errors name run and place.
+//! index block, the index block for segments) before a byte of it is believed; errors name run and place. What is cached of
+//! a run goes with it: ids are never used again, and nothing else would ask for it.
 
 use super::index::RunIndex;
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
@@ -38,6 +39,12 @@ pub(super) struct DiskRun {
     pub(super) meta: RunMeta,
     pub(super) source: Arc<dyn RunSource>,
     pub(super) cache: Arc<Cache>,
+}
+
+impl Drop for DiskRun {
+    fn drop(&mut self) {
+        self.cache.remove_run(self.id);
+    }
 }
 
 impl DiskRun {
