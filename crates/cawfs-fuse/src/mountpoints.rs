@@ -1,9 +1,10 @@
-//! What is mounted inside the mount: a tree that holds a mount point must not be removed or replaced, as the kernel would
-//! cut off what is mounted there.
+//! What the kernel's table says of our mount and of what is mounted inside: a tree that holds a mount point must not be removed or
+//! replaced, as the kernel would cut off what is mounted there; and nothing may change while it is mounted anew without changes,
+//! which the kernel sees to for all but our own requests.
 //!
 //! ```text
-//! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/tree …     ours: 0:55
-//!                                                                57 42 0:61 / /srv/tree/a/b …   so a/b is in use
+//! /proc/self/mountinfo:  id parent major:minor root point …      42 30 0:55 / /srv/tree … - fuse s ro   ours: 0:55, no changes
+//!                                                                57 42 0:61 / /srv/tree/a/b …           so a/b is in use
 //! ```
 //!
 //! A mount point inside is one whose parent shows our device; its place is the parent's root and the rest of its path, which
@@ -31,6 +32,13 @@ impl MountPoints {
         Self { device }
     }
 
+    /// Whether all mounts of our device are without changes now.
+    pub fn is_read_only(&self) -> bool {
+        let table = std::fs::read(TABLE).unwrap_or_default();
+        let device = self.device.as_deref();
+        device.is_some_and(|device| is_read_only(&table, device))
+    }
+
     /// Whether something is mounted on what these names lead to from the root of the mount, or below it.
     pub fn any_below<N: AsRef<[u8]>>(&self, names: &[N]) -> bool {
         let Some(device) = &self.device else {
@@ -54,6 +62,18 @@ struct Line<'a> {
     device: &'a str,
     root: PathBuf,
     point: PathBuf,
+}
+
+/// Whether the device itself takes no changes: the last word of its lines.
+fn is_read_only(table: &[u8], device: &str) -> bool {
+    let of_device = |line: &&[u8]| lines(line).any(|l| l.device == device);
+    let mut ours = table.split(|&byte| byte == b'\n').filter(of_device);
+    ours.next().is_some_and(|line| {
+        let options = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+        options
+            .split(|&byte| byte == b',')
+            .any(|word| word == b"ro")
+    })
 }
 
 /// Places inside a device, from its root, on which something is mounted.
@@ -130,6 +150,15 @@ mod tests {
         assert_eq!(found, [Path::new("a/b"), Path::new("deep/x/y")]);
         assert!(inside(TABLE, "9:9").is_empty());
         assert!(inside(b"", "0:55").is_empty());
+    }
+
+    #[test]
+    fn a_device_without_changes_is_seen() {
+        assert!(!is_read_only(TABLE, "0:55") && !is_read_only(TABLE, "9:9"));
+        let bound = b"42 30 0:55 / /srv ro - fuse s rw,user_id=0\n";
+        assert!(!is_read_only(bound, "0:55"), "one of its mounts only");
+        let whole = b"42 30 0:55 / /srv ro,nosuid - fuse.cawfs s ro,user_id=0\n";
+        assert!(is_read_only(whole, "0:55"));
     }
 
     #[test]

@@ -134,6 +134,7 @@ Options after -o, separated by commas, as in fstab:
   commit=SECONDS           at the latest after this time everything is durable (5)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there
+  remount                  change ro, nosuid, nodev, noexec, noatime of what is mounted there
   default_permissions      always on
   noauto, user, nofail, _netdev, x-*   are for others and ignored here
 

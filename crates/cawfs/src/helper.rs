@@ -1,8 +1,8 @@
 //! Called as a mount helper: `mount.fuse.cawfs STORE DIR -o opts`, `mount.cawfs …`, or, by the generic
 //! helper of FUSE, `cawfs STORE DIR -o opts`.
 //!
-//! Their flags are those that mount(8) passes on: `-s` (sloppy), `-n`, `-v` and `-t TYPE` mean nothing
-//! here; `-f` is a rehearsal.
+//! Their flags are those that mount(8) passes on: `-s` (sloppy), `-n` and `-v` mean nothing here; `-f` is a rehearsal;
+//! `-t fuse.NAME` is shown as the type, so that mount(8) finds the helper again when it is to mount anew.
 
 use crate::failure::Failure;
 use std::ffi::{OsStr, OsString};
@@ -28,8 +28,11 @@ pub fn rewrite(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             Some("-o" | "-t") => {
                 let missing = || Failure::usage(format!("{}: a value is missing", arg.display()));
                 let value = rest.next().ok_or_else(missing)?;
+                let subtype = value.to_str().and_then(|kind| kind.strip_prefix("fuse."));
                 if arg == OsStr::new("-o") {
                     out.extend([arg, value]);
+                } else if let Some(subtype) = subtype {
+                    out.extend(["-o".into(), format!("subtype={subtype}").into()]);
                 }
             }
             Some("-f") => std::process::exit(0),
@@ -60,7 +63,9 @@ mod tests {
     fn helpers_become_mounts_and_commands_stay() {
         let mount = "cawfs mount /s /d -o ro";
         assert_eq!(rewritten("/sbin/mount.fuse.cawfs /s /d -sn -o ro"), mount);
-        assert_eq!(rewritten("mount.cawfs /s /d -t fuse.cawfs -o ro"), mount);
+        let typed = "cawfs mount /s /d -o subtype=cawfs -o ro";
+        assert_eq!(rewritten("mount.cawfs /s /d -t fuse.cawfs -o ro"), typed);
+        assert_eq!(rewritten("mount.cawfs /s /d -t cawfs -o ro"), mount);
         assert_eq!(rewritten("cawfs /s /d -o ro"), mount);
         assert_eq!(rewritten("cawfs mount s d -o ro"), "cawfs mount s d -o ro");
         assert_eq!(rewritten("cawfs clone /a /b /c"), "cawfs clone /a /b /c");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 36 35 98:0 /root /mount\040point rw,noatime shared:1 - fuse.cawfs /store rw,user_id=0
-//!  id        root   [4]                                   type      source
+//!  id        root   [4]         [5]                       type      source [dash + 3]: of all mounts of it
 //! ```
 
 use std::ffi::OsString;
@@ -21,6 +21,8 @@ pub struct MountEntry {
     pub kind: String,
     /// What is mounted; for ours the path of the store.
     pub source: PathBuf,
+    /// Its options, as `ro,nosuid`.
+    pub options: String,
 }
 
 /// The mount whose root is `dir`, the topmost if there are several.
@@ -56,6 +58,7 @@ fn parse(line: &[u8]) -> Option<MountEntry> {
         dir: unescape(words.get(4)?),
         kind: String::from_utf8_lossy(words.get(dash + 1)?).into_owned(),
         source: unescape(words.get(dash + 2)?),
+        options: String::from_utf8_lossy(words.get(5)?).into_owned(),
     })
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 /// How a store is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Change the options of what is mounted there already.
+    pub remount: bool,
     /// No changes.
     pub read_only: bool,
     /// Set-id bits have no effect.
@@ -34,6 +36,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            remount: false,
             read_only: false,
             nosuid: false,
             nodev: false,
@@ -79,7 +82,7 @@ impl Options {
     /// Reads lists of options; later ones win.
     ///
     /// # Errors
-    /// An unknown option, a bad value, or `remount`.
+    /// An unknown option or a bad value.
     pub fn parse(lists: &[String]) -> Result<Self, Failure> {
         let mut out = Self::default();
         for word in lists
@@ -109,13 +112,7 @@ impl Options {
             "relatime" | "strictatime" => self.noatime = false,
             "allow_other" => self.allow_other = Some(true),
             "no_allow_other" => self.allow_other = Some(false),
-            "remount" => {
-                return Err(
-                    Failure::new("-o remount: a mounted store keeps its options").hint(
-                        "unmount it (cawfs umount DIR) and mount it again with the new options",
-                    ),
-                );
-            }
+            "remount" => self.remount = true,
             _ if IGNORED.contains(&word) || is_foreign(word) => {}
             _ => return Err(unknown(word)),
         }
@@ -146,7 +143,8 @@ impl Options {
                 let path = std::path::absolute(value).map_err(|e| bad(e.to_string()))?;
                 self.log = Some(path);
             }
-            "fsname" => {}
+            // What mount(8) finds in the kernel's table when it mounts again.
+            "fsname" | "user_id" | "group_id" | "max_read" => {}
             _ if is_foreign(name) => {}
             _ => return Err(unknown(&format!("{name}={value}"))),
         }
@@ -205,17 +203,12 @@ mod tests {
         assert!(o.read_only && o.nosuid && !o.nodev);
         assert_eq!((o.cache, o.commit.as_secs()), (Some(3 << 29), 9));
         assert!(!parse("ro,rw").unwrap().read_only);
+        assert!(parse("remount,ro").unwrap().remount && !o.remount);
         assert_eq!(
             parse("subtype=cawfs").unwrap().subtype.as_deref(),
             Some("cawfs")
         );
-        for bad in [
-            "remount,ro",
-            "nonsense",
-            "cache=lots",
-            "commit=0",
-            "subtype=a b",
-        ] {
+        for bad in ["nonsense", "cache=lots", "commit=0", "subtype=a b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(parse("nonsense").unwrap_err().code, 2);

@@ -42,6 +42,9 @@ impl Server {
             protocol::CLONE_STAGE => self.launder(node),
             protocol::REMOVE_TREE => {
                 let name = protocol::decode_remove(input).map_err(errno)?;
+                if self.fixed.inside.is_read_only() {
+                    return Err(libc::EROFS);
+                }
                 self.check_unused(node, name)?;
             }
             _ => {}

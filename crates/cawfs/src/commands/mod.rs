@@ -5,6 +5,7 @@ mod clone;
 mod dump;
 pub mod mkfs;
 pub mod mount;
+mod remount;
 mod rm;
 mod salvage;
 mod scrub;

@@ -11,6 +11,10 @@ use crate::stuck;
 
 /// Mounts a store.
 pub fn run(args: &Mount) -> Outcome {
+    if Options::parse(&args.options)?.remount {
+        super::remount::run(&args.store, &args.dir, &args.options)?;
+        return Ok(0);
+    }
     let plan = plan(args)?;
     if !args.foreground {
         start::launch(&plan, &args.options)?;

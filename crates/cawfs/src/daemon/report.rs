@@ -35,6 +35,7 @@ impl cawfs_fuse::About for Report {
             (&mut report, super::identity(&self.store, &self.dir))
         {
             report.extend(own);
+            report.insert("read_only".into(), json!(fs.read_only()));
             report.insert("process".into(), process());
             add_memory(&mut report["memory"], fs);
             let files = fs.counters().all().into_iter();

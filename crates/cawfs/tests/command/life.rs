@@ -2,7 +2,7 @@
 
 use crate::site::{Site, cawfs, done, refused};
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,44 @@ fn it_is_a_mount_helper() {
         .args(["-o", "ro"]);
     done(command.output().unwrap());
     assert!(site.path("mount.cawfs").exists());
+}
+
+#[test]
+fn what_is_mounted_gets_other_options() {
+    let site = Site::new();
+    fs::write(site.path("file"), "x").unwrap();
+    let (store, root) = (site.store().to_owned(), site.root().to_owned());
+    let mount = |options: &str| {
+        let words = ["mount".as_ref(), "-o".as_ref(), options.as_ref()];
+        cawfs(
+            words
+                .into_iter()
+                .chain([store.as_os_str(), root.as_os_str()]),
+        )
+    };
+    done(mount("remount,ro,noexec"));
+    let refusal = fs::write(site.path("file"), "y").unwrap_err();
+    assert_eq!(refusal.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    refused(site.run(&["clone", "file", "copy"]), 1, "read-only");
+    refused(site.run(&["rm", "file"]), 1, "read-only");
+    done(mount("remount,rw"));
+    fs::write(site.path("script"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(site.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    let forbidden = Command::new(site.path("script")).status().unwrap_err();
+    assert_eq!(forbidden.kind(), std::io::ErrorKind::PermissionDenied);
+    done(mount("remount,exec,user_id=0,group_id=0,allow_other"));
+    assert!(
+        Command::new(site.path("script"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    refused(mount("remount,cache=1G"), 2, "mount it again");
+    site.umount();
+    refused(mount("remount,rw"), 1, "no store is mounted");
+    site.mount("ro");
+    refused(mount("remount,rw"), 1, "without changes");
+    assert_eq!(fs::read(site.path("file")).unwrap(), b"x");
 }
 
 #[test]
