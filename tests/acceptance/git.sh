@@ -17,7 +17,7 @@ HEAD=$(git -C "$ORIGIN" rev-parse HEAD)
 
 quiet_status() { [ -z "$(git -C "$1" status --porcelain)" ] || fail "git status in $1 is not clean"; }
 
-# --no-local: through the pack protocol, since hard links are refused.
+# --no-local: through the pack protocol; links.sh has the other way.
 point "git clone" "$(took git clone -q --no-local "$ORIGIN" "$M/repo")"
 [ "$(git -C "$M/repo" rev-parse HEAD)" = "$HEAD" ] || fail "wrong head"
 point "git status" "$(took quiet_status "$M/repo")"

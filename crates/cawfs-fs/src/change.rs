@@ -6,7 +6,7 @@ use crate::inode::Inode;
 use crate::locks::lock;
 use crate::schema::Location;
 use crate::table::Node;
-use crate::types::Time;
+use crate::types::{NodeId, Time};
 use cawdb::Batch;
 use std::sync::Arc;
 
@@ -39,12 +39,7 @@ impl Change<'_> {
     }
     /// Notes in a directory that its entries changed, and that it has `links` more subdirectories.
     pub(crate) fn touch(&mut self, dir: &Arc<Node>, at: &Location, links: i64) -> Result<()> {
-        let known = self
-            .records
-            .iter()
-            .rev()
-            .find(|(node, _)| node.id == dir.id);
-        let mut inode = known.map_or_else(|| dir.inode(), |(_, inode)| inode.clone());
+        let mut inode = self.inode(dir);
         (inode.mtime, inode.ctime) = (self.now, self.now);
         let count = i64::from(inode.links)
             .checked_add(links)
@@ -52,6 +47,19 @@ impl Change<'_> {
         inode.links = count.ok_or_else(|| Kind::TooManyLinks.because("too many subdirectories"))?;
         self.record(dir, at, inode);
         Ok(())
+    }
+    /// The inode of a node, as this change makes it so far.
+    pub(crate) fn inode(&self, node: &Node) -> Inode {
+        let known = self
+            .records
+            .iter()
+            .rev()
+            .find(|(known, _)| known.id == node.id);
+        known.map_or_else(|| node.inode(), |(_, inode)| inode.clone())
+    }
+    /// The nodes that it gives new inodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.records.iter().map(|(node, _)| node.id)
     }
     /// Gives a node a new inode that no key of the store holds.
     pub(crate) fn remember(&mut self, node: &Arc<Node>, inode: Inode) {

@@ -5,17 +5,19 @@
 //! clones share would be read once for each.
 //!
 //! ```text
-//! meta   Ea   Ed   Sd·Eb   Sd·Ef          each entry's directory came before it
-//! data   Ea·0 Ea·1         Sd·Ef·0        each block's file is the one the meta walk stands at
+//! meta   Ea   Ed   H…   L…   Sd·Eb   Sd·Ef          each entry's directory came before it
+//! data   Ea·0 Ea·1 H…·0              Sd·Ef·0        each block's file is the one the meta walk stands at
 //! ```
 
+mod links;
 mod report;
 
 use crate::errno::Result;
 use crate::inode::{HAS_XATTRS, Inode};
+use crate::links::{ID_BYTES, LinkId, Record};
 use crate::schema::{
-    DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, SUBDIR, XATTR, misc,
-    push_subdir, table,
+    BACK, BODY, DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, SUBDIR,
+    XATTR, misc, push_subdir, table,
 };
 use crate::types::{BLOCK_BYTES, FileType};
 use bytes::Bytes;
@@ -46,6 +48,8 @@ struct Walk<'a> {
     numbers: Option<HashSet<u64>>,
     /// Subdirectories among the entries listed so far; none if the directory on top of `levels` is not being listed.
     subdirs: Option<u64>,
+    /// The bodies of the directory that the walk stands in.
+    home: Option<links::Home>,
 }
 
 struct Object {
@@ -98,6 +102,7 @@ fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report
         blocks,
         numbers: numbers.then(HashSet::new),
         subdirs: Some(0),
+        home: None,
     };
     walk.root()?;
     for item in view.scan(tree_range(META)) {
@@ -105,6 +110,7 @@ fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report
         walk.key(&key, &value)?;
     }
     walk.leave_object()?;
+    walk.leave_home();
     walk.leave_listing();
     walk.stray_blocks(None)?;
     walk.orphans()?;
@@ -156,24 +162,36 @@ impl Walk<'_> {
     }
     fn key(&mut self, key: &Bytes, value: &Bytes) -> Result<()> {
         let path_key = key.get(5..).unwrap_or_default();
-        let Some((dir, name, rest)) = split(path_key) else {
+        let Some(Parts { dir, what }) = split(path_key) else {
             self.fault(Fault::BadKey, hex(key));
             return Ok(());
         };
+        let (tail, rest) = match what {
+            What::Entry { name, rest } => (name, rest),
+            What::Body { id, rest } => (id, rest),
+            What::Back { path } => return self.back(key, dir, path, value),
+        };
         match rest {
             Some([XATTR, ..]) => {
-                let owner = key.slice(..5 + dir.len() + 1 + name.len());
+                let owner = key.slice(..5 + dir.len() + 1 + tail.len());
                 let owned = |o: &Object| o.key == owner && o.inode.has(HAS_XATTRS);
                 if !self.object.as_ref().is_some_and(owned) {
                     self.fault(Fault::StrayAttribute, hex(key));
                 }
             }
             Some(_) => self.fault(Fault::BadKey, hex(key)),
-            None => {
-                self.leave_object()?;
-                self.enter(dir)?;
-                self.record(key, dir, name, value);
-            }
+            None => match what {
+                What::Body { id, .. } => match LinkId::decode(id) {
+                    Some(id) => self.body(key, dir, id, value)?,
+                    None => self.fault(Fault::BadKey, hex(key)),
+                },
+                _ => {
+                    self.leave_object()?;
+                    self.leave_home();
+                    self.enter(dir)?;
+                    self.record(key, dir, tail, value)?;
+                }
+            },
         }
         Ok(())
     }
@@ -233,30 +251,35 @@ impl Walk<'_> {
             self.fault(Fault::BadLinks, path);
         }
     }
-    fn record(&mut self, key: &Bytes, dir: &[u8], name: &[u8], value: &Bytes) {
+    fn record(&mut self, key: &Bytes, dir: &[u8], name: &[u8], value: &Bytes) -> Result<()> {
         let level = self.levels.last().filter(|level| level.prefix == dir);
         let Some((path, shifts)) = level.map(|l| (l.path.clone(), l.shifts)) else {
-            return self.fault(Fault::NoDirectory, hex(key));
+            self.fault(Fault::NoDirectory, hex(key));
+            return Ok(());
         };
         let subdirs = self.subdirs.get_or_insert(0);
         let path = format!("{path}/{}", String::from_utf8_lossy(name));
-        let Ok(inode) = Inode::decode(value) else {
-            return self.fault(Fault::BadRecord, path);
-        };
-        match inode.kind {
-            FileType::Directory => {
-                *subdirs += 1;
-                self.report.directories += 1;
+        let inode = match Record::decode(value) {
+            Ok(Record::Own(inode)) => inode,
+            Ok(Record::Link(link)) => return self.reference(&link, name, path),
+            Err(_) => {
+                self.fault(Fault::BadRecord, path);
+                return Ok(());
             }
+        };
+        *subdirs += u64::from(inode.is_dir());
+        self.tell(inode.kind);
+        self.number(inode.shown(shifts), &path);
+        let key = key.clone();
+        self.object = Some(Object { key, path, inode });
+        Ok(())
+    }
+    fn tell(&mut self, kind: FileType) {
+        match kind {
+            FileType::Directory => self.report.directories += 1,
             FileType::Regular => self.report.files += 1,
             _ => self.report.others += 1,
         }
-        self.number(inode.shown(shifts), &path);
-        self.object = Some(Object {
-            key: key.clone(),
-            path,
-            inode,
-        });
     }
     /// All blocks of the object just left must have been stored, and no others before them.
     fn leave_object(&mut self) -> Result<()> {
@@ -283,9 +306,13 @@ impl Walk<'_> {
         Ok(())
     }
     fn is_bare(&self, object: &Object) -> Result<bool> {
-        let (dir, name) = match split(object.key.get(5..).unwrap_or_default()) {
-            Some((dir, name, _)) => (dir, name),
-            None => return Ok(false),
+        let parts = split(object.key.get(5..).unwrap_or_default());
+        let Some(Parts {
+            dir,
+            what: What::Entry { name, .. },
+        }) = parts
+        else {
+            return Ok(false);
         };
         let mut prefix = table(LIVE_VOLUME, META);
         prefix.extend_from_slice(dir);
@@ -400,20 +427,57 @@ fn fits(number: u64, len: usize, size: u64) -> bool {
         && end.is_some_and(|end| end <= size)
 }
 
-/// A path key in parts: S(dir), the name, and what follows its 00 if anything does.
-pub(crate) type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+/// A path key in parts: S(dir), and what it is there.
+pub(crate) struct Parts<'a> {
+    pub(crate) dir: &'a [u8],
+    pub(crate) what: What<'a>,
+}
+
+/// What a key in a directory is. `rest` is what follows the 00 behind it if anything does.
+#[derive(Clone, Copy)]
+pub(crate) enum What<'a> {
+    Entry {
+        name: &'a [u8],
+        rest: Option<&'a [u8]>,
+    },
+    Body {
+        id: &'a [u8],
+        rest: Option<&'a [u8]>,
+    },
+    /// A back-reference to an entry: its path key below the directory.
+    Back { path: &'a [u8] },
+}
 
 pub(crate) fn split(key: &[u8]) -> Option<Parts<'_>> {
     let mut at = 0;
     while key.get(at) == Some(&SUBDIR) {
         at += key.get(at..)?.iter().position(|&b| b == 0)? + 1;
     }
-    let (dir, entry) = key.split_at_checked(at)?;
-    let name = entry.strip_prefix(&[ENTRY])?;
-    match name.iter().position(|&b| b == 0) {
-        Some(end) => Some((dir, name.get(..end)?, name.get(end + 1..))),
-        None => Some((dir, name, None)),
-    }
+    let (dir, inside) = key.split_at_checked(at)?;
+    let (tag, tail) = inside.split_first()?;
+    let what = match *tag {
+        ENTRY => match tail.iter().position(|&b| b == 0) {
+            Some(end) => What::Entry {
+                name: tail.get(..end)?,
+                rest: tail.get(end + 1..),
+            },
+            None => What::Entry {
+                name: tail,
+                rest: None,
+            },
+        },
+        BODY => {
+            let (id, rest) = tail.split_at_checked(ID_BYTES)?;
+            let rest = match rest {
+                [] => None,
+                rest => Some(rest.strip_prefix(&[0])?),
+            };
+            What::Body { id, rest }
+        }
+        BACK => What::Back { path: tail },
+        _ => return None,
+    };
+    Some(Parts { dir, what })
 }
 
 fn hex(bytes: &[u8]) -> String {

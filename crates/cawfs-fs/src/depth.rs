@@ -140,7 +140,7 @@ impl Fs {
         let mut id = dir.id;
         loop {
             let node = self.node(id)?;
-            let mut inode = node.inode();
+            let mut inode = change.inode(&node);
             if !inode.has(MOVED) {
                 inode.flags |= MOVED;
                 let at = self.resolve(&node)?.at;

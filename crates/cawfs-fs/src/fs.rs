@@ -2,12 +2,13 @@
 //!
 //! * Every operation is one batch, data and records together, so a clone or a crash sees whole operations.
 //! * Operations hold the namespace lock shared while they compose keys, commit and update the table; whatever moves
-//!   or removes directories holds it exclusively, and then needs no other lock.
+//!   or removes directories, or moves bodies of files with several names, holds it exclusively, and then needs no other lock.
 
 use crate::counters::Counters;
 use crate::depth::Bounds;
 use crate::errno::{Error, Kind, Result};
 use crate::inode::{Inode, NoSetId, PERM_BITS};
+use crate::links::{LinkId, Record};
 use crate::listing::OpenDirs;
 use crate::locks::{lock, read, write};
 use crate::schema::{DATA, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, misc, table};
@@ -22,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Version of the keys and records, and the block size, as the store names them.
-const FORMAT: [u8; 8] = [1, 0, 0, 0, 0, 0, 1, 0];
+const FORMAT: [u8; 8] = [2, 0, 0, 0, 0, 0, 1, 0];
 /// Inode numbers taken from the store at a time.
 const LEASE: u64 = 1 << 16;
 
@@ -313,7 +314,13 @@ impl Fs {
             let Some(record) = self.store.get(&at.child(name.clone()).record())? else {
                 return Ok(None);
             };
-            let inode = Inode::decode(&record)?;
+            let inode = match Record::decode(&record)? {
+                Record::Own(inode) => inode,
+                Record::Link(link) if LinkId::key_of(name).is_none() => {
+                    return self.body(parent, &link).map(Some);
+                }
+                Record::Link(_) => return Err(Kind::Io.because("a body that is none")),
+            };
             if let Some(pin) = pin_new_child(&self.table, parent, name, inode, Some(epoch)) {
                 return Ok(Some(pin));
             }

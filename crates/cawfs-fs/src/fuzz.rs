@@ -2,6 +2,7 @@
 
 use crate::acl::Acl;
 use crate::inode::Inode;
+use crate::links::{LinkId, Record, Reference};
 use crate::{key_name, protocol};
 use bytes::Bytes;
 pub use cawdb::fuzz::Target;
@@ -14,7 +15,10 @@ const OWN: &[Target] = &[
             let kinds = [crate::FileType::Regular, crate::FileType::Directory];
             let now = crate::Time { secs: 5, nanos: 6 };
             let of = |kind| Inode::new(kind, 0o644, now).encode().to_vec();
-            kinds.into_iter().map(of).collect()
+            let id = LinkId { number: 7, tag: 8 };
+            let kind = crate::FileType::Regular;
+            let link = Reference { kind, id }.encode().to_vec();
+            kinds.into_iter().map(of).chain([link]).collect()
         },
     },
     Target {
@@ -48,7 +52,14 @@ const OWN: &[Target] = &[
     Target {
         name: "key",
         run: |bytes| drop(key_name(bytes)),
-        seeds: || vec![b"\0\0\0\x01dSdir\0Efile\0\0\0\0\0\0\0\0\x01".to_vec()],
+        seeds: || {
+            let file = b"\0\0\0\x01dSdir\0Efile\0\0\0\0\0\0\0\0\x01".to_vec();
+            vec![
+                file,
+                b"\0\0\0\x01mSdir\0HseventeenletterX\0xuser.a".to_vec(),
+                b"\0\0\0\x01mSdir\0LSin\0Efile".to_vec(),
+            ]
+        },
     },
 ];
 
@@ -59,12 +70,12 @@ pub fn targets() -> impl Iterator<Item = Target> {
 
 fn inode(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
-    if let Ok(inode) = Inode::decode(&bytes) {
-        assert_eq!(
-            inode.encode(),
-            bytes,
-            "what decodes is as it would be written"
-        );
+    if let Ok(record) = Record::decode(&bytes) {
+        let written = match record {
+            Record::Own(inode) => inode.encode(),
+            Record::Link(link) => link.encode(),
+        };
+        assert_eq!(written, bytes, "what decodes is as it would be written");
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) const HAS_DEFAULT_ACL: u32 = 8;
 /// Flag: there may be keys below that are longer than what is made one by one (directories; see `depth`).
 pub(crate) const MOVED: u32 = 16;
 
+/// Flag: files with several names may have their bodies here (directories; see `links`).
+pub(crate) const HOME: u32 = 32;
+
 /// Whose set-id bits and file capabilities take no effect below a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum NoSetId {
@@ -138,7 +141,11 @@ impl Inode {
     }
     /// The number shown, where `base` is the sum of the shifts of the directories above.
     pub(crate) fn shown(&self, base: u64) -> u64 {
-        avoid_reserved(self.number.wrapping_add(base).wrapping_add(self.shift))
+        avoid_reserved(base.wrapping_add(self.relative()))
+    }
+    /// What to add to the shifts of the directories above for the number shown.
+    pub(crate) fn relative(&self) -> u64 {
+        self.number.wrapping_add(self.shift)
     }
     /// Clears what a write by an unprivileged caller clears.
     pub(crate) fn kill_set_id(&mut self) {
@@ -221,7 +228,7 @@ impl Inode {
 }
 
 /// 0 and 1 mean "nothing" and the root to some programs; what would be shown so moves to the far end.
-fn avoid_reserved(number: u64) -> u64 {
+pub(crate) fn avoid_reserved(number: u64) -> u64 {
     if number < 2 {
         number.wrapping_sub(4)
     } else {
@@ -280,7 +287,7 @@ impl Reader<'_> {
     }
 }
 
-fn kind_code(kind: FileType) -> u8 {
+pub(crate) fn kind_code(kind: FileType) -> u8 {
     match kind {
         FileType::Regular => 1,
         FileType::Directory => 2,
@@ -292,7 +299,7 @@ fn kind_code(kind: FileType) -> u8 {
     }
 }
 
-fn kind_from(code: u8) -> Option<FileType> {
+pub(crate) fn kind_from(code: u8) -> Option<FileType> {
     Some(match code {
         1 => FileType::Regular,
         2 => FileType::Directory,

@@ -37,6 +37,7 @@ mod fs;
 pub mod fuzz;
 mod handover;
 mod inode;
+mod links;
 mod listing;
 mod locks;
 mod ops;

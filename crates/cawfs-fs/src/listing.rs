@@ -8,7 +8,7 @@
 //! remember those of one open directory at a time: the first of each directory.
 
 use crate::errno::{Kind, Result};
-use crate::inode::Inode;
+use crate::links::Record;
 use crate::locks::lock;
 use crate::types::{DirHandle, NodeId};
 use bytes::Bytes;
@@ -133,7 +133,7 @@ pub(crate) struct Name {
     /// The name.
     pub(crate) name: Bytes,
     /// Its record in the snapshot.
-    pub(crate) inode: Inode,
+    pub(crate) record: Record,
 }
 
 impl Listing {
@@ -199,7 +199,7 @@ impl Listing {
             return Ok(Some(Name {
                 ordinal,
                 name,
-                inode: Inode::decode(&value)?,
+                record: Record::decode(&value)?,
             }));
         }
         Ok(None)

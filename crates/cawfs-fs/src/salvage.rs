@@ -8,10 +8,11 @@
 //! writes them down leaves his folder; set-id bits and capabilities that take no effect in the store are left out.
 //! Memory: some words for each directory, and what of a damaged range is reported.
 
-use crate::check::split;
-use crate::inode::{HAS_XATTRS, Inode, NoSetId, SET_GID, SET_UID};
+use crate::check::{Parts, What, split};
+use crate::inode::{HAS_XATTRS, HOME, Inode, NoSetId, SET_GID, SET_UID};
+use crate::links::{LinkId, Record, Reference};
 use crate::schema::{
-    DATA, LIVE_VOLUME, Location, META, STAGED, XATTR, block_number, push_subdir, table,
+    BODY, DATA, LIVE_VOLUME, Location, META, STAGED, XATTR, block_number, push_subdir, table,
 };
 use crate::types::{BLOCK_BYTES, FileType, NAME_MAX, Time};
 use bytes::Bytes;
@@ -41,7 +42,30 @@ pub struct Object {
     pub target: Bytes,
     /// Extended attributes: names and values.
     pub xattrs: Vec<(Bytes, Bytes)>,
+    /// For a file with several names: the same for all of them.
+    pub linked: Option<Bytes>,
 }
+
+/// What is known of a directory when what is in it comes.
+#[derive(Clone, Copy)]
+struct Above {
+    no_set_id: NoSetId,
+    shifts: u64,
+    home: bool,
+}
+
+impl Above {
+    fn of(above: Self, inode: &Inode) -> Self {
+        Self {
+            no_set_id: above.no_set_id.and(inode.no_set_id),
+            shifts: above.shifts.wrapping_add(inode.shift),
+            home: inode.has(HOME),
+        }
+    }
+}
+
+/// By S(dir).
+type Dirs = HashMap<Vec<u8>, Above>;
 
 /// One thing met on the walk.
 #[derive(Debug)]
@@ -104,17 +128,24 @@ impl Salvage {
 
     /// Hands out every object that can be read: a directory before what it holds, unless its record is lost.
     pub fn objects(&self, sink: &mut dyn FnMut(Salvaged)) {
-        let mut above = HashMap::new();
-        above.insert(Vec::new(), NoSetId::None);
+        let mut above = Dirs::new();
+        let nothing = Above {
+            no_set_id: NoSetId::None,
+            shifts: 0,
+            // If the root's record is lost, it may have been one.
+            home: true,
+        };
+        above.insert(Vec::new(), nothing);
         match self.view.get(&Location::root(LIVE_VOLUME).record()) {
             Ok(Some(record)) => match Inode::decode(&record) {
                 Ok(inode) if inode.is_dir() => {
-                    above.insert(Vec::new(), inode.no_set_id);
+                    above.insert(Vec::new(), Above::of(nothing, &inode));
                     let xattrs = self.xattrs(&Location::root(LIVE_VOLUME).record(), sink);
                     sink(Salvaged::Object(Box::new(object(
                         Vec::new(),
                         inode,
                         xattrs,
+                        None,
                     ))));
                 }
                 _ => sink(Salvaged::Lost("the root's record makes no sense".into())),
@@ -135,20 +166,14 @@ impl Salvage {
             .for_each(|lost| sink(Salvaged::Lost(lost)));
     }
 
-    fn record(
-        &self,
-        key: &Bytes,
-        value: &Bytes,
-        above: &mut HashMap<Vec<u8>, NoSetId>,
-        sink: &mut dyn FnMut(Salvaged),
-    ) {
+    fn record(&self, key: &Bytes, value: &Bytes, above: &mut Dirs, sink: &mut dyn FnMut(Salvaged)) {
         let path_key = key.get(5..).unwrap_or_default();
-        let Some((dir, name, rest)) = split(path_key) else {
+        let Some(Parts { dir, what }) = split(path_key) else {
             return sink(Salvaged::Lost(format!("{}: no key of ours", key_name(key))));
         };
-        if rest.is_some() {
-            return; // An attribute, read with its object.
-        }
+        let What::Entry { name, rest: None } = what else {
+            return; // An attribute, read with its object; or a body, read with its names.
+        };
         let path = path_of(dir).map(|mut path| {
             path.push(Bytes::copy_from_slice(name));
             path
@@ -156,25 +181,55 @@ impl Salvage {
         let Some(path) = path.filter(|path| path.iter().all(|name| is_name(name))) else {
             return sink(Salvaged::Lost(format!("{}: not a name", key_name(key))));
         };
-        let Ok(mut inode) = Inode::decode(value) else {
-            let what = format!("{}: its record makes no sense", key_name(key));
-            return sink(Salvaged::Lost(what));
+        let found = match Record::decode(value) {
+            Ok(Record::Own(inode)) => Ok((key.clone(), inode)),
+            Ok(Record::Link(link)) => self.body(dir, &link, above),
+            Err(_) => Err("its record makes no sense".to_owned()),
         };
-        let no_set_id = above.get(dir).copied().unwrap_or(NoSetId::All);
-        if inode.is_dir() {
+        let (at, mut inode) = match found {
+            Ok(found) => found,
+            Err(why) => return sink(Salvaged::Lost(format!("{}: {why}", key_name(key)))),
+        };
+        let no_set_id = above.get(dir).map_or(NoSetId::All, |above| above.no_set_id);
+        if let (true, Some(above_it)) = (inode.is_dir(), above.get(dir).copied()) {
             let mut inside = dir.to_vec();
             push_subdir(&mut inside, name);
-            above.insert(inside, no_set_id.and(inode.no_set_id));
+            above.insert(inside, Above::of(above_it, &inode));
         }
         let mut xattrs = match inode.has(HAS_XATTRS) {
-            true => self.xattrs(key, sink),
+            true => self.xattrs(&at, sink),
             false => Vec::new(),
         };
         if !inode.is_dir() && no_set_id.hides(inode.uid) {
             inode.perm &= !(SET_UID | SET_GID);
             xattrs.retain(|(name, _)| &name[..] != b"security.capability");
         }
-        sink(Salvaged::Object(Box::new(object(path, inode, xattrs))));
+        let linked = (at != *key).then_some(at);
+        let found = object(path, inode, xattrs, linked);
+        sink(Salvaged::Object(Box::new(found)));
+    }
+
+    /// The body that a reference in a directory leads to, and its key; or why it cannot be had.
+    fn body(&self, dir: &[u8], link: &Reference, above: &Dirs) -> Result<(Bytes, Inode), String> {
+        let lost = || "a name of a file that is not there".to_owned();
+        let shifts = above.get(dir).ok_or_else(lost)?.shifts;
+        let ends = dir.iter().enumerate().filter(|(_, byte)| **byte == 0);
+        let ends = ends.map(|(at, _)| at + 1).rev().chain([0]);
+        let prefixes = ends.filter_map(|end| dir.get(..end));
+        let dirs = prefixes.filter_map(|prefix| Some((prefix, above.get(prefix)?)));
+        for (prefix, home) in dirs.filter(|(_, above)| above.home) {
+            let id: LinkId = link.id.rebased(shifts, home.shifts);
+            let key = [&table(LIVE_VOLUME, META), prefix, &[BODY], &id.encode()].concat();
+            match self.view.get(&key) {
+                Ok(Some(value)) => {
+                    let inode = Inode::decode(&value).map_err(|e| e.to_string())?;
+                    return Ok((key.into(), inode));
+                }
+                Ok(None) => {}
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+        Err(lost())
     }
 
     fn xattrs(&self, record: &[u8], sink: &mut dyn FnMut(Salvaged)) -> Vec<(Bytes, Bytes)> {
@@ -199,8 +254,7 @@ impl Salvage {
         object: &Object,
         block: &mut dyn FnMut(u64, &[u8]),
     ) -> Vec<(std::ops::Range<u64>, String)> {
-        let names = object.path.iter().cloned();
-        let at = names.fold(Location::root(LIVE_VOLUME), |at, name| at.child(name));
+        let at = location(object);
         let mut lost = Vec::new();
         let mut each = |key: &Bytes, value: &Bytes| {
             let start = block_number(key).and_then(|number| number.checked_mul(BLOCK_BYTES));
@@ -231,8 +285,30 @@ impl Salvage {
     }
 }
 
-fn object(path: Vec<Bytes>, inode: Inode, xattrs: Vec<(Bytes, Bytes)>) -> Object {
+/// Where the content of an object is.
+fn location(object: &Object) -> Location {
+    let from = |names: &[Bytes]| {
+        let names = names.iter().cloned();
+        names.fold(Location::root(LIVE_VOLUME), |at, name| at.child(name))
+    };
+    let body = || {
+        let Parts { dir, what } = split(object.linked.as_ref()?.get(5..)?)?;
+        let What::Body { id, .. } = what else {
+            return None;
+        };
+        Some(from(&path_of(dir)?).child(LinkId::decode(id)?.name()))
+    };
+    body().unwrap_or_else(|| from(&object.path))
+}
+
+fn object(
+    path: Vec<Bytes>,
+    inode: Inode,
+    xattrs: Vec<(Bytes, Bytes)>,
+    linked: Option<Bytes>,
+) -> Object {
     Object {
+        linked,
         path,
         kind: inode.kind,
         perm: inode.perm,
@@ -266,9 +342,30 @@ fn path_of(mut dir: &[u8]) -> Option<Vec<Bytes>> {
 pub fn key_name(key: &[u8]) -> String {
     let named = || {
         let (which, path_key) = (key.get(4)?, key.get(5..)?);
-        let (dir, name, rest) = split(path_key)?;
+        let (mut parts, mut back) = (split(path_key)?, String::new());
+        let inner;
+        if let What::Back { path } = parts.what {
+            inner = [parts.dir, path].concat();
+            back.push_str(", back-reference");
+            parts = split(&inner)?;
+        }
+        let (name, rest) = match parts.what {
+            What::Entry { name, rest } => (name.to_vec(), rest),
+            What::Body { id, rest } => {
+                let tag = LinkId::decode(id)?.tag;
+                (
+                    format!("(file {tag:016x} with several names)").into_bytes(),
+                    rest,
+                )
+            }
+            What::Back { .. } => return None,
+        };
         let mut path = String::new();
-        for part in path_of(dir)?.iter().map(|p| &p[..]).chain([name]) {
+        for part in path_of(parts.dir)?
+            .iter()
+            .map(|p| &p[..])
+            .chain([&name[..]])
+        {
             path.push('/');
             path.push_str(&part.escape_ascii().to_string());
         }
@@ -280,7 +377,7 @@ pub fn key_name(key: &[u8]) -> String {
             (META, Some([XATTR, name @ ..])) => {
                 format!("{path}, attribute {}", name.escape_ascii())
             }
-            _ => path,
+            _ => path + &back,
         })
     };
     named().unwrap_or_else(|| match key {

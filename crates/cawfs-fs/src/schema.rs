@@ -7,8 +7,11 @@
 //!
 //! 'm' meta   S(dir) 'E' name                   inode record
 //!            S(dir) 'E' name 00 'x' attr       extended attribute
+//!            S(home) 'H' id (16) …             body of a file with several names: record and attributes as above
+//!            S(home) 'L' (path key below home) back-reference: the id of the body that this entry leads to
 //!            'T' token (8)                     in the place of S(dir): staged clones
 //! 'd' data   S(dir) 'E' name 00 block (u64 BE) file block
+//!            S(home) 'H' id 00 block           block of a body
 //! 'x' misc   'R'                               inode record of the root directory
 //!            'R' 00 'x' attr                   its extended attributes
 //!            'O' id (u64 BE) …                 orphan: record and attributes as above
@@ -20,9 +23,10 @@
 //! ```
 //!
 //! Names hold no 00, so nothing is escaped and an entry's keys are exactly those with the prefix `E name 00`, and its record.
-//! 'E' < 'S': all entries of a directory are adjacent and come before what its subdirectories hold. 'H' and 'L' (hard
-//! links) are reserved between them.
+//! 'E' < 'H' < 'L' < 'S': all entries of a directory are adjacent and come before what its subdirectories hold. What 'H' and
+//! 'L' are for stands in `links`.
 
+use crate::links::LinkId;
 use bytes::Bytes;
 use cawdb::KeyRange;
 
@@ -36,6 +40,10 @@ pub(crate) const DATA: u8 = b'd';
 pub(crate) const MISC: u8 = b'x';
 /// Tag of an entry in its directory.
 pub(crate) const ENTRY: u8 = b'E';
+/// Tag of the body of a file with several names, in its home.
+pub(crate) const BODY: u8 = b'H';
+/// Tag of a back-reference from a home to an entry.
+pub(crate) const BACK: u8 = b'L';
 /// Tag of the prefix of a directory.
 pub(crate) const SUBDIR: u8 = b'S';
 /// Tag of the prefix of a staged clone.
@@ -72,7 +80,12 @@ pub(crate) struct Location {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Where {
     Root,
-    Entry { dir: Vec<u8>, name: Bytes },
+    /// An entry, or (with its tag) a body.
+    Entry {
+        dir: Vec<u8>,
+        tag: u8,
+        name: Bytes,
+    },
     Orphan(u64),
 }
 
@@ -99,24 +112,47 @@ impl Location {
             volume,
             kind: Where::Entry {
                 dir,
+                tag: ENTRY,
                 name: Bytes::from_static(b"s"),
             },
         }
     }
-    /// The object `name` of this directory.
+    /// The object `name` of this directory. The name of a [`LinkId`] means the body that has its home here.
     pub(crate) fn child(&self, name: Bytes) -> Self {
+        let (tag, name) = match LinkId::key_of(&name) {
+            Some(key) => (BODY, key),
+            None => (ENTRY, name),
+        };
+        let dir = self.dir_key();
         Self {
             volume: self.volume,
-            kind: Where::Entry {
-                dir: self.dir_key(),
-                name,
-            },
+            kind: Where::Entry { dir, tag, name },
         }
+    }
+    /// What back-references to all that is below this directory start with.
+    pub(crate) fn backs(&self) -> Vec<u8> {
+        tag(&self.subtree(META).0, BACK)
+    }
+    /// What back-references to the entries of this directory itself start with.
+    pub(crate) fn entry_backs(&self) -> Vec<u8> {
+        tag(&self.backs(), ENTRY)
+    }
+    /// What back-references from this directory to entries below `top`, a directory in it, start with.
+    pub(crate) fn backs_below(&self, top: &Self) -> Vec<u8> {
+        let (own, inner) = (self.dir_key(), top.dir_key());
+        debug_assert!(inner.starts_with(&own), "not below");
+        [&self.backs(), inner.get(own.len()..).unwrap_or_default()].concat()
+    }
+    /// Key of the back-reference from this directory to an entry at or below it.
+    pub(crate) fn back(&self, entry: &Self) -> Vec<u8> {
+        let (own, record) = (self.subtree(META).0, entry.record());
+        debug_assert!(record.starts_with(&own), "not below");
+        [&self.backs(), record.get(own.len()..).unwrap_or_default()].concat()
     }
     /// S(this): what the path keys of everything inside this directory start with.
     fn dir_key(&self) -> Vec<u8> {
         match &self.kind {
-            Where::Entry { dir, name } => {
+            Where::Entry { dir, name, .. } => {
                 let mut key = Vec::with_capacity(dir.len() + name.len() + 2 + 256);
                 key.extend_from_slice(dir);
                 push_subdir(&mut key, name);
@@ -136,9 +172,9 @@ impl Location {
     }
     fn entry_in(&self, which: u8) -> Vec<u8> {
         let mut key = table(self.volume, which);
-        if let Where::Entry { dir, name } = &self.kind {
+        if let Where::Entry { dir, tag, name } = &self.kind {
             key.extend_from_slice(dir);
-            key.push(ENTRY);
+            key.push(*tag);
             key.extend_from_slice(name);
         }
         key
@@ -256,6 +292,32 @@ mod tests {
         assert!(dir.subtree(META).1.contains(&inner.record()));
         assert!(!dir.subtree(META).1.contains(&at("dd/x").record()));
         assert!(!dir.subtree(META).1.contains(&dir.record()));
+    }
+
+    #[test]
+    fn bodies_and_back_references_go_with_their_home() {
+        let (home, entry) = (at("d"), at("d/in/x"));
+        let id = LinkId { number: 1, tag: 2 };
+        let body = home.child(id.name());
+        let key = b"\0\0\0\x01mSd\0H\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02";
+        assert_eq!(body.record(), key);
+        assert_eq!(home.back(&entry), b"\0\0\0\x01mSd\0LSin\0Ex");
+        assert!(
+            home.back(&entry)
+                .starts_with(&home.backs_below(&at("d/in")))
+        );
+        assert!(
+            !home
+                .back(&at("d/in"))
+                .starts_with(&home.backs_below(&at("d/in")))
+        );
+        for key in [body.record(), home.back(&entry)] {
+            assert!(home.subtree(META).1.contains(&key));
+            assert!(!key.starts_with(&home.entries()));
+        }
+        assert!(home.subtree(DATA).1.contains(&body.block(3)));
+        let root = Location::root(1);
+        assert!(root.subtree(META).1.contains(&root.back(&entry)));
     }
 
     #[test]

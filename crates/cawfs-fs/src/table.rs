@@ -5,6 +5,8 @@
 //!    lookups, opens, pins      each slot                is one change here, paths are composed when needed
 //! ```
 //!
+//! * A file with several names is a child of its home (see `links`), under a name that no entry has; names that lead to it are
+//!   not in the table.
 //! * Ids rise and are never reused. A slot lives while it is looked up, open, pinned by an operation or has children.
 //! * Every node's inode is in memory and is the truth; the store holds the same, but for access times.
 //! * A node's shown number and, for directories, the sum of shifts never change: renames re-base the record.
@@ -16,7 +18,8 @@ mod pass;
 mod pins;
 
 use crate::errno::{Kind, Result};
-use crate::inode::{Inode, NoSetId};
+use crate::inode::{HOME, Inode, NoSetId};
+use crate::links::LinkId;
 use crate::locks::lock;
 use crate::schema::Location;
 use crate::types::{FileType, NodeId};
@@ -207,7 +210,10 @@ impl Table {
     pub(crate) fn names(&self, id: NodeId) -> Result<Vec<Bytes>> {
         let (mut names, mut slot) = (Vec::new(), self.slot(id)?);
         while let Place::Child(parent, name) = &slot.place {
-            names.push(name.clone());
+            names.push(match LinkId::key_of(name) {
+                Some(_) => Bytes::from_static(b"(a file with several names)"),
+                None => name.clone(),
+            });
             slot = self.slot(*parent)?;
         }
         if slot.place != Place::Root {
@@ -227,6 +233,38 @@ impl Table {
         }
         true
     }
+    /// The homes at and above a directory, nearest first. O(depth).
+    pub(crate) fn homes(&self, dir: NodeId) -> Vec<Arc<Node>> {
+        let (mut homes, mut at) = (Vec::new(), Some(dir));
+        while let Some(slot) = at.and_then(|id| self.slots.get(&id)) {
+            if lock(&slot.node.inode).has(HOME) {
+                homes.push(slot.node.clone());
+            }
+            at = match &slot.place {
+                Place::Child(parent, _) => Some(*parent),
+                _ => None,
+            };
+        }
+        homes
+    }
+    /// The lowest directory that is at or above both. O(depth²).
+    pub(crate) fn common(&self, a: NodeId, b: NodeId) -> NodeId {
+        let mut at = a;
+        while !self.is_below(b, at) {
+            match self.slots.get(&at).map(|slot| &slot.place) {
+                Some(Place::Child(parent, _)) => at = *parent,
+                _ => return NodeId::ROOT,
+            }
+        }
+        at
+    }
+    /// Directory and id of a body; none for other nodes.
+    pub(crate) fn home(&self, id: NodeId) -> Option<(NodeId, LinkId)> {
+        match &self.slots.get(&id)?.place {
+            Place::Child(home, name) => Some((*home, LinkId::of_name(name)?)),
+            _ => None,
+        }
+    }
     /// Where a node is, without its path.
     pub(crate) fn place(&self, id: NodeId) -> Option<Place> {
         self.slots.get(&id).map(|slot| slot.place.clone())
@@ -239,16 +277,25 @@ impl Table {
     pub(crate) fn opens(&self, id: NodeId) -> u64 {
         self.slots.get(&id).map_or(0, |slot| slot.opens)
     }
-    /// The open nodes below a directory (or the node itself); only those open for writing if asked.
+    /// The open nodes below a directory (or the node itself). Of those with several names, the ones whose home is there.
     /// O(open nodes · depth).
-    pub(crate) fn open_below(&self, id: NodeId, writable: bool) -> Vec<NodeId> {
-        let wanted = |n: &NodeId| !writable || self.slots.get(n).is_some_and(|s| s.writers > 0);
-        self.open
-            .iter()
-            .copied()
-            .filter(wanted)
-            .filter(|&n| self.is_below(n, id))
-            .collect()
+    pub(crate) fn open_below(&self, id: NodeId) -> Vec<NodeId> {
+        let open = self.open.iter().copied();
+        open.filter(|&n| self.is_below(n, id)).collect()
+    }
+    /// The nodes that are open for writing and have a name below a directory (or are the node itself); perhaps some that have
+    /// several names, elsewhere. O(open nodes · depth).
+    pub(crate) fn writable_below(&self, id: NodeId) -> Vec<NodeId> {
+        let writable = |n: &NodeId| self.slots.get(n).is_some_and(|s| s.writers > 0);
+        let may_be_below = |&n: &NodeId| {
+            let home_above = || {
+                self.home(n)
+                    .is_some_and(|(home, _)| self.is_below(id, home))
+            };
+            self.is_below(n, id) || home_above()
+        };
+        let open = self.open.iter().copied();
+        open.filter(writable).filter(may_be_below).collect()
     }
     /// Moves a node to another place.
     pub(crate) fn put(&mut self, id: NodeId, place: Place) {
@@ -281,15 +328,6 @@ impl Table {
             slot.children.remove(name);
             slot.epoch += 1;
         }
-    }
-    /// Swaps two entries.
-    pub(crate) fn exchange(&mut self, a: NodeId, b: NodeId) {
-        let (Some(at_a), Some(at_b)) = (self.place(a), self.place(b)) else {
-            return;
-        };
-        self.put(a, Place::Gone);
-        self.put(b, at_a);
-        self.put(a, at_b);
     }
     /// Remembers what a directory makes everything below inherit.
     pub(crate) fn set_no_set_id(&mut self, id: NodeId, value: NoSetId) {

@@ -101,9 +101,55 @@ fn each_fault_is_found() {
 }
 
 #[test]
+fn each_fault_of_files_with_several_names_is_found() {
+    let back = key(b"mSd\0LEf");
+    let bodies = |store: &Store| {
+        let all = store.scan(KeyRange::prefix(key(b"mSd\0H")));
+        let all: Vec<_> = all.map(|item| item.unwrap()).collect();
+        all[0].clone()
+    };
+    let links = |links: u32| {
+        move |store: &Store, batch: &mut Batch| {
+            let (at, mut body) = (bodies(store).0, bodies(store).1.to_vec());
+            body[40..44].copy_from_slice(&links.to_le_bytes());
+            batch.put(at, body);
+        }
+    };
+    assert_eq!(found(linked(|_, _| ())), []);
+    assert_eq!(found(linked(links(1))), [Fault::BadLinks]);
+    assert_eq!(found(linked(links(3))), [Fault::BadLinks]);
+    let lost_back = found(linked(|_, b| void(b.delete(back.clone()))));
+    assert_eq!(lost_back, [Fault::BadBackReference, Fault::BadLinks]);
+    let lost_name = found(linked(|_, b| void(b.delete(key(b"mSd\0Ef")))));
+    assert_eq!(lost_name, [Fault::BadBackReference, Fault::BadLinks]);
+    let lost_body = found(linked(|s, b| void(b.delete(bodies(s).0))));
+    let told = |fault| lost_body.iter().filter(|found| **found == fault).count();
+    assert_eq!((told(Fault::NoBody), told(Fault::BadBackReference)), (2, 2));
+    let unmarked = found(linked(|s, b| {
+        let mut home = s.get(&key(b"mEd")).unwrap().unwrap().to_vec();
+        home[4] &= !32;
+        b.put(key(b"mEd"), home);
+    }));
+    assert!(unmarked.contains(&Fault::UnmarkedHome), "{unmarked:?}");
+}
+
+/// The file of the sample gets a second name, and is then damaged.
+fn linked(damage: impl FnOnce(&Store, &mut Batch)) -> impl FnOnce(&Store, &mut Batch) {
+    |store, batch| {
+        let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+        let dir = fs.lookup(&ME, NodeId::ROOT, b"d").unwrap().node;
+        let inner = fs.lookup(&ME, dir, b"e").unwrap().node;
+        let file = fs.lookup(&ME, dir, b"f").unwrap().node;
+        fs.link(&ME, file, inner, b"g").unwrap();
+        damage(store, batch);
+    }
+}
+
+#[test]
 fn random_damage_never_panics() {
     for seed in 0..300 {
         let (store, mut rng) = (sample(), fastrand::Rng::with_seed(seed));
+        linked(|_, _| ())(&store, &mut Batch::new());
         let all: Vec<_> = store
             .scan(KeyRange::all())
             .map(|item| item.unwrap())

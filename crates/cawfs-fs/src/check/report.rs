@@ -9,7 +9,7 @@ pub enum Fault {
     BadKey = 2,
     /// An entry whose directory does not exist, or is none.
     NoDirectory = 3,
-    /// A directory whose link count is not 2 + subdirectories.
+    /// A directory whose link count is not 2 + subdirectories, or a file with several names whose count is not theirs.
     BadLinks = 4,
     /// An extended attribute of nothing, or of an object that says it has none.
     StrayAttribute = 5,
@@ -23,6 +23,12 @@ pub enum Fault {
     SharedNumber = 9,
     /// No root directory.
     NoRoot = 10,
+    /// A name that leads to a file with several names, which is not there.
+    NoBody = 11,
+    /// A name of such a file that its home does not know, or one that its home knows and that is not there.
+    BadBackReference = 12,
+    /// Such a file in a directory that is not marked as its home.
+    UnmarkedHome = 13,
 }
 
 impl std::fmt::Display for Fault {
@@ -38,6 +44,11 @@ impl std::fmt::Display for Fault {
             Self::BeyondEnd => "a block reaches beyond its end",
             Self::SharedNumber => "its inode number is that of another object",
             Self::NoRoot => "there is no root directory",
+            Self::NoBody => "a name of a file that is not there",
+            Self::BadBackReference => {
+                "a name that the home of its file does not know, or the reverse"
+            }
+            Self::UnmarkedHome => "its directory is not marked as a home",
         })
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Origin {
     pub(crate) no_set_id: NoSetId,
     /// Longest that the keys below it are, counted from its prefix.
     pub(crate) reach: usize,
+    /// Its node; none for what is staged.
+    pub(crate) node: Option<Arc<Node>>,
 }
 
 /// Where to, and what of it is decided already.
@@ -84,7 +86,7 @@ impl Fs {
     }
 
     /// What a node has to clone, if the caller may.
-    pub(crate) fn origin(&self, caller: &Caller, node: &Node) -> Result<Origin> {
+    pub(crate) fn origin(&self, caller: &Caller, node: &Arc<Node>) -> Result<Origin> {
         let inode = node.inode();
         if inode.is_dir() && !caller.is_root() && inode.uid != caller.uid {
             return Err(Kind::NotPermitted.because("only its owner may clone a tree"));
@@ -95,6 +97,7 @@ impl Fs {
             at: found.at,
             inode,
             no_set_id: found.no_set_id,
+            node: Some(node.clone()),
         })
     }
 
@@ -126,7 +129,7 @@ impl Fs {
             Some(occupant) => self.displace(&mut change, &view, occupant, &home)?,
             None => Vec::new(),
         };
-        let old = occupant.as_ref().map(|occupant| occupant.inode());
+        let old = occupant.as_ref().map(|occupant| self.kept(occupant));
         let mut inode = self.clone_inode(caller, origin, to, &mut change);
         let tree = (&origin.at, &mut inode, origin.reach);
         self.admit(&mut change, &view, tree, (to.dir, &home))?;
@@ -139,6 +142,10 @@ impl Fs {
             &mut inode,
         )?;
         drop_hidden(&mut change, &mut inode, origin.no_set_id, &home);
+        if let Some(node) = origin.node.as_ref().filter(|node| node.is_dir()) {
+            let source = (&**node, &origin.at);
+            self.clone_bodies(&mut change, &view, source, (&home, &mut inode))?;
+        }
         let links = |dir: bool| i64::from(dir);
         match staged {
             Some(node) => change.record(node, &home, inode.clone()),

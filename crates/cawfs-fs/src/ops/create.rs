@@ -1,6 +1,7 @@
 //! Making objects: files, directories, links, devices, and files without a name.
 
 use crate::acl::{ACCESS, Acl, DEFAULT};
+use crate::change::Change;
 use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
@@ -8,9 +9,10 @@ use crate::fs::{Fs, check_name};
 use crate::inode::{HAS_ACL, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, PERM_BITS, SET_GID};
 use crate::locks::{lock, write};
 use crate::schema::Location;
-use crate::table::{Count, Pin, Place, pin_new, pin_new_child};
+use crate::table::{Count, Node, Pin, Place, pin_new, pin_new_child};
 use crate::types::{Caller, Entry, FileHandle, FileType, NodeId, TARGET_MAX};
 use bytes::Bytes;
+use cawdb::Snapshot;
 
 /// A new object and the lists it inherits.
 struct Newborn {
@@ -127,7 +129,7 @@ impl Fs {
         Ok((self.entry(&pin), handle))
     }
 
-    /// Names a file made by [`Fs::tmpfile`]. EPERM for all others: there are no hard links.
+    /// Gives an object another name; its first, if it was made by [`Fs::tmpfile`]. EPERM for directories.
     pub fn link(
         &self,
         _caller: &Caller,
@@ -136,30 +138,48 @@ impl Fs {
         name: &[u8],
     ) -> Result<Entry> {
         let name = check_name(name)?;
-        let _names = self.shared();
+        let _names = self.exclusive();
         self.check_writable()?;
         let (dir, file) = (self.dir(parent)?, self.node(node)?);
-        let _held = (write(&dir.busy), write(&file.busy));
-        let at = self.resolve(&dir)?.at;
-        let mut inode = file.inode();
-        if lock(&self.table).place(node) != Some(Place::Orphan) || inode.links != 0 {
-            return Err(Kind::NotPermitted.because("hard links are not supported"));
+        if file.is_dir() {
+            return Err(Kind::NotPermitted.because("a directory has one name"));
         }
+        let at = self.resolve(&dir)?.at;
         if self.child(&dir, &at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
         }
-        let (from, to) = (self.resolve(&file)?.at, at.child(name.clone()));
+        let to = at.child(name.clone());
         self.admit_one(&to)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
-        content::copy(&view, &mut change.batch, (&from, &inode), (&to, None))?;
+        let place = lock(&self.table).place(node);
+        let moves = match place {
+            Some(Place::Orphan) => {
+                self.name_orphan(&mut change, &view, &file, (&dir, &to))?;
+                vec![(node, Place::Child(parent, name))]
+            }
+            _ => self.link_again(&mut change, &view, &file, (&dir, &to))?,
+        };
+        change.touch(&dir, &at, 0)?;
+        change.commit()?;
+        add(&self.counters.links, 1);
+        self.settle(moves);
+        Ok(self.entry(&file))
+    }
+
+    fn name_orphan(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        file: &Pin<'_>,
+        (dir, to): (&Node, &Location),
+    ) -> Result<()> {
+        let (mut inode, from) = (file.inode(), self.resolve(file)?.at);
+        content::copy(view, &mut change.batch, (&from, &inode), (to, None))?;
         content::erase(&mut change.batch, &from, &inode);
         (inode.links, inode.ctime) = (1, change.now);
         inode.number = file.ino.wrapping_sub(dir.shifts);
-        change.record(&file, &to, inode);
-        change.touch(&dir, &at, 0)?;
-        change.commit()?;
-        lock(&self.table).put(node, Place::Child(parent, name));
-        Ok(self.entry(&file))
+        change.record(file, to, inode);
+        Ok(())
     }
 
     fn make(

@@ -3,7 +3,8 @@
 use crate::counters::add;
 use crate::errno::Result;
 use crate::fs::Fs;
-use crate::inode::Inode;
+use crate::inode::avoid_reserved;
+use crate::links::Record;
 use crate::listing::{Listing, Name};
 use crate::locks::{lock, read};
 use crate::schema::Location;
@@ -147,7 +148,10 @@ impl Fs {
         let entry = pin.as_ref().map(|pin| self.entry(pin));
         let (node, ino, kind) = match &entry {
             Some(entry) => (Some(entry.node), entry.attr.ino, entry.attr.kind),
-            None => (None, name.inode.shown(dir.shifts), name.inode.kind),
+            None => {
+                let ino = avoid_reserved(dir.shifts.wrapping_add(name.record.relative()));
+                (None, ino, name.record.kind())
+            }
         };
         let next = name.ordinal + DOTS + 1;
         let accepted = accept(DirEntry {
@@ -208,7 +212,10 @@ impl<'a, 'b> Live<'a, 'b> {
         let Some((_, record)) = self.ahead.as_ref().filter(|(ahead, _)| ahead == name) else {
             return Ok(None);
         };
-        let inode = Inode::decode(record)?;
+        let inode = match Record::decode(record)? {
+            Record::Own(inode) => inode,
+            Record::Link(link) => return self.fs.body(self.dir, &link).map(Some),
+        };
         match pin_new_child(&self.fs.table, self.dir, name, inode, Some(self.epoch)) {
             Some(pin) => Ok(Some(pin)),
             None => self.fs.child(self.dir, &self.at, name),

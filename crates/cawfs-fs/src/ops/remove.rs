@@ -37,8 +37,13 @@ impl Fs {
         let _held_file = write(&file.busy);
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name);
-        let moves = self.displace(&mut change, &view, &file, &home)?;
-        content::erase(&mut change.batch, &home, &file.inode());
+        let mut moves = self.displace(&mut change, &view, &file, &home)?;
+        let kept = self.kept(&file);
+        content::erase(&mut change.batch, &home, &kept);
+        if let Some(linked) = self.linked(&file)? {
+            let (file, dir) = ((&*file, &linked), (&**dir, &home));
+            self.unmake_body(&mut change, &view, file, dir, &mut moves)?;
+        }
         change.touch(&dir, &at, 0)?;
         change.commit()?;
         add(&self.counters.removes, 1);
@@ -102,16 +107,13 @@ impl Fs {
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name.clone());
         let moves = self.displace(&mut change, &view, &top, &home)?;
-        content::erase(&mut change.batch, &home, &top.inode());
+        content::erase(&mut change.batch, &home, &self.kept(&top));
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
+        // The kernel removed nothing itself, so it must hear which objects have fewer links.
+        let mut stale = vec![Invalidation::Entry { parent, name }];
+        stale.extend(change.nodes().map(Invalidation::Attributes));
         change.commit()?;
         add(&self.counters.trees_removed, 1);
-        // The kernel removed nothing itself, so it must hear which open objects have no link any more.
-        let mut stale = vec![
-            Invalidation::Entry { parent, name },
-            Invalidation::Attributes(parent),
-        ];
-        stale.extend(moves.iter().map(|&(id, _)| Invalidation::Attributes(id)));
         self.settle(moves);
         Ok(stale)
     }
@@ -122,8 +124,8 @@ impl Fs {
             .ok_or_else(|| Kind::NotFound.because("no such name"))
     }
 
-    /// Takes an object, kept at `home`, out of the namespace: open files (it, or below it) move to the orphan area.
-    /// Record and content at `home` are the caller's to erase or replace; the moves take effect by [`Fs::settle`].
+    /// Takes an object, kept at `home`, out of the namespace: open files (it, or below it) move to the orphan area, unless they
+    /// have names elsewhere. Record and content at `home` are the caller's to erase or replace; the moves take effect by [`Fs::settle`].
     pub(crate) fn displace(
         &self,
         change: &mut Change<'_>,
@@ -133,7 +135,7 @@ impl Fs {
     ) -> Result<Moves> {
         let mut moves = Vec::new();
         let open = match top.is_dir() {
-            true => lock(&self.table).open_below(top.id, false),
+            true => lock(&self.table).open_below(top.id),
             false => Vec::new(),
         };
         for id in open.into_iter().filter(|&id| id != top.id) {
@@ -141,11 +143,18 @@ impl Fs {
             let at = self.resolve(&node)?.at;
             moves.push((id, self.displace_one(change, view, &node, &at)?));
         }
-        moves.push((top.id, self.displace_one(change, view, top, home)?));
+        if top.is_dir() {
+            moves.extend(self.take_names_below(change, view, top, home)?);
+        }
+        let place = match self.linked(top)? {
+            Some(linked) => self.take_name(change, view, top, &linked, home)?,
+            None => Some(self.displace_one(change, view, top, home)?),
+        };
+        moves.extend(place.map(|place| (top.id, place)));
         Ok(moves)
     }
 
-    fn displace_one(
+    pub(crate) fn displace_one(
         &self,
         change: &mut Change<'_>,
         view: &Snapshot,

@@ -7,6 +7,7 @@ use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
 use crate::inode::{HAS_CAPS, Inode, NoSetId, SET_GID, SET_UID};
 use crate::locks::{lock, write};
+use crate::ops::crossing::Backs;
 use crate::ops::xattr::CAPABILITY;
 use crate::protocol::parse_stage_name;
 use crate::schema::Location;
@@ -109,7 +110,10 @@ impl Fs {
             _ => {}
         }
         let dirs = source.is_dir() || target.as_ref().is_some_and(|target| target.is_dir());
-        if dirs && !exclusive {
+        let exchanged = target.as_ref().filter(|_| mode == RenameMode::Exchange);
+        let leaves = self.leaves_home(&source, to.dir)
+            || exchanged.is_some_and(|target| self.leaves_home(target, from.dir));
+        if (dirs || leaves) && !exclusive {
             return Ok(false);
         }
         self.check_nesting(&source, target.as_ref(), &from, &to, mode)?;
@@ -163,8 +167,8 @@ impl Fs {
         target: Option<&Pin<'_>>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (mut inode, old) = (source.inode(), target.map(|target| target.inode()));
-        let moves = match target {
+        let (mut inode, old) = (self.kept(source), target.map(|target| self.kept(target)));
+        let mut moves = match target {
             Some(target) => self.displace(&mut change, &view, target, &to.home())?,
             None => Vec::new(),
         };
@@ -183,13 +187,30 @@ impl Fs {
         } else {
             content::erase(&mut change.batch, &from_home, &inode);
         }
-        self.arrive(&mut change, source, inode, from, to);
+        let mut backs = Backs::default();
+        if source.is_dir() {
+            let (start, target) = ((&***from.dir, &from_home), (&***to.dir, &to_home));
+            let how = (false, false);
+            self.carry_links(&mut change, &view, start, target, how, &mut backs)?;
+        }
+        let linked = self.linked(source)?;
+        let stays = linked.is_some();
+        match linked {
+            Some(linked) => {
+                let (file, target) = ((&**source, linked), (&***to.dir, &to_home));
+                self.carry_name(&mut change, &view, file, &from_home, target, &mut backs)?;
+            }
+            None => self.arrive(&mut change, source, inode, from, to),
+        }
+        moves.extend(backs.apply(&mut change));
         let dir = |node: Option<&Pin<'_>>| i64::from(node.is_some_and(|node| node.is_dir()));
         change.touch(from.dir, &from.at, -dir(Some(source)))?;
         change.touch(to.dir, &to.at, dir(Some(source)) - dir(target))?;
         change.commit()?;
         self.settle(moves);
-        lock(&self.table).put(source.id, to.place());
+        if !stays {
+            lock(&self.table).put(source.id, to.place());
+        }
         Ok(())
     }
 
@@ -201,7 +222,7 @@ impl Fs {
         target: &Pin<'_>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (mut a, mut b) = (source.inode(), target.inode());
+        let (mut a, mut b) = (self.kept(source), self.kept(target));
         let (at_a, at_b) = (from.home(), to.home());
         let reach = [self.reach(&at_a, &a), self.reach(&at_b, &b)];
         let trees = [(&at_a, &mut a, reach[0]), (&at_b, &mut b, reach[1])];
@@ -210,13 +231,38 @@ impl Fs {
         self.admit(&mut change, &view, second, (from.dir, &at_a))?;
         content::copy(&view, &mut change.batch, (&at_a, &a), (&at_b, Some(&b)))?;
         content::copy(&view, &mut change.batch, (&at_b, &b), (&at_a, Some(&a)))?;
-        self.arrive(&mut change, source, a, from, to);
-        self.arrive(&mut change, target, b, to, from);
+        let mut backs = Backs::default();
+        let sides = [(source, a, from, to), (target, b, to, from)];
+        for (i, (node, inode, from, to)) in sides.into_iter().enumerate() {
+            let (from_home, to_home) = (from.home(), to.home());
+            let arrival = (&***to.dir, &to_home);
+            if source.is_dir() || target.is_dir() {
+                let (start, how) = ((&***from.dir, &from_home), (true, i > 0));
+                self.carry_links(&mut change, &view, start, arrival, how, &mut backs)?;
+            }
+            if let Some(linked) = self.linked(node)? {
+                let file = (&**node, linked);
+                self.carry_name(&mut change, &view, file, &from_home, arrival, &mut backs)?;
+            } else {
+                self.arrive(&mut change, node, inode, from, to);
+                backs.moves.push((node.id, to.place()));
+            }
+        }
+        let moves = backs.apply(&mut change);
         let links = i64::from(source.is_dir()) - i64::from(target.is_dir());
         change.touch(from.dir, &from.at, -links)?;
         change.touch(to.dir, &to.at, links)?;
         change.commit()?;
-        lock(&self.table).exchange(source.id, target.id);
+        // Each leaves its place before the other comes to it.
+        let mut table = lock(&self.table);
+        for id in [source.id, target.id] {
+            if moves.iter().any(|(moved, _)| *moved == id) {
+                table.put(id, Place::Gone);
+            }
+        }
+        for (id, place) in moves {
+            table.put(id, place);
+        }
         Ok(())
     }
 

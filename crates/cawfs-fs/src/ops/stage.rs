@@ -53,16 +53,20 @@ impl Fs {
     /// (INVAL_INODE) before a clone. O(open nodes · depth).
     pub fn writable_handles_below(&self, source: NodeId) -> Vec<NodeId> {
         let _names = self.shared();
-        lock(&self.table).open_below(source, true)
+        lock(&self.table).writable_below(source)
     }
 
-    /// The open nodes at or below a name: what a clone that replaces it takes the links from. O(open nodes · depth).
+    /// The nodes at or below a name that lose links when a clone replaces it, and that somebody may still ask about.
+    /// O(open nodes · depth + files with names both there and elsewhere).
     pub fn open_below(&self, parent: NodeId, name: &[u8]) -> Vec<NodeId> {
         let _names = self.shared();
         let Some(top) = pin_child(&self.table, parent, name) else {
             return Vec::new();
         };
-        lock(&self.table).open_below(top.id, false)
+        let mut nodes = lock(&self.table).open_below(top.id);
+        // What cannot be read now is told to whoever asks for the clone.
+        nodes.extend(self.crossing_nodes(&top).unwrap_or_default());
+        nodes
     }
 
     /// Stages `count` clones of a file or tree; returns the token of their staged names.
@@ -81,24 +85,25 @@ impl Fs {
         self.expire_stages()?;
         let _names = self.exclusive();
         let node = self.node(source)?;
-        let origin = self.origin(caller, &node)?;
+        let mut origin = self.origin(caller, &node)?;
         let token = self.random();
         let kept = if count == 1 {
             lock(&self.table).count(source, Count::Open(false));
             Source::Live(source)
         } else {
-            let (mut batch, view) = (Batch::new(), self.store.snapshot());
+            let (mut change, view) = (self.change(), self.store.snapshot());
             let shelf = Location::staged(self.volume, token);
             if origin.inode.is_dir() {
                 self.admit_tree(&view, (&origin.at, origin.reach), &shelf)?;
             }
-            content::copy(
-                &view,
-                &mut batch,
-                (&origin.at, &origin.inode),
-                (&shelf, None),
-            )?;
-            self.commit(batch)?;
+            let source = (&origin.at, &origin.inode);
+            content::copy(&view, &mut change.batch, source, (&shelf, None))?;
+            if origin.inode.is_dir() {
+                let source = (&**node, &origin.at);
+                let target = (&shelf, &mut origin.inode);
+                self.clone_bodies(&mut change, &view, source, target)?;
+            }
+            change.commit()?;
             Source::Copy(token)
         };
         let stage = Stage {
@@ -136,6 +141,9 @@ impl Fs {
         let mut inode = stage.inode.clone();
         (inode.uid, inode.gid) = (stage.caller.uid, stage.caller.gid);
         inode.perm |= 0o700;
+        if !inode.is_dir() {
+            inode.links = 1;
+        }
         // A second look-up after a forget shows the same number.
         let ino = match stage.nodes.get(&index) {
             Some(&(_, ino)) => ino,
@@ -179,6 +187,7 @@ impl Fs {
                     inode: stage.inode.clone(),
                     no_set_id: stage.no_set_id,
                     reach: stage.reach,
+                    node: None,
                 }
             }
         };

@@ -10,6 +10,7 @@
 //! Invariant: every slot is in the queue once; ids of dropped slots are cleared away before they outnumber the others.
 
 use super::{Place, Slot, Table};
+use crate::links::LinkId;
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
 
@@ -25,7 +26,7 @@ pub(crate) const NODE_BYTES: u64 = (size_of::<(NodeId, Slot)>() * 3 / 2
 pub struct Aged {
     /// The node.
     pub node: NodeId,
-    /// Directory and name, if it is an entry.
+    /// Directory and name, if it is an entry and has no other name.
     pub entry: Option<(NodeId, Bytes)>,
     /// Its kind.
     pub kind: FileType,
@@ -69,7 +70,9 @@ impl Table {
                 continue;
             }
             let entry = match &slot.place {
-                Place::Child(parent, name) => Some((*parent, name.clone())),
+                Place::Child(parent, name) if LinkId::key_of(name).is_none() => {
+                    Some((*parent, name.clone()))
+                }
                 _ => None,
             };
             let (node, kind) = (id, slot.node.kind);

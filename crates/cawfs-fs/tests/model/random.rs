@@ -31,8 +31,13 @@ fn random_operations_agree_with_the_specification() {
 }
 
 /// All that can happen to files, and to the tree and the store below.
-const EVERYTHING: [&str; 52] = [
+const EVERYTHING: [&str; 60] = [
     "absorbed",
+    "back_references_moved",
+    "bodies_cloned",
+    "bodies_made",
+    "bodies_moved",
+    "bodies_unmade",
     "checkpoints",
     "clones",
     "clones_into_own_subtree",
@@ -45,12 +50,15 @@ const EVERYTHING: [&str; 52] = [
     "delete_cuts",
     "equal_joins",
     "exchanges",
+    "files_with_several_names",
     "flushes",
     "flushes_shared",
     "free_cuts",
     "hand_overs",
     "joins",
     "journal_groups",
+    "links",
+    "links_of_nameless_files",
     "memo_hits",
     "merges",
     "merges_shared",

@@ -29,7 +29,7 @@ const PLAIN: Workload = Workload {
     meets: &[],
 };
 
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 14] = [
     Workload {
         name: "contents",
         has: |step| {
@@ -115,6 +115,21 @@ pub const WORKLOADS: [Workload; 13] = [
             )
         },
         meets: &["open_at_a_removed_name", "syncs"],
+        ..PLAIN
+    },
+    Workload {
+        name: "files_with_several_names",
+        has: |step| {
+            matches!(
+                step,
+                Step::Link(..)
+                    | Step::Rename(..)
+                    | Step::Clone(..)
+                    | Step::Unlink(..)
+                    | Step::RemoveTree(..)
+            )
+        },
+        meets: &["links", "moved_directories", "clones", "syncs"],
         ..PLAIN
     },
     Workload {

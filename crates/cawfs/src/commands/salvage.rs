@@ -9,6 +9,7 @@ use crate::{Outcome, output, store};
 use cawfs_fs::{FileType, Object, Salvage, Salvaged, Time};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use serde_json::json;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -102,10 +103,19 @@ fn report(path: &Path, dir: &Path, done: &Done, as_json: bool) {
 /// Writes every object: directories and files as they come, links after them, and last what dates directories.
 fn save(salvage: &Salvage, dir: &Path, done: &mut Done) {
     let (mut links, mut dirs) = (Vec::new(), Vec::new());
+    let mut linked = HashMap::new();
     salvage.objects(&mut |found| match found {
         Salvaged::Lost(what) => done.lost.push(what),
         Salvaged::Object(object) => {
             let at = place(dir, &object);
+            let first = object.linked.as_ref().and_then(|file| linked.get(file));
+            if let Some(first) = first {
+                let made = at.parent().map_or(Ok(()), make_dir);
+                if let Err(e) = made.and_then(|()| std::fs::hard_link(first, &at)) {
+                    done.lost.push(format!("{}: {e}", at.display()));
+                }
+                return;
+            }
             let made = match object.kind {
                 FileType::Symlink => {
                     links.push((at, object));
@@ -121,6 +131,8 @@ fn save(salvage: &Salvage, dir: &Path, done: &mut Done) {
             });
             if let Err(e) = dressed {
                 done.lost.push(format!("{}: {e}", at.display()));
+            } else if let Some(file) = object.linked.clone() {
+                linked.insert(file, at.clone());
             }
             if object.kind == FileType::Directory {
                 dirs.push((at, object));

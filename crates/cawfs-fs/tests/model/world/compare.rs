@@ -122,6 +122,18 @@ impl Reader<'_> {
     }
 }
 
+/// Whether names of one object show one number, and no two objects the same.
+pub fn one_number_each(places: &BTreeMap<Vec<u8>, Id>, found: &Numbers) -> bool {
+    let mut owners = BTreeMap::new();
+    let numbers: BTreeSet<_> = found.values().collect();
+    let objects: BTreeSet<_> = places.values().collect();
+    let mut shown = places
+        .iter()
+        .filter_map(|(path, id)| Some((found.get(path)?, id)));
+    numbers.len() == objects.len()
+        && shown.all(|(number, id)| *owners.entry(number).or_insert(id) == id)
+}
+
 impl World {
     /// Compares everything: the tree, open files, numbers, and what the checker of files counts.
     pub fn compare(&mut self) -> Outcome {
@@ -133,6 +145,7 @@ impl World {
             return Err(Trouble::Wrong(differences(&expected, &tree).join("; ")));
         }
         self.compare_numbers(&numbers)?;
+        self.compare_nodes()?;
         for (id, node, _) in self.opened.clone() {
             let (fs, rng) = (self.fs.as_ref().unwrap(), &mut self.rng);
             let read = Reader { fs, rng }.object(node);
@@ -146,24 +159,42 @@ impl World {
         }
         let report = self.must(cawfs_fs::check(&self.store().snapshot(), true))?;
         let counted = report.directories + report.files + report.others;
-        if counted != tree.len() as u64 {
-            let objects = tree.len();
+        let objects = self.model.named(|_| true).len();
+        if counted != objects as u64 {
             let what = format!("the checker counts {counted} objects of {objects}");
             return Err(Trouble::Wrong(what));
         }
         Ok(())
     }
 
-    /// Inode numbers are those that were seen before, and each object has its own.
+    /// Inode numbers are those that were seen before, and each object has its own, under all its names.
     pub fn compare_numbers(&mut self, found: &Numbers) -> Outcome {
-        let distinct: BTreeSet<_> = found.values().collect();
-        if distinct.len() < found.len() {
+        let places = self.model.places();
+        if !one_number_each(&places, found) {
             return Err(Trouble::Wrong(format!("shared numbers: {found:?}")));
         }
-        for id in self.model.named(|_| true) {
-            let path = self.model.path(id);
-            let path = path.iter().fold(Vec::new(), |path, name| join(&path, name));
+        for (path, id) in places {
             self.same_number(id, found[&path])?;
+        }
+        Ok(())
+    }
+
+    /// All names of a file lead to one node.
+    fn compare_nodes(&mut self) -> Outcome {
+        for id in self
+            .model
+            .named(|id| self.model.parents.get(&id).is_some_and(|p| p.len() > 1))
+        {
+            self.count("files_with_several_names");
+            let (mut nodes, held) = (BTreeSet::new(), self.held.len());
+            for path in self.model.paths(id) {
+                let node = self.walk(&path)?;
+                nodes.insert(node);
+            }
+            assert_eq!(nodes.len(), 1, "nodes of {}", self.text(id));
+            for node in self.held.split_off(held) {
+                self.fs().forget(node, 1);
+            }
         }
         Ok(())
     }

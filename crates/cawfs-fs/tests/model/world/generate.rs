@@ -60,6 +60,8 @@ impl Source {
             list.push(Step::Tick(self.rng.u8(1..6)));
         } else if self.one_in(60) {
             self.burst(list);
+        } else if self.one_in(30) {
+            self.links(list);
         } else {
             list.push(self.single());
         }
@@ -71,8 +73,9 @@ impl Source {
             18..33 => self.write(),
             33..37 => Step::Truncate(self.file(), self.offset()),
             37..41 => self.allocate(),
-            41..49 => self.copy(),
-            49..52 => Step::Seek(self.file(), self.offset()),
+            41..46 => self.copy(),
+            46..48 => Step::Seek(self.file(), self.offset()),
+            48..52 => self.link(),
             52..56 => Step::Unlink(self.pick(), self.name()),
             56..59 => Step::Rmdir(self.pick(), self.name()),
             59..61 => Step::RemoveTree(self.pick(), self.name()),
@@ -101,6 +104,24 @@ impl Source {
             if self.one_in(self.mix.tick_every) {
                 list.push(Step::Tick(1));
             }
+        }
+    }
+
+    /// Several names of one file, and what happens to the directories they are in.
+    fn links(&mut self, list: &mut Vec<Step>) {
+        let (file, dir) = (self.pick(), self.pick());
+        for i in 0..self.rng.u32(2..5) {
+            let dir = if self.rng.bool() { dir } else { self.pick() };
+            let (file, name) = (Ok(file), PickName::Any(self.pick() + i, false));
+            list.push(Step::Link(file, dir, name));
+        }
+        for _ in 0..self.rng.u32(2..5) {
+            list.push(match self.rng.u8(..5) {
+                0 => Step::Unlink(dir, self.name()),
+                1 => self.clone(),
+                2 => self.write(),
+                _ => self.rename(),
+            });
         }
     }
 
@@ -160,6 +181,14 @@ impl Source {
         let made = [Made::File, Made::Dir, Made::Link, Made::File, Made::Dir];
         let made = made[self.rng.usize(..made.len())];
         Step::Make(self.pick(), self.any(), made)
+    }
+
+    fn link(&mut self) -> Step {
+        let from = match self.rng.u8(..4) {
+            0 => Err(PickFile::Open(self.pick())),
+            _ => Ok(self.pick()),
+        };
+        Step::Link(from, self.pick(), self.any())
     }
 
     fn write(&mut self) -> Step {

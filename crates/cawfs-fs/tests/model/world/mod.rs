@@ -235,11 +235,17 @@ impl World {
         path.push(name.into());
         path_text(&path)
     }
-    /// The node of an object, by walking to it; the references of the walk are given back later.
+    /// The node of an object, by walking to it by one of its names; the references of the walk are given back later.
     fn node(&mut self, id: Id) -> Outcome<NodeId> {
+        let mut paths = self.model.paths(id);
+        let path = paths.swap_remove(self.rng.usize(..paths.len()));
+        self.walk(&path)
+    }
+    /// The node under a path.
+    fn walk(&mut self, path: &[Name]) -> Outcome<NodeId> {
         let mut at = NodeId::ROOT;
-        for name in self.model.path(id) {
-            at = self.must(self.fs().lookup(&ME, at, &name))?.node;
+        for name in path {
+            at = self.must(self.fs().lookup(&ME, at, name))?.node;
             self.held.push(at);
         }
         Ok(at)

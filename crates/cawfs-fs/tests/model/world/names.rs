@@ -1,6 +1,6 @@
 //! Steps on names and attributes.
 
-use super::step::{Fill, Made, PickName};
+use super::step::{Fill, Made, PickFile, PickName};
 use super::tree::{Body, Id};
 use super::{ME, Outcome, World};
 use cawfs_fs::{RenameMode, SetAttr, XattrMode};
@@ -44,6 +44,40 @@ impl World {
         };
         let made = self.agree(real, expected)?;
         self.held.extend(made.map(|entry| entry.node));
+        Ok(())
+    }
+
+    pub fn link(&mut self, from: Result<u32, PickFile>, (dir, name): (u32, PickName)) -> Outcome {
+        let found = match from {
+            Ok(at) if at % 16 == 0 => self.pick(at, |_, _| true),
+            Ok(at) => self.pick(at, |m, id| !m.is_dir(id)),
+            Err(file) => self.file(file)?.map(|(id, _)| id),
+        };
+        let (Some(id), dir) = (found, self.dir(dir)) else {
+            return Ok(());
+        };
+        let name = name.on(&self.model, dir);
+        let (a, b) = (self.text(id), self.text_in(dir, &name));
+        self.say(format!("link {a} to {b}"));
+        let parent = self.node(dir)?;
+        let node = match self.opened.iter().find(|(open, ..)| *open == id) {
+            Some(&(_, node, _)) => node,
+            None => self.node(id)?,
+        };
+        let nameless = !self.model.parents.contains_key(&id) && id != super::tree::ROOT;
+        let expected = self.model.link(id, dir, &name);
+        if expected.is_ok() && nameless {
+            self.count("links_of_nameless_files");
+        }
+        let real = self.fs().link(&ME, node, parent, &name);
+        let linked = self.agree(real, expected)?;
+        if let Some(entry) = linked {
+            self.held.push(entry.node);
+            assert_eq!(
+                (entry.node, entry.attr.nlink),
+                (node, self.model.shown(id).links)
+            );
+        }
         Ok(())
     }
 

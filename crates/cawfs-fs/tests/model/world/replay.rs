@@ -137,6 +137,7 @@ impl World {
             Step::Open(at) => self.open(at),
             Step::Close(at) => self.close(at),
             Step::Tmpfile(dir, name, fill) => self.tmpfile(dir, name, fill),
+            Step::Link(from, dir, name) => self.link(from, (dir, name)),
             Step::Forget(all) => self.forget(all),
             Step::Fsync(file) => self.fsync(file),
             Step::FsyncDir(at) => self.fsync_dir(at),

@@ -93,6 +93,8 @@ pub enum Step {
     Open(Pick),
     Close(Pick),
     Tmpfile(Pick, PickName, Fill),
+    /// Of a named object, or of an open file.
+    Link(Result<Pick, PickFile>, Pick, PickName),
     /// Gives references back: all, or half of them.
     Forget(bool),
     Fsync(PickFile),

@@ -59,8 +59,8 @@ pub type Tree = BTreeMap<Vec<u8>, Shown>;
 pub struct Model {
     /// Objects, those without a name included while they are open.
     pub objects: BTreeMap<Id, Rc<Object>>,
-    /// Names: directory and name of each object that has one.
-    pub parents: BTreeMap<Id, (Id, Name)>,
+    /// Names: directories and names of each object that has any. Only files have several.
+    pub parents: BTreeMap<Id, BTreeSet<(Id, Name)>>,
     /// Roots of staged clones: they have no name, and stay.
     pub masters: BTreeSet<Id>,
     /// The next object that is made; none is called so twice.
@@ -117,25 +117,39 @@ impl Model {
     pub fn is_file(&self, id: Id) -> bool {
         matches!(self.objects[&id].body, Body::File(_))
     }
-    /// Whether `id` is `ancestor` or below it.
-    pub fn is_below(&self, mut id: Id, ancestor: Id) -> bool {
-        while id != ancestor {
-            match self.parents.get(&id) {
-                Some((parent, _)) => id = *parent,
-                None => return false,
-            }
-        }
-        true
+    fn names(&self, id: Id) -> impl Iterator<Item = &(Id, Name)> {
+        self.parents.get(&id).into_iter().flatten()
     }
-    /// Names from the root to an object.
-    pub fn path(&self, mut id: Id) -> Vec<Name> {
-        let mut path = Vec::new();
-        while let Some((parent, name)) = self.parents.get(&id) {
+    /// Whether `id` is `ancestor` or has a name below it.
+    pub fn is_below(&self, id: Id, ancestor: Id) -> bool {
+        id == ancestor
+            || self
+                .names(id)
+                .any(|(parent, _)| self.is_below(*parent, ancestor))
+    }
+    /// Names from the root to an object, one list for each of its own names.
+    pub fn paths(&self, id: Id) -> Vec<Vec<Name>> {
+        let mut paths = Vec::new();
+        for (parent, name) in self.names(id) {
+            let mut path = self.path(*parent);
             path.push(name.clone());
-            id = *parent;
+            paths.push(path);
         }
-        path.reverse();
-        path
+        if paths.is_empty() {
+            paths.push(Vec::new());
+        }
+        paths
+    }
+    /// Names from the root to an object, by the first of its own names.
+    pub fn path(&self, id: Id) -> Vec<Name> {
+        self.paths(id).swap_remove(0)
+    }
+    /// The object under each path that leads to one.
+    pub fn places(&self) -> BTreeMap<Vec<u8>, Id> {
+        let all = self.named(|_| true).into_iter();
+        let places = all.flat_map(|id| self.paths(id).into_iter().map(move |path| (path, id)));
+        let text = |path: Vec<Name>| path.iter().fold(Vec::new(), |all, name| join(&all, name));
+        places.map(|(path, id)| (text(path), id)).collect()
     }
     /// Objects that a path leads to.
     pub fn named(&self, filter: impl Fn(Id) -> bool) -> Vec<Id> {
@@ -155,7 +169,7 @@ impl Model {
     pub fn attach(&mut self, id: Id, dir: Id, name: &[u8]) {
         let name: Name = name.into();
         self.entries_mut(dir).insert(name.clone(), id);
-        self.parents.insert(id, (dir, name));
+        self.parents.entry(id).or_default().insert((dir, name));
     }
     /// Makes an object.
     pub fn make(&mut self, dir: Id, name: &[u8], body: Body, mode: u32) -> Result<Id, i32> {
@@ -170,23 +184,39 @@ impl Model {
     fn find(&self, dir: Id, name: &[u8]) -> Result<Id, i32> {
         self.entries(dir).get(name).copied().ok_or(libc::ENOENT)
     }
-    fn detach(&mut self, id: Id) {
-        let (dir, name) = self.parents.remove(&id).unwrap();
-        self.entries_mut(dir).remove(&name);
-    }
-    /// Takes an object and all below it out of the tree; open files stay.
-    fn drop_tree(&mut self, id: Id) {
-        self.detach(id);
-        let mut todo = vec![id];
-        while let Some(id) = todo.pop() {
+    fn detach(&mut self, dir: Id, name: &[u8]) -> Id {
+        let id = self.entries_mut(dir).remove(name).unwrap();
+        let names = self.parents.get_mut(&id).unwrap();
+        names.remove(&(dir, name.into()));
+        if names.is_empty() {
             self.parents.remove(&id);
-            if let Body::Dir(entries) = &self.objects[&id].body {
-                todo.extend(entries.values());
-            }
-            if self.is_dir(id) || self.objects[&id].opens == 0 {
-                self.objects.remove(&id);
-            }
         }
+        id
+    }
+    /// Takes a name and all below it out of the tree; files stay that are open or have other names.
+    fn drop_tree(&mut self, dir: Id, name: &[u8]) {
+        let id = self.detach(dir, name);
+        if self.parents.contains_key(&id) {
+            return;
+        }
+        if self.is_dir(id) {
+            let names: Vec<Name> = self.entries(id).keys().cloned().collect();
+            names.iter().for_each(|name| self.drop_tree(id, name));
+        }
+        if self.is_dir(id) || self.objects[&id].opens == 0 {
+            self.objects.remove(&id);
+        }
+    }
+    /// link(2). An open file without a name gets its first one.
+    pub fn link(&mut self, id: Id, dir: Id, name: &[u8]) -> Result<(), i32> {
+        if self.is_dir(id) {
+            return Err(libc::EPERM);
+        }
+        if self.entries(dir).contains_key(name) {
+            return Err(libc::EEXIST);
+        }
+        self.attach(id, dir, name);
+        Ok(())
     }
     /// unlink(2).
     pub fn unlink(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
@@ -194,7 +224,7 @@ impl Model {
         if self.is_dir(id) {
             return Err(libc::EISDIR);
         }
-        self.drop_tree(id);
+        self.drop_tree(dir, name);
         Ok(())
     }
     /// rmdir(2).
@@ -206,13 +236,13 @@ impl Model {
         if !self.entries(id).is_empty() {
             return Err(libc::ENOTEMPTY);
         }
-        self.drop_tree(id);
+        self.drop_tree(dir, name);
         Ok(())
     }
     /// Removal of all below a name.
     pub fn remove_tree(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
-        let id = self.find(dir, name)?;
-        self.drop_tree(id);
+        self.find(dir, name)?;
+        self.drop_tree(dir, name);
         Ok(())
     }
     /// renameat2(2): mode 0 replace, 1 refuse, 2 exchange.
@@ -240,8 +270,8 @@ impl Model {
                 if self.is_below(dir, target) {
                     return Err(libc::EINVAL);
                 }
-                self.detach(source);
-                self.detach(target);
+                self.detach(dir, name);
+                self.detach(to, new);
                 self.attach(source, to, new);
                 self.attach(target, dir, name);
                 return Ok(());
@@ -252,21 +282,29 @@ impl Model {
                 (true, true) if !self.entries(target).is_empty() => return Err(libc::ENOTEMPTY),
                 _ => {}
             }
-            self.drop_tree(target);
+            self.drop_tree(to, new);
         }
-        self.detach(source);
+        self.detach(dir, name);
         self.attach(source, to, new);
         Ok(())
     }
-    /// A deep copy without a name.
+    /// A deep copy without a name. Names of one file are names of one file in the copy.
     pub fn copy(&mut self, id: Id) -> Id {
+        self.copy_into(id, &mut BTreeMap::new())
+    }
+    fn copy_into(&mut self, id: Id, copies: &mut BTreeMap<Id, Id>) -> Id {
+        if let Some(&copy) = copies.get(&id) {
+            return copy;
+        }
         let mut object = Object::clone(&self.objects[&id]);
         object.opens = 0;
         let copy = self.add(Body::Link(Vec::new()), 0);
+        copies.insert(id, copy);
         if let Body::Dir(entries) = &mut object.body {
             for (name, child) in entries.iter_mut() {
-                *child = self.copy(*child);
-                self.parents.insert(*child, (copy, name.clone()));
+                *child = self.copy_into(*child, copies);
+                let names = self.parents.entry(*child).or_default();
+                names.insert((copy, name.clone()));
             }
         }
         self.objects.insert(copy, Rc::new(object));
@@ -284,8 +322,8 @@ impl Model {
         let result = self.may_place(copy, dir, name, replace, fresh);
         match result {
             Ok(target) => {
-                if let Some(target) = target {
-                    self.drop_tree(target);
+                if target {
+                    self.drop_tree(dir, name);
                 }
                 self.attach(copy, dir, name);
                 Ok(())
@@ -300,7 +338,7 @@ impl Model {
     pub fn discard(&mut self, copy: Id) {
         self.masters.remove(&copy);
         self.attach(copy, ROOT, b"\0gone");
-        self.drop_tree(copy);
+        self.drop_tree(ROOT, b"\0gone");
     }
     fn may_place(
         &self,
@@ -309,9 +347,9 @@ impl Model {
         name: &[u8],
         replace: bool,
         fresh: bool,
-    ) -> Result<Option<Id>, i32> {
+    ) -> Result<bool, i32> {
         let Some(&target) = self.entries(dir).get(name) else {
-            return Ok(None);
+            return Ok(false);
         };
         if fresh {
             return Err(libc::EEXIST);
@@ -320,7 +358,7 @@ impl Model {
             (true, false) => Err(libc::ENOTDIR),
             (false, true) => Err(libc::EISDIR),
             (true, true) if !replace && !self.entries(target).is_empty() => Err(libc::ENOTEMPTY),
-            _ => Ok(Some(target)),
+            _ => Ok(true),
         }
     }
     /// Forgets what has no name, is no staged clone, and that nobody has open.
@@ -351,7 +389,7 @@ impl Model {
                 let dirs = entries.values().filter(|&&id| self.is_dir(id)).count();
                 (Body::Dir(BTreeMap::new()), 2 + dirs as u32)
             }
-            other => (other.clone(), u32::from(self.parents.contains_key(&id))),
+            other => (other.clone(), self.names(id).count() as u32),
         };
         Shown {
             body,

@@ -5,8 +5,8 @@
 //!  └──────────────── a crash may leave any of these ────────────────┘
 //! ```
 
-use super::compare::Numbers;
-use super::tree::{Id, Model, Tree, join};
+use super::compare::{Numbers, one_number_each};
+use super::tree::{Id, Model, Tree};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -40,14 +40,10 @@ impl Version {
     }
     /// Whether each object has the number that it is known to have. What looks the same may be another object.
     fn has(&self, found: &Numbers, known: &BTreeMap<Id, u64>) -> bool {
-        let mut objects = self.model.named(|_| true).into_iter();
-        objects.all(|id| {
-            let path = self.model.path(id);
-            let path = path.iter().fold(Vec::new(), |path, name| join(&path, name));
-            known
-                .get(&id)
-                .is_none_or(|number| found.get(&path) == Some(number))
-        })
+        let places = self.model.places();
+        let known = |id| known.get(id).copied();
+        let right = |(path, id)| known(id).is_none_or(|number| found.get(path) == Some(&number));
+        one_number_each(&places, found) && places.iter().all(right)
     }
 }
 
