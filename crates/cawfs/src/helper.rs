@@ -2,7 +2,8 @@
 //! helper of FUSE, `cawfs STORE DIR -o opts`.
 //!
 //! Their flags are those that mount(8) passes on: `-s` (sloppy), `-n` and `-v` mean nothing here; `-f` is a rehearsal;
-//! `-t fuse.NAME` is shown as the type, so that mount(8) finds the helper again when it is to mount anew.
+//! the NAME of `mount.fuse.NAME` or `-t fuse.NAME` is shown in the type, so that mount(8) finds the helper again when it is to
+//! mount anew.
 
 use crate::failure::Failure;
 use std::ffi::{OsStr, OsString};
@@ -22,17 +23,18 @@ pub fn rewrite(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         return Ok(args);
     }
     let mut out: Vec<OsString> = vec!["cawfs".into(), "mount".into()];
+    let subtype_of = |kind: &str| kind.strip_prefix("fuse.").map(subtype);
+    let named = name.to_str().and_then(|name| name.strip_prefix("mount."));
+    out.extend(named.and_then(subtype_of).into_iter().flatten());
     let mut rest = args.into_iter().skip(1);
     while let Some(arg) = rest.next() {
         match arg.to_str() {
             Some("-o" | "-t") => {
                 let missing = || Failure::usage(format!("{}: a value is missing", arg.display()));
                 let value = rest.next().ok_or_else(missing)?;
-                let subtype = value.to_str().and_then(|kind| kind.strip_prefix("fuse."));
-                if arg == OsStr::new("-o") {
-                    out.extend([arg, value]);
-                } else if let Some(subtype) = subtype {
-                    out.extend(["-o".into(), format!("subtype={subtype}").into()]);
+                match arg == OsStr::new("-o") {
+                    true => out.extend([arg, value]),
+                    false => out.extend(value.to_str().and_then(subtype_of).into_iter().flatten()),
                 }
             }
             Some("-f") => std::process::exit(0),
@@ -43,6 +45,10 @@ pub fn rewrite(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         }
     }
     Ok(out)
+}
+
+fn subtype(name: &str) -> [OsString; 2] {
+    ["-o".into(), format!("subtype={name}").into()]
 }
 
 #[cfg(test)]
@@ -62,9 +68,10 @@ mod tests {
     #[test]
     fn helpers_become_mounts_and_commands_stay() {
         let mount = "cawfs mount /s /d -o ro";
-        assert_eq!(rewritten("/sbin/mount.fuse.cawfs /s /d -sn -o ro"), mount);
         let typed = "cawfs mount /s /d -o subtype=cawfs -o ro";
         assert_eq!(rewritten("mount.cawfs /s /d -t fuse.cawfs -o ro"), typed);
+        let typed = "cawfs mount -o subtype=x /s /d -o ro";
+        assert_eq!(rewritten("/sbin/mount.fuse.x /s /d -sn -o ro"), typed);
         assert_eq!(rewritten("mount.cawfs /s /d -t cawfs -o ro"), mount);
         assert_eq!(rewritten("cawfs /s /d -o ro"), mount);
         assert_eq!(rewritten("cawfs mount s d -o ro"), "cawfs mount s d -o ro");
