@@ -128,7 +128,7 @@ fn mount_options_are_checked_before_anything_happens() {
     refused(
         cawfs(["mount", "--create", "-o", "remount,ro", store, "."]),
         1,
-        "unmount it",
+        "no store is mounted there",
     );
     assert!(!std::fs::exists(store).unwrap());
     refused(
