@@ -3,7 +3,7 @@
 //! ```text
 //!  cawfs ──► cawfs-fuse ──► cawfs-fs ──► cawdb ──► cawdb-tree ──► cawdb-node ──► cawdb-disk
 //!    └───────────────────────┴────────────┘  └────────┴──────────────┴──────────────┘
-//!  cawfs-sim, repo-test ──► nothing          (cawfs-sim is a dev-dependency of all)
+//!  cawfs-bench, cawfs-sim, repo-test ──► nothing          (cawfs-sim is a dev-dependency of all)
 //! ```
 //!
 //! Tests of a floor may also reach the floors that lie below it at any depth: they look where the floor
@@ -13,7 +13,7 @@ use crate::manifest::parse;
 use crate::repo::Repo;
 use std::collections::BTreeSet;
 
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("cawdb-disk", &[]),
     ("cawdb-node", &["cawdb-disk"]),
     ("cawdb-tree", &["cawdb-node", "cawdb-disk"]),
@@ -22,6 +22,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("cawfs-fuse", &["cawfs-fs"]),
     ("cawfs", &["cawfs-fuse", "cawfs-fs", "cawdb"]),
     ("cawfs-sim", &[]),
+    ("cawfs-bench", &[]),
     ("repo-test", &[]),
 ];
 

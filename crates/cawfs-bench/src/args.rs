@@ -1,0 +1,103 @@
+//! The command line, and the sizes that follow from it.
+
+use crate::system::Kind;
+use crate::workload::Name;
+use clap::Parser;
+use std::path::PathBuf;
+
+/// Measures cawfs side by side with other file systems, each made in a loop image on the disk of $TMPDIR. Needs root.
+#[derive(Debug, Parser)]
+#[command(name = "cawfs-bench", version)]
+pub struct Args {
+    /// What to run
+    #[arg(value_enum, required = true)]
+    pub workloads: Vec<Name>,
+    /// Small sizes: does it run, and are the counts sane
+    #[arg(long)]
+    pub quick: bool,
+    /// How often each workload runs on each system (default: 3, with --quick 1)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
+    /// Which systems, separated by commas; cawfs is always among them
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub systems: Vec<Kind>,
+    /// Where results.json, results.md and the plots go
+    #[arg(long, default_value = "bench-results", value_name = "DIR")]
+    pub out: PathBuf,
+    /// The program that is measured (default: $CAWFS, or cawfs beside this program)
+    #[arg(long, value_name = "PATH")]
+    pub cawfs: Option<PathBuf>,
+    /// Rounds of dooku (default: 64, with --quick 3)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+    /// What all that is random follows from
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// The tree of the workload tree (default: one that is made up)
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// Size of the image in MiB (default: 12288, with --quick 768)
+    #[arg(long, value_name = "MIB")]
+    pub image: Option<u64>,
+}
+
+/// How big everything is.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Sizes {
+    /// Runs of each workload on each system.
+    pub repeat: u32,
+    /// What all that is random follows from.
+    pub seed: u64,
+    /// Bytes of the image.
+    pub image_bytes: u64,
+    /// Whether the image is written once before it is used, so that the disk has placed it.
+    pub image_written: bool,
+    /// Files in `dooku`.
+    pub dooku_files: u32,
+    /// Bytes of each of them.
+    pub dooku_file_bytes: usize,
+    /// Rounds in `dooku`.
+    pub dooku_rounds: u32,
+    /// The tree in `tree`; none: one is made up.
+    pub tree: Option<PathBuf>,
+    /// Files in a tree that is made up.
+    pub tree_files: u32,
+    /// Files edited in each clone in `tree`.
+    pub tree_edits: usize,
+    /// Rounds in `tree`.
+    pub tree_rounds: u32,
+}
+
+impl Args {
+    /// The sizes of this run.
+    pub fn sizes(&self) -> Sizes {
+        let pick = |small, full| if self.quick { small } else { full };
+        Sizes {
+            repeat: self.repeat.unwrap_or(pick(1, 3)),
+            seed: self.seed,
+            image_bytes: self.image.unwrap_or(if self.quick { 768 } else { 12288 }) << 20,
+            image_written: !self.quick,
+            dooku_files: pick(8, 64),
+            dooku_file_bytes: if self.quick { 1 << 20 } else { 4 << 20 },
+            dooku_rounds: self.rounds.unwrap_or(pick(3, 64)),
+            tree: self.tree.clone(),
+            tree_files: pick(600, 50_000),
+            tree_edits: if self.quick { 8 } else { 64 },
+            tree_rounds: pick(1, 2),
+        }
+    }
+
+    /// The workloads asked for, each once.
+    pub fn workloads(&self) -> Vec<Name> {
+        let wanted = |name: &Name| self.workloads.iter().any(|asked| asked.means(*name));
+        Name::WORKLOADS.into_iter().filter(wanted).collect()
+    }
+
+    /// The systems asked for; cawfs is always among them, as everything is compared with it.
+    pub fn systems(&self) -> Vec<Kind> {
+        let wanted = |kind: &Kind| {
+            self.systems.is_empty() || *kind == Kind::Cawfs || self.systems.contains(kind)
+        };
+        Kind::ALL.into_iter().filter(wanted).collect()
+    }
+}

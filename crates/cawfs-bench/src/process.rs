@@ -1,0 +1,164 @@
+//! Programs that are run and timed, what processor time they took, and signals.
+//!
+//! Invariant: after SIGINT or SIGTERM the child that runs now is ended, every further step fails, and so all is unwound by
+//! the destructors that also clean up after errors. Programs that clean up are run by `tidy_up`, which goes on then.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+static CHILD: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// Starts the thread that waits for signals.
+pub fn watch_signals() -> Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            STOPPED.store(true, Ordering::SeqCst);
+            let child = CHILD.lock().ok().and_then(|child| *child);
+            if let Some(pid) = child {
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Fails once a signal has come.
+pub fn go_on() -> Result<()> {
+    ensure!(!STOPPED.load(Ordering::SeqCst), "interrupted");
+    Ok(())
+}
+
+/// Runs a program; what it prints is dropped. A failure tells what it said.
+pub fn run<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<()> {
+    run_with(program, args, &[0]).map(drop)
+}
+
+/// Runs a program, for which these exit codes are good; what it printed.
+pub fn run_with<A: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = A>,
+    good: &[i32],
+) -> Result<String> {
+    go_on()?;
+    let mut command = Command::new(program);
+    command.args(args);
+    let child = command
+        .env("LC_ALL", "C") // or grep would look for characters in what is none
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {program}"))?;
+    if let Ok(mut running) = CHILD.lock() {
+        *running = Pid::from_raw(child.id().cast_signed());
+    }
+    let output = child.wait_with_output();
+    if let Ok(mut running) = CHILD.lock() {
+        *running = None;
+    }
+    go_on()?;
+    let output = output?;
+    if !output
+        .status
+        .code()
+        .is_some_and(|code| good.contains(&code))
+    {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().lines().last().unwrap_or("it said nothing");
+        bail!("{program}: {}: {said}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program that cleans up, also after a signal; whether it did.
+pub fn tidy_up<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> bool {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null());
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Whether there is such a program.
+pub fn exists(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path)
+        .chain(usual)
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// Seconds of processor time of a process (`"self"` or a number), and of its children that have ended.
+pub fn seconds_of(process: &str) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    ticks(&text) as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// The largest resident size of a process so far.
+pub fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or_default() << 10
+}
+
+/// Bytes that a process has caused to be written.
+pub fn written_bytes(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok())
+        .unwrap_or_default()
+}
+
+/// utime, stime, cutime and cstime of a line of `/proc/PID/stat`, where the name may hold anything.
+fn ticks(stat: &str) -> u64 {
+    let behind_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let fields = behind_name.split(' ').skip(11).take(4);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// The process whose arguments hold all of these.
+pub fn find(args: &[&OsStr]) -> Option<u32> {
+    let entries = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let has = |arg: &&OsStr| line.split(|b| *b == 0).any(|a| a == arg.as_encoded_bytes());
+            args.iter().all(has)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let stat = "12 (a ) b (c) S 1 1 1 0 -1 4194304 1 2 3 4 100 20 3 1 20 0 9 7 5";
+        assert_eq!(ticks(stat), 124);
+    }
+
+    #[test]
+    fn a_failing_program_is_quoted_and_good_codes_are_good() {
+        let error = run("sh", ["-c", "echo why >&2; exit 3"]).unwrap_err();
+        assert!(error.to_string().contains("why"), "{error}");
+        run_with("sh", ["-c", "exit 3"], &[0, 3]).unwrap();
+    }
+
+    #[test]
+    fn this_process_is_found_by_its_arguments() {
+        let own = std::env::args_os().next().unwrap();
+        assert!(find(&[&own]).is_some());
+        assert!(find(&[OsStr::new("no such argument anywhere")]).is_none());
+    }
+}

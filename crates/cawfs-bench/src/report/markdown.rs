@@ -1,0 +1,203 @@
+//! The results as a page of tables.
+
+use crate::report::Results;
+use crate::report::summary::Of;
+use crate::report::targets;
+use crate::session::Sample;
+use crate::system::Kind;
+use std::fmt::Write;
+
+/// The whole page; `plots` are the names of the plots beside it.
+pub fn page(results: &Results, plots: &[String]) -> String {
+    let mut text = format!(
+        "# cawfs-bench\n\n`{}`\n\n{}\n",
+        results.command, results.machine
+    );
+    text.push_str("\nMedian (lowest to highest) of all rounds and runs; below it the time as a multiple of that of cawfs.\n");
+    for workload in results.workloads() {
+        let of = Of::new(&results.samples, workload);
+        let _ = write!(text, "\n## {workload}\n");
+        for plot in plots.iter().filter(|plot| plot.starts_with(workload)) {
+            let _ = write!(text, "\n![{plot}]({plot}.svg)\n");
+        }
+        table(&mut text, of, "time, or rate", time);
+        table(
+            &mut text,
+            of,
+            "processor seconds: programs + server",
+            processor,
+        );
+        table(
+            &mut text,
+            of,
+            "device: reads, bytes read; writes, bytes written",
+            device,
+        );
+        table(&mut text, of, "space", space);
+        let peak = of
+            .all()
+            .map(|sample| sample.server_peak_bytes)
+            .max()
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "\nLargest resident size of the daemon: {}",
+            bytes(peak as f64)
+        );
+    }
+    let targets = targets::all(results);
+    if !targets.is_empty() {
+        text.push_str("\n## Targets\n\n| target | limit | measured | |\n|---|---|---|---|\n");
+        for target in targets {
+            let met = if target.met { "met" } else { "**missed**" };
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {met} |",
+                target.what, target.limit, target.measured
+            );
+        }
+    }
+    if !results.notes.is_empty() {
+        text.push_str("\n## Notes\n\n");
+        for note in &results.notes {
+            let _ = writeln!(text, "- {note}");
+        }
+    }
+    text
+}
+
+fn table(text: &mut String, of: Of, title: &str, cell: fn(Of, Kind, &str) -> Option<String>) {
+    let systems = of.systems();
+    let cells = |step: &str| -> Vec<Option<String>> {
+        systems.iter().map(|kind| cell(of, *kind, step)).collect()
+    };
+    let rows: Vec<_> = of
+        .steps()
+        .into_iter()
+        .map(|step| (step, cells(step)))
+        .collect();
+    if rows
+        .iter()
+        .all(|(_, cells)| cells.iter().all(Option::is_none))
+    {
+        return;
+    }
+    let _ = write!(text, "\n| {title} |");
+    for kind in &systems {
+        let _ = write!(text, " {} |", kind.label());
+    }
+    let _ = writeln!(text, "\n|---|{}", "---|".repeat(systems.len()));
+    for (step, cells) in rows
+        .iter()
+        .filter(|(_, cells)| cells.iter().any(Option::is_some))
+    {
+        let _ = write!(text, "| {step} |");
+        for cell in cells {
+            let _ = write!(text, " {} |", cell.as_deref().unwrap_or("–"));
+        }
+        text.push('\n');
+    }
+}
+
+fn time(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let spread = of.spread(kind, step, |sample| Some(sample.seconds))?;
+    let rate = of.step(kind, step).find_map(|sample| sample.amount);
+    let shown = match rate {
+        None if spread.least == spread.most => seconds(spread.median),
+        None => format!(
+            "{} ({} to {})",
+            seconds(spread.median),
+            seconds(spread.least),
+            seconds(spread.most)
+        ),
+        Some((amount, unit)) => {
+            let rate = |seconds: f64| number(amount / seconds);
+            let (least, most) = (rate(spread.most), rate(spread.least));
+            format!("{} ({least} to {most}) {unit}/s", rate(spread.median))
+        }
+    };
+    let ours = of
+        .seconds(Kind::Cawfs, step)
+        .filter(|_| kind != Kind::Cawfs);
+    let ratio = ours.map(|ours| format!("<br>{} x", number(spread.median / ours)));
+    Some(shown + &ratio.unwrap_or_default())
+}
+
+fn processor(of: Of, kind: Kind, step: &str) -> Option<String> {
+    // What a program told of itself has no counts of its own.
+    of.step(kind, step).find(|sample| sample.device.is_some())?;
+    let client = of
+        .spread(kind, step, |sample| Some(sample.client_seconds))?
+        .median;
+    let server = of
+        .spread(kind, step, |sample| Some(sample.server_seconds))?
+        .median;
+    Some(format!("{client:.2} + {server:.2}"))
+}
+
+fn device(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let median = |number: fn(crate::system::Counts) -> u64| {
+        let number = |sample: &Sample| sample.device.map(|counts| number(counts) as f64);
+        Some(of.spread(kind, step, number)?.median)
+    };
+    let (reads, read) = (median(|c| c.reads)?, median(|c| c.read_bytes)?);
+    let (writes, written) = (median(|c| c.writes)?, median(|c| c.written_bytes)?);
+    let show = |count: f64, sum: f64| match count {
+        0.0 => "0".to_owned(),
+        _ => format!("{count:.0}, {}", bytes(sum)),
+    };
+    Some(format!("{}; {}", show(reads, read), show(writes, written)))
+}
+
+fn space(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let counted = of.step(kind, step).any(|sample| sample.device.is_some());
+    let reads_only = step.starts_with("cold") || !counted;
+    let spread = of.spread(kind, step, |sample| Some(sample.space_bytes as f64))?;
+    (!reads_only).then(|| bytes(spread.median))
+}
+
+/// A time for people.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.001 => format!("{:.0} µs", s * 1e6),
+        s if s < 0.01 => format!("{:.1} ms", s * 1e3),
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 10.0 => format!("{s:.2} s"),
+        s => format!("{s:.1} s"),
+    }
+}
+
+/// Three digits of a number.
+pub fn number(number: f64) -> String {
+    match number {
+        n if n < 10.0 => format!("{n:.2}"),
+        n if n < 100.0 => format!("{n:.1}"),
+        n => format!("{n:.0}"),
+    }
+}
+
+/// Bytes for people.
+pub fn bytes(bytes: f64) -> String {
+    let sign = if bytes < 0.0 { "-" } else { "" };
+    match bytes.abs() {
+        b if b < 1024.0 => format!("{sign}{b:.0} B"),
+        b if b < 1048576.0 => format!("{sign}{} KiB", number(b / 1024.0)),
+        b if b < 1073741824.0 => format!("{sign}{} MiB", number(b / 1048576.0)),
+        b => format!("{sign}{} GiB", number(b / 1073741824.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_for_people() {
+        assert_eq!(seconds(0.000_131), "131 µs");
+        assert_eq!(seconds(0.0042), "4.2 ms");
+        assert_eq!(seconds(12.34), "12.3 s");
+        assert_eq!(number(0.514), "0.51");
+        assert_eq!(bytes(-4096.0), "-4.00 KiB");
+        assert_eq!(bytes(512.0), "512 B");
+    }
+}

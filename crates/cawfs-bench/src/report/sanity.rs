@@ -1,0 +1,80 @@
+//! Whether the counts make sense: a benchmark that measured something else than it says is worse than none.
+
+use crate::report::Results;
+use crate::report::summary::{Of, Spread};
+use crate::report::targets::SPACE;
+use crate::system::Kind;
+
+/// What does not make sense.
+pub fn complaints(results: &Results) -> Vec<String> {
+    let mut found = Vec::new();
+    for workload in results.workloads() {
+        let of = Of::new(&results.samples, workload);
+        for kind in of.systems() {
+            let mut complain =
+                |what: String| found.push(format!("{workload}, {}: {what}", kind.label()));
+            match workload {
+                "dooku-fan" | "dooku-chain" => dooku(results, of, kind, &mut complain),
+                "tree" => tree(of, kind, &mut complain),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn dooku(results: &Results, of: Of, kind: Kind, complain: &mut impl FnMut(String)) {
+    let sizes = &results.sizes;
+    let data = f64::from(sizes.dooku_files) * sizes.dooku_file_bytes as f64;
+    for sample in of.step(kind, "cold grep") {
+        let Some(counts) = sample.device else {
+            continue;
+        };
+        // Mounting may have read a part already, to replay a journal.
+        if (counts.read_bytes as f64) < data * 0.75 {
+            complain(format!(
+                "round {}: less was read than there is: it was not cold",
+                sample.round
+            ));
+        }
+    }
+    // In single steps room may be set aside and given back.
+    let space = of.rounds(kind, &SPACE, |sample| sample.space_bytes as f64);
+    let space = Spread::of(space.into_iter().map(|(_, bytes)| bytes));
+    if kind == Kind::Cawfs && space.is_some_and(|space| space.median > data / 16.0) {
+        complain(format!("clones took up {space:?}"));
+    }
+    let clones = of.rounds(kind, &["clone", "clone: sync"], |sample| {
+        sample.space_bytes as f64
+    });
+    if !kind.shares() && clones.iter().any(|(_, bytes)| *bytes < data * 0.95) {
+        complain("a copy took up less than the data".to_owned());
+    }
+    let full = results
+        .notes
+        .iter()
+        .any(|note| note.contains("the image is full"));
+    if !full && clones.len() != sizes.dooku_rounds as usize {
+        complain(format!(
+            "{} rounds were done of {}",
+            clones.len(),
+            sizes.dooku_rounds
+        ));
+    }
+}
+
+fn tree(of: Of, kind: Kind, complain: &mut impl FnMut(String)) {
+    let read =
+        |step: &'static str| of.spread(kind, step, |sample| Some(sample.device?.read_bytes as f64));
+    for step in [
+        "cold grep -r",
+        "cold tar c",
+        "cold grep -r, clone",
+        "cold tar c, clone",
+    ] {
+        let names = read("cold find").map_or(0.0, |spread| spread.median);
+        if read(step).is_some_and(|spread| spread.least < names) {
+            complain(format!("{step} read less than cold find: it was not cold"));
+        }
+    }
+}

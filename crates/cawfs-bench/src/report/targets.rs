@@ -1,0 +1,230 @@
+//! The targets of the project, as ratios within one run, and whether they are met.
+//!
+//! A target is judged only where its workload was run, and against the peers that were run. "The best peer" is the one
+//! with the least median. Trends over rounds are those of medians of nine rounds, so that one busy moment is no trend.
+
+use crate::report::Results;
+use crate::report::markdown::{bytes, number, seconds};
+use crate::report::summary::{Of, Spread, smooth};
+use crate::session::Sample;
+use crate::system::Kind;
+
+/// One of them.
+pub struct Target {
+    /// What is to be reached.
+    pub what: String,
+    /// The limit.
+    pub limit: String,
+    /// What was measured.
+    pub measured: String,
+    /// Whether it is within the limit.
+    pub met: bool,
+}
+
+/// All that can be judged.
+pub fn all(results: &Results) -> Vec<Target> {
+    let mut found = Vec::new();
+    for workload in results.workloads() {
+        let of = Of::new(&results.samples, workload);
+        match workload {
+            "dooku-fan" => dooku(&mut found, of, 1.2, 32.0),
+            "dooku-chain" => dooku(&mut found, of, 3.0, 48.0),
+            "tree" => tree(&mut found, of),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A time that may be at most `limit` times that of the best peer.
+fn against_best(
+    found: &mut Vec<Target>,
+    of: Of,
+    what: &str,
+    limit: f64,
+    time: impl Fn(Kind) -> Option<f64>,
+) {
+    let peers = of.systems().into_iter().filter(|kind| *kind != Kind::Cawfs);
+    let best = peers.filter_map(|kind| Some((kind, time(kind)?)));
+    let best = best.min_by(|a, b| a.1.total_cmp(&b.1));
+    let (Some(ours), Some((kind, theirs))) = (time(Kind::Cawfs), best) else {
+        return;
+    };
+    found.push(Target {
+        what: format!("{}: {what}", of.workload),
+        limit: format!("{} x the best peer", number(limit)),
+        measured: format!(
+            "{} x ({} against {} of {})",
+            number(ours / theirs),
+            seconds(ours),
+            seconds(theirs),
+            kind.label()
+        ),
+        met: ours <= theirs * limit,
+    });
+}
+
+/// A number with a limit of its own.
+fn absolute(
+    found: &mut Vec<Target>,
+    of: Of,
+    what: &str,
+    measured: Option<f64>,
+    limit: f64,
+    show: fn(f64) -> String,
+) {
+    if let Some(measured) = measured {
+        found.push(Target {
+            what: format!("{}: {what}", of.workload),
+            limit: show(limit),
+            measured: show(measured),
+            met: measured <= limit,
+        });
+    }
+}
+
+fn times(ratio: f64) -> String {
+    format!("{} x", number(ratio))
+}
+
+const WRITE: [&str; 2] = ["write", "write: sync"];
+
+fn dooku(found: &mut Vec<Target>, of: Of, requests: f64, kibibytes: f64) {
+    let time = |sample: &Sample| sample.seconds;
+    for steps in [&["clone"][..], &WRITE, &["cold grep"]] {
+        let what = format!(
+            "{} against that of the tenth round, in the worst round",
+            steps[0]
+        );
+        absolute(found, of, &what, growth(of, steps, time), 1.1, times);
+    }
+    let read = |sample: &Sample| sample.device.map_or(0, |counts| counts.read_bytes) as f64;
+    let what = "bytes read by the cold grep, likewise";
+    absolute(
+        found,
+        of,
+        what,
+        growth(of, &["cold grep"], read),
+        1.1,
+        times,
+    );
+
+    let reads = |sample: &Sample| sample.device.map(|counts| counts.reads as f64);
+    let fresh = of.spread(Kind::Cawfs, "cold grep of the original", reads);
+    let worn = of.rounds(Kind::Cawfs, &["cold grep"], |sample| {
+        reads(sample).unwrap_or_default()
+    });
+    let worst = smooth(&worn)
+        .into_iter()
+        .map(|(_, reads)| reads)
+        .reduce(f64::max);
+    let ratio = fresh.zip(worst).map(|(fresh, worst)| worst / fresh.median);
+    absolute(
+        found,
+        of,
+        "requests of the worst cold grep against a fresh copy's",
+        ratio,
+        requests,
+        times,
+    );
+
+    dooku_peers(found, of);
+    let space = of.rounds(Kind::Cawfs, &SPACE, |sample| sample.space_bytes as f64);
+    let mean = space.iter().map(|(_, bytes)| bytes).sum::<f64>() / space.len().max(1) as f64;
+    let mean = (!space.is_empty()).then_some(mean);
+    let what = "space of a clone and its writes";
+    absolute(found, of, what, mean, kibibytes * 1024.0, bytes);
+}
+
+fn dooku_peers(found: &mut Vec<Target>, of: Of) {
+    let time = |sample: &Sample| sample.seconds;
+    let of_rounds = |kind, steps: &[&str]| {
+        Spread::of(
+            of.rounds(kind, steps, time)
+                .into_iter()
+                .map(|(_, seconds)| seconds),
+        )
+    };
+    let write = |kind| Some(of_rounds(kind, &WRITE)?.median);
+    against_best(found, of, "write + sync", 0.5, write);
+    let first = |kind| {
+        let rounds = of.rounds(kind, &["cold grep"], time);
+        match kind {
+            Kind::Cawfs => Spread::of(smooth(&rounds).into_iter().map(|(_, s)| s)).map(|s| s.most),
+            _ => rounds.first().map(|(_, seconds)| *seconds),
+        }
+    };
+    against_best(
+        found,
+        of,
+        "the worst cold grep against the first of the best peer",
+        1.1,
+        first,
+    );
+}
+
+/// The steps of a round that take up space.
+pub const SPACE: [&str; 4] = ["clone", "clone: sync", "write", "write: sync"];
+
+/// The greatest of the smoothed rounds from the tenth on, as a multiple of the tenth.
+fn growth(of: Of, steps: &[&str], number: impl Fn(&Sample) -> f64) -> Option<f64> {
+    let rounds = smooth(&of.rounds(Kind::Cawfs, steps, number));
+    let tenth = rounds.iter().find(|(round, _)| *round == 10)?.1;
+    let later = rounds.iter().filter(|(round, _)| *round >= 10);
+    Some(later.map(|(_, number)| *number).reduce(f64::max)? / tenth)
+}
+
+fn tree(found: &mut Vec<Target>, of: Of) {
+    let rows = [
+        ("clone + edit + sync", 0.5),
+        ("cold grep -r", 0.5),
+        ("cold grep -r, clone", 0.5),
+        ("cold tar c", 0.5),
+        ("cold tar c, clone", 0.5),
+        ("cold find", 1.0),
+        ("cold find, clone", 1.0),
+        ("cold du", 1.0),
+        ("cold du, clone", 1.0),
+    ];
+    for (step, limit) in rows {
+        against_best(found, of, step, limit, |kind| of.seconds(kind, step));
+    }
+    for (step, limit) in [
+        ("copy in: tar x + sync", 1.3),
+        ("copy in: cp -a + sync", 1.3),
+        ("rm -r + sync", 1.5),
+    ] {
+        let ext4 = of.seconds(Kind::Ext4, step);
+        let ratio = of
+            .seconds(Kind::Cawfs, step)
+            .zip(ext4)
+            .map(|(ours, ext4)| ours / ext4);
+        absolute(
+            found,
+            of,
+            &format!("{step}, against ext4"),
+            ratio,
+            limit,
+            times,
+        );
+    }
+    for step in ["remove the tree the quickest way", "rename the tree"] {
+        absolute(
+            found,
+            of,
+            step,
+            of.seconds(Kind::Cawfs, step),
+            0.001,
+            seconds,
+        );
+    }
+    let inner = of.seconds(Kind::Cawfs, "clone, without starting the program");
+    absolute(
+        found,
+        of,
+        "clone, cold, without starting the program",
+        inner,
+        0.0003,
+        seconds,
+    );
+}

@@ -1,0 +1,153 @@
+//! One run of one workload on one system: steps that are timed and counted.
+//!
+//! Invariant: what the counting itself costs (reading the counters) lies outside the time of the step.
+
+use crate::args::Sizes;
+use crate::process;
+use crate::system::{Counts, Kind, System};
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::time::Instant;
+
+/// What one step took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sample {
+    /// The workload.
+    pub workload: &'static str,
+    /// The step of it.
+    pub step: &'static str,
+    /// On which system.
+    pub system: Kind,
+    /// In which run, from 1.
+    pub repeat: u32,
+    /// In which round of the run, from 1; 0 before the first.
+    pub round: u32,
+    /// Seconds, as a clock on the wall shows them.
+    pub seconds: f64,
+    /// What passed through the device.
+    pub device: Option<Counts>,
+    /// Seconds of processor time of the programs that were run, and of this one.
+    pub client_seconds: f64,
+    /// Seconds of processor time of the server in user space.
+    pub server_seconds: f64,
+    /// Largest resident size of the server until then.
+    pub server_peak_bytes: u64,
+    /// How many more bytes are in use after it.
+    pub space_bytes: i64,
+    /// How much was done, where a rate says more than a time; the unit.
+    pub amount: Option<(f64, &'static str)>,
+}
+
+/// The run.
+pub struct Session<'a> {
+    /// The system.
+    pub system: &'a mut dyn System,
+    /// How big everything is.
+    pub sizes: &'a Sizes,
+    /// The same for all systems in the same run.
+    pub random: Rng,
+    /// Where the samples go.
+    pub samples: &'a mut Vec<Sample>,
+    /// What was noticed beside the numbers.
+    pub notes: &'a mut Vec<String>,
+    /// The workload.
+    pub workload: &'static str,
+    /// Which run, from 1.
+    pub repeat: u32,
+    /// Shown meanwhile.
+    pub bar: &'a ProgressBar,
+}
+
+impl Session<'_> {
+    /// Does a step; the seconds it took.
+    pub fn step(
+        &mut self,
+        step: &'static str,
+        round: u32,
+        work: impl FnOnce(&mut dyn System) -> Result<()>,
+    ) -> Result<f64> {
+        self.measured(step, round, None, work)
+    }
+
+    /// Does a step that deals with so much of something.
+    pub fn measured(
+        &mut self,
+        step: &'static str,
+        round: u32,
+        amount: Option<(f64, &'static str)>,
+        work: impl FnOnce(&mut dyn System) -> Result<()>,
+    ) -> Result<f64> {
+        process::go_on()?;
+        self.bar.set_message(format!(
+            "{} on {}, run {}, round {round}: {step}",
+            self.workload,
+            self.system.kind().label(),
+            self.repeat
+        ));
+        let used = self.system.space()?.0;
+        let (device, server) = (self.system.counts()?, self.system.server());
+        let client = process::seconds_of("self");
+        let start = Instant::now();
+        work(self.system).with_context(|| format!("{}: {step}", self.system.kind().label()))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let client_seconds = process::seconds_of("self") - client;
+        let after = self.system.server();
+        let device_after = self.system.counts()?;
+        let space_bytes = self.system.space()?.0.cast_signed() - used.cast_signed();
+        self.push(Sample {
+            workload: self.workload,
+            step,
+            system: self.system.kind(),
+            repeat: self.repeat,
+            round,
+            seconds,
+            device: device.zip(device_after).map(|(a, b)| b.since(a)),
+            client_seconds,
+            // A step that mounts anew has a new server.
+            server_seconds: (after.seconds - server.seconds).max(0.0),
+            server_peak_bytes: after.peak_bytes,
+            space_bytes,
+            amount,
+        });
+        Ok(seconds)
+    }
+
+    /// Records a time that a program told of itself within the step before.
+    pub fn told(&mut self, step: &'static str, round: u32, seconds: f64) {
+        let sample = Sample {
+            workload: self.workload,
+            step,
+            system: self.system.kind(),
+            repeat: self.repeat,
+            round,
+            seconds,
+            device: None,
+            client_seconds: 0.0,
+            server_seconds: 0.0,
+            server_peak_bytes: 0,
+            space_bytes: 0,
+            amount: None,
+        };
+        self.push(sample);
+    }
+
+    fn push(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    /// Makes everything durable, unmounts, drops the caches, and mounts; not timed, because no workload of a user does it.
+    pub fn cold(&mut self) -> Result<()> {
+        self.system.sync()?;
+        self.system.remount_cold()
+    }
+
+    /// Writes down what the numbers do not say.
+    pub fn note(&mut self, text: &str) {
+        let (workload, system) = (self.workload, self.system.kind().label());
+        let note = format!("{workload}, {system}, run {}: {text}", self.repeat);
+        self.bar.println(&note);
+        self.notes.push(note);
+    }
+}

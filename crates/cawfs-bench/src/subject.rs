@@ -1,0 +1,150 @@
+//! cawfs, through its command: a store on a loop device as the peers have one, or in a file where there are none.
+//!
+//! Invariant: dropping it unmounts it, also if the daemon does not answer.
+
+use crate::image::Image;
+use crate::peer::{drop_caches, space};
+use crate::process;
+use crate::system::{Counts, Kind, Server, System};
+use anyhow::{Context, Result};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The system.
+pub struct Cawfs {
+    program: String,
+    dir: PathBuf,
+    store: PathBuf,
+    store_bytes: u64,
+    image: Option<Arc<Image>>,
+    daemon: Option<u32>,
+    mounted: bool,
+}
+
+impl Cawfs {
+    /// On a device, or where there is none in the file `store`, mounted at `dir`.
+    pub fn new(
+        program: &Path,
+        dir: PathBuf,
+        image: Option<Arc<Image>>,
+        store: PathBuf,
+        bytes: u64,
+    ) -> Self {
+        Self {
+            program: program.to_string_lossy().into_owned(),
+            dir,
+            store: image
+                .as_ref()
+                .map_or(store, |image| image.device().to_owned()),
+            store_bytes: bytes,
+            image,
+            daemon: None,
+            mounted: false,
+        }
+    }
+
+    fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
+        process::run_with(&self.program, args, &[0])
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        let (store, dir) = (self.store.as_os_str(), self.dir.as_os_str());
+        let options = ["-o", "noatime"].map(OsStr::new);
+        self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
+        self.mounted = true;
+        self.daemon = process::find(&["daemon".as_ref(), store, dir]);
+        Ok(())
+    }
+}
+
+impl System for Cawfs {
+    fn kind(&self) -> Kind {
+        Kind::Cawfs
+    }
+
+    fn make(&mut self) -> Result<()> {
+        self.unmount()?;
+        let size = self.store_bytes.to_string();
+        let mut args = ["mkfs", "--force"].map(OsStr::new).to_vec();
+        if self.image.is_none() {
+            args.extend(["--size", &size].map(OsStr::new));
+        }
+        args.push(self.store.as_os_str());
+        self.run(args)?;
+        self.mount()
+    }
+
+    fn remount_cold(&mut self) -> Result<()> {
+        self.unmount()?;
+        drop_caches()?;
+        self.mount()
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        if self.mounted {
+            self.run(["umount".as_ref(), self.dir.as_os_str()])?;
+            self.mounted = false;
+            self.daemon = None;
+        }
+        Ok(())
+    }
+
+    fn path(&self, tree: &str) -> PathBuf {
+        self.dir.join(tree)
+    }
+
+    fn new_tree(&mut self, tree: &str) -> Result<()> {
+        Ok(std::fs::create_dir(self.path(tree))?)
+    }
+
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>> {
+        let (src, dst) = (self.path(src), self.path(dst));
+        let args = ["clone".as_ref(), "--json".as_ref(), src.as_os_str()];
+        let said = self.run(args.into_iter().chain([dst.as_os_str()]))?;
+        let said: serde_json::Value =
+            serde_json::from_str(&said).context("cawfs clone --json printed no JSON")?;
+        Ok(said["seconds"].as_f64())
+    }
+
+    fn remove_tree(&mut self, tree: &str) -> Result<()> {
+        self.run(["rm".as_ref(), self.path(tree).as_os_str()])
+            .map(drop)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.run(["sync".as_ref(), self.dir.as_os_str()]).map(drop)
+    }
+
+    fn space(&self) -> Result<(u64, u64)> {
+        space(&self.dir)
+    }
+
+    fn counts(&self) -> Result<Option<Counts>> {
+        let Some(image) = &self.image else {
+            return Ok(None);
+        };
+        let mut counts = image.counts()?;
+        // The kernel counts trims as writes, also those that the device refuses, and the daemon trims after each mount.
+        if let Some(pid) = self.daemon {
+            counts.written_bytes = process::written_bytes(pid);
+        }
+        Ok(Some(counts))
+    }
+
+    fn server(&self) -> Server {
+        self.daemon.map_or_else(Server::default, |pid| Server {
+            seconds: process::seconds_of(&pid.to_string()),
+            peak_bytes: process::peak_bytes(pid),
+        })
+    }
+}
+
+impl Drop for Cawfs {
+    fn drop(&mut self) {
+        let dir = self.dir.as_os_str();
+        if self.mounted && !process::tidy_up(&self.program, ["umount".as_ref(), dir]) {
+            process::tidy_up("umount", ["-l".as_ref(), dir]);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a file system must be able to do to be measured.
+//!
+//! A system holds *trees*, each known by a name and found at `path(name)`. Contract: `make` gives an empty, mounted one
+//! whatever was there before; `remount_cold` leaves nothing of it in any cache; dropping it leaves nothing behind.
+
+use anyhow::Result;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The systems that can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// cawfs.
+    Cawfs,
+    /// Btrfs, where a tree is a subvolume and a clone a snapshot.
+    BtrfsSnap,
+    /// overlayfs on ext4, where a clone is a mount over its source.
+    Overlay,
+    /// Btrfs, where a clone is `cp -a --reflink=always`.
+    Btrfs,
+    /// XFS, likewise.
+    Xfs,
+    /// ext4, where a clone is `cp -a`.
+    Ext4,
+}
+
+impl Kind {
+    /// All, in the order of the tables.
+    pub const ALL: [Self; 6] = [
+        Self::Cawfs,
+        Self::BtrfsSnap,
+        Self::Overlay,
+        Self::Btrfs,
+        Self::Xfs,
+        Self::Ext4,
+    ];
+
+    /// The name in tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cawfs => "cawfs",
+            Self::BtrfsSnap => "Btrfs snapshot",
+            Self::Overlay => "overlayfs on ext4",
+            Self::Btrfs => "Btrfs reflink",
+            Self::Xfs => "XFS reflink",
+            Self::Ext4 => "ext4 cp -a",
+        }
+    }
+
+    /// Whether its clones are made without copying the data.
+    pub fn shares(self) -> bool {
+        self != Self::Ext4
+    }
+}
+
+/// What has passed through the device since it was attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Read requests.
+    pub reads: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Write requests.
+    pub writes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+}
+
+impl Counts {
+    /// What has passed since `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            reads: self.reads.saturating_sub(before.reads),
+            read_bytes: self.read_bytes.saturating_sub(before.read_bytes),
+            writes: self.writes.saturating_sub(before.writes),
+            written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
+        }
+    }
+}
+
+/// What a server in user space has used so far; zero for file systems of the kernel, which have none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Server {
+    /// Seconds of processor time.
+    pub seconds: f64,
+    /// Its largest resident size until now, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// A file system that is measured.
+pub trait System {
+    /// Which one it is.
+    fn kind(&self) -> Kind;
+    /// Makes it anew, empty, and mounts it.
+    fn make(&mut self) -> Result<()>;
+    /// Writes everything, unmounts, drops all caches, mounts again.
+    fn remount_cold(&mut self) -> Result<()>;
+    /// Unmounts it.
+    fn unmount(&mut self) -> Result<()>;
+    /// Where a tree is.
+    fn path(&self, tree: &str) -> PathBuf;
+    /// Makes an empty tree.
+    fn new_tree(&mut self, tree: &str) -> Result<()>;
+    /// Clones a tree. The answer: seconds of it within the cloning program, after it had started, where that tells.
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>>;
+    /// Removes a tree the quickest way the system has.
+    fn remove_tree(&mut self, tree: &str) -> Result<()>;
+    /// Makes everything durable, by a program, as every system is asked the same way.
+    fn sync(&self) -> Result<()>;
+    /// Bytes in use, and bytes that are free, as `df` shows them.
+    fn space(&self) -> Result<(u64, u64)>;
+    /// What has passed through its device; `None` where there is no device of its own.
+    fn counts(&self) -> Result<Option<Counts>>;
+    /// What its server has used.
+    fn server(&self) -> Server;
+}

@@ -1,0 +1,54 @@
+//! The workloads: each the same sequence of steps on any system.
+
+pub mod dooku;
+pub mod tree;
+
+use crate::session::Session;
+use anyhow::Result;
+
+/// Their names on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// All of them
+    All,
+    /// Both of the next two
+    Dooku,
+    /// Clones of one original, 16 bytes written into each file of each
+    DookuFan,
+    /// The same, each a clone of the one before
+    DookuChain,
+    /// A tree of sources: copied in, cloned, edited, searched, packed, removed
+    Tree,
+}
+
+impl Name {
+    /// Those that are workloads and not groups of them.
+    pub const WORKLOADS: [Self; 3] = [Self::DookuFan, Self::DookuChain, Self::Tree];
+
+    /// The name in tables and files.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Dooku => "dooku",
+            Self::DookuFan => "dooku-fan",
+            Self::DookuChain => "dooku-chain",
+            Self::Tree => "tree",
+        }
+    }
+
+    /// Whether a name given on the command line means this workload.
+    pub fn means(self, workload: Self) -> bool {
+        let dooku = matches!(workload, Self::DookuFan | Self::DookuChain);
+        self == Self::All || self == workload || (self == Self::Dooku && dooku)
+    }
+
+    /// Runs it.
+    pub fn run(self, session: &mut Session) -> Result<()> {
+        match self {
+            Self::All | Self::Dooku => Ok(()), // groups; stage runs what is in them
+            Self::DookuFan => dooku::run(session, false),
+            Self::DookuChain => dooku::run(session, true),
+            Self::Tree => tree::run_tree(session),
+        }
+    }
+}
