@@ -66,6 +66,26 @@ pub struct Sizes {
     pub tree_edits: usize,
     /// Rounds in `tree`.
     pub tree_rounds: u32,
+    /// Bytes of the image in `vm`.
+    pub vm_bytes: u64,
+    /// Rounds in `vm`.
+    pub vm_rounds: u32,
+    /// Random writes in each.
+    pub vm_writes: u32,
+    /// Files in the tree of `agents`.
+    pub agents_files: u32,
+    /// Clones of it.
+    pub agents_clones: u32,
+    /// Bytes of the large file in `baseline`.
+    pub large_bytes: u64,
+    /// Random writes into it.
+    pub large_writes: u32,
+    /// Small files in `baseline`.
+    pub small_files: u32,
+    /// Entries of a large directory.
+    pub names: u32,
+    /// Operations that are made durable one by one.
+    pub durable: u32,
 }
 
 impl Args {
@@ -84,6 +104,16 @@ impl Args {
             tree_files: pick(600, 50_000),
             tree_edits: if self.quick { 8 } else { 64 },
             tree_rounds: pick(1, 2),
+            vm_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
+            vm_rounds: pick(2, 5),
+            vm_writes: pick(100, 10_000),
+            agents_files: pick(500, 50_000),
+            agents_clones: pick(3, 200),
+            large_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
+            large_writes: pick(400, 65_536),
+            small_files: pick(600, 200_000),
+            names: pick(500, 100_000),
+            durable: pick(20, 1000),
         }
     }
 

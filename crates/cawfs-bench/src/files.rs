@@ -1,9 +1,10 @@
 //! Files that the workloads make and change; all that is random follows from the generator that is passed in.
 
+use crate::process;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,56 @@ pub fn write_at(path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
     let file = OpenOptions::new().write(true).open(path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     Ok(file.write_all_at(bytes, offset)?)
+}
+
+/// Makes a file of so many incompressible bytes.
+pub fn random_file(path: &Path, bytes: u64, random: &mut Rng) -> Result<()> {
+    let mut file = File::create(path)?;
+    let mut content = vec![0; 1 << 20];
+    for start in (0..bytes).step_by(content.len()) {
+        process::go_on()?;
+        random.fill(&mut content);
+        let left = usize::try_from(bytes - start).unwrap_or(usize::MAX);
+        file.write_all(&content[..left.min(content.len())])?;
+    }
+    Ok(())
+}
+
+/// Reads a file from its beginning to its end.
+pub fn read_through(path: &Path) -> Result<()> {
+    let mut file = File::open(path)?;
+    let mut content = vec![0; 1 << 20];
+    while file.read(&mut content)? > 0 {
+        process::go_on()?;
+    }
+    Ok(())
+}
+
+/// Writes so many pieces of `size` bytes at random multiples of 4 KiB into a file of `bytes`.
+pub fn random_block_writes(
+    path: &Path,
+    bytes: u64,
+    count: u32,
+    size: usize,
+    random: &mut Rng,
+) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let mut content = vec![0; size];
+    for _ in 0..count {
+        random.fill(&mut content);
+        file.write_all_at(&content, random.u64(0..bytes / 4096) * 4096)?;
+    }
+    Ok(())
+}
+
+/// Reads so many blocks of 4 KiB.
+pub fn random_block_reads(path: &Path, bytes: u64, count: u32, random: &mut Rng) -> Result<()> {
+    let file = File::open(path)?;
+    let mut content = vec![0; 4096];
+    for _ in 0..count {
+        file.read_exact_at(&mut content, random.u64(0..bytes / 4096) * 4096)?;
+    }
+    Ok(())
 }
 
 /// Makes a tree of about `files` files that look like sources: lines of words, most of a few KiB.

@@ -40,6 +40,13 @@ pub struct Sample {
     pub amount: Option<(f64, &'static str)>,
 }
 
+impl Sample {
+    /// Seconds for each of what was done.
+    pub fn cost(&self) -> f64 {
+        self.seconds / self.amount.map_or(1.0, |(amount, _)| amount)
+    }
+}
+
 /// The run.
 pub struct Session<'a> {
     /// The system.
@@ -111,6 +118,19 @@ impl Session<'_> {
             space_bytes,
             amount,
         });
+        Ok(seconds)
+    }
+
+    /// Clones a tree, also without the start of the program, if it tells; the seconds of all.
+    pub fn clone_step(&mut self, round: u32, source: &str, name: &str) -> Result<f64> {
+        let mut inner = None;
+        let seconds = self.step("clone", round, |system| {
+            inner = system.clone_tree(source, name)?;
+            Ok(())
+        })?;
+        if let Some(inner) = inner {
+            self.told("clone, without starting the program", round, inner);
+        }
         Ok(seconds)
     }
 

@@ -115,7 +115,9 @@ impl Stage {
             for repeat in 1..=sizes.repeat {
                 for turn in 0..kinds.len() {
                     let kind = kinds[(turn + repeat as usize - 1) % kinds.len()];
-                    self.one(*workload, kind, repeat, &sizes, results, &bar)?;
+                    if workload.suits(kind) {
+                        self.one(*workload, kind, repeat, &sizes, results, &bar)?;
+                    }
                     bar.inc(1);
                 }
             }

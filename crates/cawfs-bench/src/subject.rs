@@ -107,6 +107,13 @@ impl System for Cawfs {
         Ok(said["seconds"].as_f64())
     }
 
+    fn clone_many(&mut self, src: &str, dsts: &[String]) -> Result<()> {
+        let paths = [src].into_iter().chain(dsts.iter().map(String::as_str));
+        let paths = paths.map(|tree| self.path(tree).into_os_string());
+        self.run(["clone".into()].into_iter().chain(paths))
+            .map(drop)
+    }
+
     fn remove_tree(&mut self, tree: &str) -> Result<()> {
         self.run(["rm".as_ref(), self.path(tree).as_os_str()])
             .map(drop)

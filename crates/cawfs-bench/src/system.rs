@@ -104,6 +104,11 @@ pub trait System {
     fn new_tree(&mut self, tree: &str) -> Result<()>;
     /// Clones a tree. The answer: seconds of it within the cloning program, after it had started, where that tells.
     fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>>;
+    /// Clones a tree several times, at once where the system can.
+    fn clone_many(&mut self, src: &str, dsts: &[String]) -> Result<()> {
+        dsts.iter()
+            .try_for_each(|dst| self.clone_tree(src, dst).map(drop))
+    }
     /// Removes a tree the quickest way the system has.
     fn remove_tree(&mut self, tree: &str) -> Result<()>;
     /// Makes everything durable, by a program, as every system is asked the same way.

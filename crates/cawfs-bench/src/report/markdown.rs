@@ -110,16 +110,19 @@ fn time(of: Of, kind: Kind, step: &str) -> Option<String> {
             seconds(spread.least),
             seconds(spread.most)
         ),
+        Some((amount, unit)) if spread.least == spread.most => {
+            format!("{} {unit}/s", number(amount / spread.median))
+        }
         Some((amount, unit)) => {
             let rate = |seconds: f64| number(amount / seconds);
             let (least, most) = (rate(spread.most), rate(spread.least));
             format!("{} ({least} to {most}) {unit}/s", rate(spread.median))
         }
     };
-    let ours = of
-        .seconds(Kind::Cawfs, step)
-        .filter(|_| kind != Kind::Cawfs);
-    let ratio = ours.map(|ours| format!("<br>{} x", number(spread.median / ours)));
+    let ours = of.cost(Kind::Cawfs, step);
+    let ours = ours.filter(|_| kind != Kind::Cawfs);
+    let theirs = of.cost(kind, step)?;
+    let ratio = ours.map(|ours| format!("<br>{} x", number(theirs / ours)));
     Some(shown + &ratio.unwrap_or_default())
 }
 

@@ -202,9 +202,12 @@ fn one_panel(area: &Area, panel: &Panel, curves: &[Curve]) -> Result<()> {
 fn dots(path: &Path, of: Of) -> Result<()> {
     let (systems, steps) = (of.systems(), of.steps());
     let rows = u32::try_from(steps.len())?;
-    let title = format!("{}: seconds, less is better", of.workload);
+    let title = format!(
+        "{}: seconds for each (step, MiB, write, file …), less is better",
+        of.workload
+    );
     let (root, below) = canvas(path, (1200, 160 + 34 * rows), &title, &systems)?;
-    let Some((least, most)) = bounds(of.all().map(|sample| sample.seconds)) else {
+    let Some((least, most)) = bounds(of.all().map(Sample::cost)) else {
         return Ok(());
     };
     let mut chart = ChartBuilder::on(&below)
@@ -239,7 +242,7 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>,
 /// The systems of one step, each a little lower than the one before, so that none hides another.
 fn row(chart: &mut Chart, of: Of, step: &str, y: f64) -> Result<()> {
     for (index, kind) in of.systems().into_iter().enumerate().rev() {
-        let Some(spread) = of.spread(kind, step, |sample| Some(sample.seconds)) else {
+        let Some(spread) = of.spread(kind, step, |sample| Some(sample.cost())) else {
             continue;
         };
         let y = y + 0.3 - 0.6 * index as f64 / (Kind::ALL.len() - 1) as f64;

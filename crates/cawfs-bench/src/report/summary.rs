@@ -95,6 +95,14 @@ impl<'a> Of<'a> {
         )
     }
 
+    /// The median of the seconds for each of what a step does, on a system.
+    pub fn cost(self, system: Kind, step: &'a str) -> Option<f64> {
+        Some(
+            self.spread(system, step, |sample| Some(sample.cost()))?
+                .median,
+        )
+    }
+
     /// Of each round that the system did, the sum over some steps, in the middle of the runs.
     pub fn rounds(
         self,

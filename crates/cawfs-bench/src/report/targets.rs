@@ -30,6 +30,9 @@ pub fn all(results: &Results) -> Vec<Target> {
             "dooku-fan" => dooku(&mut found, of, 1.2, 32.0),
             "dooku-chain" => dooku(&mut found, of, 3.0, 48.0),
             "tree" => tree(&mut found, of),
+            "vm" => vm(&mut found, of),
+            "agents" => agents(&mut found, of),
+            "baseline" => baseline(&mut found, of),
             _ => {}
         }
     }
@@ -227,4 +230,120 @@ fn tree(found: &mut Vec<Target>, of: Of) {
         0.0003,
         seconds,
     );
+}
+
+fn vm(found: &mut Vec<Target>, of: Of) {
+    let told = of.rounds(Kind::Cawfs, &["clone, without starting the program"], |s| {
+        s.seconds
+    });
+    let worst = told
+        .into_iter()
+        .map(|(_, seconds)| seconds)
+        .reduce(f64::max);
+    absolute(
+        found,
+        of,
+        "clone in the slowest round, without starting the program",
+        worst,
+        0.001,
+        seconds,
+    );
+    // A peer that copies is no cloning peer.
+    let cloning = |kind: Kind, step| of.cost(kind, step).filter(|_| kind.shares());
+    let step = "random 4-KiB writes + sync";
+    against_best(found, of, step, 1.0, |kind| cloning(kind, step));
+    let (before, after) = ("cold read before", "cold read after");
+    let own = |step| of.cost(Kind::Cawfs, step);
+    let ratio = own(after)
+        .zip(own(before))
+        .map(|(after, before)| after / before);
+    absolute(
+        found,
+        of,
+        "cold read after the writes, against before",
+        ratio,
+        1.0 / 0.9,
+        times,
+    );
+    let ratio = own(after)
+        .zip(of.cost(Kind::Xfs, after))
+        .map(|(ours, xfs)| ours / xfs);
+    absolute(
+        found,
+        of,
+        "cold read after the writes, against XFS",
+        ratio,
+        1.0 / 0.9,
+        times,
+    );
+}
+
+fn agents(found: &mut Vec<Target>, of: Of) {
+    let all = of.seconds(Kind::Cawfs, "clone all");
+    absolute(found, of, "all clones", all, 0.1, seconds);
+    let step = "load in one clone";
+    let snapshots = of.seconds(Kind::BtrfsSnap, step);
+    let ratio = of
+        .seconds(Kind::Cawfs, step)
+        .zip(snapshots)
+        .map(|(ours, theirs)| ours / theirs);
+    absolute(
+        found,
+        of,
+        "the load in a clone, against a Btrfs snapshot",
+        ratio,
+        1.0,
+        times,
+    );
+}
+
+fn baseline(found: &mut Vec<Target>, of: Of) {
+    let rows = [
+        ("random 4-byte writes + sync", 1.0 / 8.0),
+        ("random 4-KiB writes + sync", 1.0),
+        ("sequential write + sync", 1.0 / 0.9),
+        ("cold sequential read", 1.0 / 0.9),
+    ];
+    for (step, limit) in rows {
+        against_best(found, of, step, limit, |kind| of.cost(kind, step));
+    }
+    let own = |step| of.cost(Kind::Cawfs, step);
+    let fresh = own("cold sequential read");
+    for step in [
+        "cold sequential read after 4-KiB writes",
+        "cold sequential read after 4-byte writes",
+    ] {
+        let ratio = own(step).zip(fresh).map(|(after, before)| after / before);
+        absolute(
+            found,
+            of,
+            &format!("{step}, against before"),
+            ratio,
+            1.0 / 0.9,
+            times,
+        );
+    }
+    for (step, limit) in [
+        ("create small files + sync, 1 thread", 1.0 / 0.7),
+        ("create small files + sync, 2 threads", 1.0 / 0.7),
+        ("cold random 4-KiB reads", 1.25),
+        ("cold rm -r + sync", 1.25),
+        ("cold readdir + stat", 1.25),
+        ("create 4 KiB + fsync", 1.25),
+        ("write 4 KiB + fsync", 1.25),
+        ("append 128 bytes", 1.25),
+        ("SQLite transactions", 1.25),
+    ] {
+        let ratio = own(step)
+            .zip(of.cost(Kind::Ext4, step))
+            .map(|(ours, ext4)| ours / ext4);
+        absolute(
+            found,
+            of,
+            &format!("{step}, against ext4"),
+            ratio,
+            limit,
+            times,
+        );
+    }
 }

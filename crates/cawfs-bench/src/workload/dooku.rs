@@ -54,14 +54,7 @@ pub fn run(session: &mut Session, chain: bool) -> Result<()> {
 }
 
 fn one_round(session: &mut Session, round: u32, source: &str, name: &str) -> Result<()> {
-    let mut inner = None;
-    session.step("clone", round, |system| {
-        inner = system.clone_tree(source, name)?;
-        Ok(())
-    })?;
-    if let Some(seconds) = inner {
-        session.told("clone, without starting the program", round, seconds);
-    }
+    session.clone_step(round, source, name)?;
     session.step("clone: sync", round, |system| system.sync())?;
     let bytes = session.sizes.dooku_file_bytes;
     let patches: Vec<Patch> = (0..session.sizes.dooku_files)

@@ -1,9 +1,13 @@
 //! The workloads: each the same sequence of steps on any system.
 
+pub mod agents;
+pub mod baseline;
 pub mod dooku;
 pub mod tree;
+pub mod vm;
 
 use crate::session::Session;
+use crate::system::Kind;
 use anyhow::Result;
 
 /// Their names on the command line.
@@ -19,11 +23,24 @@ pub enum Name {
     DookuChain,
     /// A tree of sources: copied in, cloned, edited, searched, packed, removed
     Tree,
+    /// The image of a virtual machine, cloned and written into
+    Vm,
+    /// Many clones of a work tree at once, a load in each
+    Agents,
+    /// What any file system does all day, without clones
+    Baseline,
 }
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 3] = [Self::DookuFan, Self::DookuChain, Self::Tree];
+    pub const WORKLOADS: [Self; 6] = [
+        Self::DookuFan,
+        Self::DookuChain,
+        Self::Tree,
+        Self::Vm,
+        Self::Agents,
+        Self::Baseline,
+    ];
 
     /// The name in tables and files.
     pub fn label(self) -> &'static str {
@@ -33,6 +50,9 @@ impl Name {
             Self::DookuFan => "dooku-fan",
             Self::DookuChain => "dooku-chain",
             Self::Tree => "tree",
+            Self::Vm => "vm",
+            Self::Agents => "agents",
+            Self::Baseline => "baseline",
         }
     }
 
@@ -42,6 +62,11 @@ impl Name {
         self == Self::All || self == workload || (self == Self::Dooku && dooku)
     }
 
+    /// Whether it makes sense on a system: without clones, two of them are others twice.
+    pub fn suits(self, kind: Kind) -> bool {
+        self != Self::Baseline || !matches!(kind, Kind::BtrfsSnap | Kind::Overlay)
+    }
+
     /// Runs it.
     pub fn run(self, session: &mut Session) -> Result<()> {
         match self {
@@ -49,6 +74,9 @@ impl Name {
             Self::DookuFan => dooku::run(session, false),
             Self::DookuChain => dooku::run(session, true),
             Self::Tree => tree::run_tree(session),
+            Self::Vm => vm::run(session),
+            Self::Agents => agents::run(session),
+            Self::Baseline => baseline::run(session),
         }
     }
 }

@@ -131,14 +131,7 @@ fn read_all(session: &mut Session, round: u32, tree: &str) -> Result<()> {
 fn one_round(session: &mut Session, round: u32, listed: &[(PathBuf, u64)]) -> Result<()> {
     let name = format!("clone-{round}");
     session.cold()?;
-    let mut inner = None;
-    let mut seconds = session.step("clone", round, |system| {
-        inner = system.clone_tree("orig", &name)?;
-        Ok(())
-    })?;
-    if let Some(inner) = inner {
-        session.told("clone, without starting the program", round, inner);
-    }
+    let mut seconds = session.clone_step(round, "orig", &name)?;
     let edits: Vec<(&Path, u64)> = (0..session.sizes.tree_edits)
         .filter_map(|_| session.random.choice(listed))
         .map(|(path, bytes)| (path.as_path(), bytes / 2))

@@ -1,0 +1,195 @@
+//! What any file system does all day, without clones: large files, small files, small writes, durability.
+//!
+//! Rows are rates. Each large-file step begins cold, and ends when what it wrote is durable.
+
+use crate::files::{self, random_block_reads, random_block_writes, read_through};
+use crate::process::{self, run_with};
+use crate::session::Session;
+use crate::workload::vm::mebibytes;
+use anyhow::{Result, bail};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Runs it.
+pub fn run(session: &mut Session) -> Result<()> {
+    session.system.new_tree("base")?;
+    large(session)?;
+    creates(session, "create small files + sync, 1 thread", "one", 1)?;
+    creates(session, "create small files + sync, 2 threads", "two", 2)?;
+    many_names(session)?;
+    durable(session)?;
+    sqlite(session)
+}
+
+fn large(session: &mut Session) -> Result<()> {
+    let (bytes, blocks) = (session.sizes.large_bytes, session.sizes.large_writes);
+    let path = session.system.path("base").join("large");
+    let mut random = session.random.fork();
+    session.measured("sequential write + sync", 0, mebibytes(bytes), |system| {
+        files::random_file(&path, bytes, &mut random)?;
+        system.sync()
+    })?;
+    session.cold()?;
+    session.measured("cold sequential read", 0, mebibytes(bytes), |_| {
+        read_through(&path)
+    })?;
+    session.cold()?;
+    let reads = blocks / 8;
+    session.measured(
+        "cold random 4-KiB reads",
+        0,
+        Some((f64::from(reads), "reads")),
+        |_| random_block_reads(&path, bytes, reads, &mut random),
+    )?;
+    for (step, after, size) in [
+        (
+            "random 4-KiB writes + sync",
+            "cold sequential read after 4-KiB writes",
+            4096,
+        ),
+        (
+            "random 4-byte writes + sync",
+            "cold sequential read after 4-byte writes",
+            4,
+        ),
+    ] {
+        session.cold()?;
+        session.measured(step, 0, Some((f64::from(blocks), "writes")), |system| {
+            random_block_writes(&path, bytes, blocks, size, &mut random)?;
+            system.sync()
+        })?;
+        session.cold()?;
+        session.measured(after, 0, mebibytes(bytes), |_| read_through(&path))?;
+    }
+    Ok(())
+}
+
+/// Files of 200 bytes in a tree of fan-out 128; then they are all removed.
+fn creates(session: &mut Session, step: &'static str, tree: &str, threads: u32) -> Result<()> {
+    let files = session.sizes.small_files;
+    let amount = Some((f64::from(files), "files"));
+    let dir = session.system.path("base").join(tree);
+    session.measured(step, 0, amount, |system| {
+        std::thread::scope(|scope| {
+            let writer = |thread| {
+                let dir = dir.join(format!("thread-{thread}"));
+                scope.spawn(move || small_files(&dir, files / threads))
+            };
+            let writers: Vec<_> = (0..threads).map(writer).collect();
+            let ends = writers.into_iter().map(|writer| writer.join());
+            let ends: Vec<_> = ends
+                .map(|end| end.unwrap_or_else(|_| bail!("panicked")))
+                .collect();
+            ends.into_iter().collect::<Result<()>>()
+        })?;
+        system.sync()
+    })?;
+    if threads == 1 {
+        session.cold()?;
+        session.measured("cold rm -r + sync", 0, amount, |system| {
+            fs::remove_dir_all(&dir)?;
+            system.sync()
+        })?;
+    }
+    Ok(())
+}
+
+fn small_files(dir: &Path, files: u32) -> Result<()> {
+    for index in 0..files {
+        let folder = dir.join(format!("{}/{}", index / 16384, index / 128 % 128));
+        if index % 128 == 0 {
+            fs::create_dir_all(&folder)?;
+        }
+        fs::write(folder.join(format!("file-{index}")), [b'x'; 200])?;
+    }
+    Ok(())
+}
+
+/// One folder with many entries, listed as `ls -l` does.
+fn many_names(session: &mut Session) -> Result<()> {
+    let (dir, names) = (
+        session.system.path("base").join("many"),
+        session.sizes.names,
+    );
+    fs::create_dir(&dir)?;
+    (0..names).try_for_each(|index| File::create(dir.join(format!("entry-{index}"))).map(drop))?;
+    session.cold()?;
+    session.measured(
+        "cold readdir + stat",
+        0,
+        Some((f64::from(names), "entries")),
+        |_| {
+            for entry in fs::read_dir(&dir)? {
+                entry?.metadata()?;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(())
+}
+
+/// What each returns only when it is durable, and appends that are durable at the end.
+fn durable(session: &mut Session) -> Result<()> {
+    let base = session.system.path("base");
+    let count = session.sizes.durable;
+    let amount = Some((f64::from(count), "fsyncs"));
+    session.measured("create 4 KiB + fsync", 0, amount, |_| {
+        for index in 0..count {
+            let mut file = File::create(base.join(format!("durable-{index}")))?;
+            file.write_all(&[b'd'; 4096])?;
+            file.sync_all()?;
+        }
+        Ok(())
+    })?;
+    let file = File::create(base.join("synced"))?;
+    session.measured("write 4 KiB + fsync", 0, amount, |_| {
+        for index in 0..count {
+            file.write_all_at(&[b's'; 4096], u64::from(index) * 4096)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    })?;
+    let records = count * 20;
+    session.measured(
+        "append 128 bytes",
+        0,
+        Some((f64::from(records), "records")),
+        |_| {
+            let log = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(base.join("log"));
+            let mut log = log?;
+            (0..records).try_for_each(|_| log.write_all(&[b'l'; 128]))?;
+            Ok(log.sync_all()?)
+        },
+    )?;
+    Ok(())
+}
+
+/// Transactions of one row each.
+fn sqlite(session: &mut Session) -> Result<()> {
+    if !process::exists("sqlite3") {
+        session.note("no SQLite, because there is no sqlite3 here");
+        return Ok(());
+    }
+    let count = session.sizes.durable / 2;
+    let database = session.system.path("base").join("database");
+    let mut script = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT);\n".to_owned();
+    for row in 0..count {
+        let _ = writeln!(script, "INSERT INTO t VALUES ({row}, 'row {row}');");
+    }
+    let text = tempfile::NamedTempFile::new()?;
+    fs::write(text.path(), script)?;
+    let read = format!(".read {}", text.path().display());
+    session.measured(
+        "SQLite transactions",
+        0,
+        Some((f64::from(count), "rows")),
+        |_| run_with("sqlite3", [database.as_os_str(), read.as_ref()], &[0]).map(drop),
+    )?;
+    Ok(())
+}
