@@ -40,7 +40,7 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
         }
     }
     let ([a, b], x, y) = (dirs, rng.choice(NAMES).unwrap(), rng.choice(NAMES).unwrap());
-    let result = match rng.u8(..16) {
+    let result = match rng.u8(..20) {
         0..3 => fs
             .create(&ME, a, x, 0o644, libc::O_RDWR)
             .map(|(entry, handle)| {
@@ -83,6 +83,10 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
             .map(|_| ())
         }
         14 => fs.copy_file_range(a, 0, b, 0, 1 << 30, false).map(|_| ()),
+        15..19 => match fs.link(&ME, a, b, y) {
+            Err(error) if error.kind() == Kind::NotPermitted => Ok(()),
+            other => other.map(|entry| fs.forget(entry.node, 1)),
+        },
         _ => fs.opendir(a).and_then(|handle| {
             let listed = fs.readdirplus(handle, 0, &mut |entry| {
                 held.extend(entry.entry.map(|entry| entry.node));
@@ -94,6 +98,71 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
     };
     held.into_iter().for_each(|node| fs.forget(node, 1));
     result
+}
+
+/// Names of few files come and go in few directories, at and below their homes.
+fn link_about(fs: &Fs, dirs: &[NodeId], rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
+    let (a, b) = (*rng.choice(dirs).unwrap(), *rng.choice(dirs).unwrap());
+    let mut name = || NAMES[rng.usize(..NAMES.len())].to_ascii_uppercase();
+    let (x, y) = (name(), name());
+    match rng.u8(..10) {
+        0..4 => {
+            let file = fs.lookup(&ME, a, &x)?.node;
+            let linked = fs.link(&ME, file, b, &y);
+            let linked = linked.map(|entry| fs.forget(entry.node, 1));
+            fs.forget(file, 1);
+            linked
+        }
+        4..6 => fs.unlink(&ME, a, &x),
+        6 => fs.rename(&ME, a, &x, b, &y, RenameMode::Replace),
+        7 => fs.rename(&ME, a, &x, b, &y, RenameMode::Exchange),
+        8 => {
+            let file = fs.lookup(&ME, a, &x)?.node;
+            let flags = WriteFlags::default();
+            let wrote = fs.write(file, rng.u64(..70_000), b"some bytes", flags);
+            fs.forget(file, 1);
+            wrote.map(|_| ())
+        }
+        _ => {
+            let (entry, handle) = fs.create(&ME, a, &x, 0o644, libc::O_RDWR)?;
+            fs.release(entry.node, handle);
+            fs.forget(entry.node, 1);
+            Ok(())
+        }
+    }
+}
+
+#[test]
+fn racing_names_of_few_files_are_counted_right() {
+    let store = Store::in_memory();
+    Fs::format(&store, &FormatOptions::default()).unwrap();
+    let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+    let mut dirs = vec![NodeId::ROOT];
+    for name in NAMES {
+        let parent = dirs[dirs.len() / 2];
+        dirs.push(fs.mkdir(&ME, parent, name, 0o755).unwrap().node);
+    }
+    for round in 0..40 {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (fs, dirs) = (&fs, &dirs);
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(round * 10 + thread);
+                    for _ in 0..100 {
+                        if let Err(error) = link_about(fs, dirs, &mut rng) {
+                            assert!(allowed(error.kind()), "round {round}: {error}");
+                        }
+                    }
+                });
+            }
+        });
+        let report = cawfs_fs::check(&store.snapshot(), true).unwrap();
+        assert_eq!((report.findings, report.orphans), (vec![], 0), "{round}");
+    }
+    let made = |name| fs.counters().all().into_iter().find(|(n, _)| *n == name);
+    for name in ["bodies_made", "bodies_unmade", "bodies_moved"] {
+        assert!(made(name).unwrap().1 > 0, "{name} never happened");
+    }
 }
 
 #[test]
