@@ -18,7 +18,7 @@ macro_rules! counters {
 }
 
 counters! {
-    lookups, creates, links, bodies_made, bodies_unmade, bodies_moved, bodies_cloned, back_references_moved, removes, renames, setattrs, xattr_changes, opens, opendirs, listed,
+    lookups, creates, links, bodies_made, bodies_unmade, bodies_moved, bodies_cloned, bodies_in_ranges, back_references_moved, removes, renames, setattrs, xattr_changes, opens, opendirs, listed,
     reads, read_bytes, writes, written_bytes, copied_bytes, shared_bytes, clones, trees_removed, syncs,
 }
 

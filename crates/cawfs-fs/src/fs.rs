@@ -58,6 +58,9 @@ pub struct MountOptions {
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
     /// Memory for nodes that only a front end remembers, in bytes: beyond it, it is to forget some.
     pub handle_bytes: u64,
+    /// Files that a tree shares with its outside are cloned and moved one by one up to this number, and where there are more, by
+    /// ranges of keys, if they lie together.
+    pub few_links: usize,
     /// Seed of what is chosen by chance: inode shifts, staging tokens.
     pub seed: u64,
 }
@@ -69,6 +72,7 @@ impl Default for MountOptions {
             read_only: false,
             atime: true,
             handle_bytes: 64 << 20,
+            few_links: 64,
             clock,
             seed,
         }
@@ -103,6 +107,7 @@ pub struct Fs {
     clock: Box<dyn Fn() -> Time + Send + Sync>,
     read_only: bool,
     handle_bytes: u64,
+    pub(crate) few_links: usize,
 }
 
 /// Memory of the handle table.
@@ -207,6 +212,7 @@ impl Fs {
             clock: options.clock,
             read_only: options.read_only,
             handle_bytes: options.handle_bytes,
+            few_links: options.few_links,
         })
     }
 

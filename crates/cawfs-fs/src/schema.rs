@@ -129,6 +129,18 @@ impl Location {
             kind: Where::Entry { dir, tag, name },
         }
     }
+    /// What the bodies that have their home here start with, in a table.
+    pub(crate) fn bodies(&self, which: u8) -> Vec<u8> {
+        tag(&self.subtree(which).0, BODY)
+    }
+    /// The bodies from `first` to `last`, both included, in a table.
+    pub(crate) fn body_range(&self, which: u8, (first, last): (LinkId, LinkId)) -> KeyRange {
+        let key = |id: LinkId| [&self.bodies(which), &id.encode()[..]].concat();
+        KeyRange {
+            lo: key(first).into(),
+            hi: KeyRange::prefix(key(last)).hi,
+        }
+    }
     /// What back-references to all that is below this directory start with.
     pub(crate) fn backs(&self) -> Vec<u8> {
         tag(&self.subtree(META).0, BACK)

@@ -107,6 +107,62 @@ impl Mounted {
     }
 }
 
+/// Bodies that others lie between, in the old home, or in the new one.
+#[test]
+fn bodies_among_others_are_cloned_and_moved_alone() {
+    let m = mount();
+    m.dirs(&["top", "top/in", "top/out", "other"]);
+    for n in 0..3 * MANY {
+        let to = if n % 3 == 0 { "top/kept" } else { "top/in/" };
+        m.file(&format!("top/out/{n}"), &vec![n as u8; n * 700]);
+        m.ln(&format!("top/out/{n}"), &format!("{to}{n}"));
+    }
+    m.cp("top/in", "other/in");
+    m.mv("top/in", "other/moved", RenameMode::Replace);
+    assert_eq!(m.count("bodies_in_ranges"), 0);
+    m.cp("other/moved", "top/again");
+    assert_eq!(
+        m.count("bodies_in_ranges"),
+        2 * MANY as u64,
+        "alone in their new home"
+    );
+    for n in (0..3 * MANY).filter(|n| n % 3 != 0) {
+        let (a, b) = (format!("top/out/{n}"), format!("other/moved/{n}"));
+        assert_eq!(m.seen(&a), m.seen(&b));
+        for copy in [format!("other/in/{n}"), format!("top/again/{n}")] {
+            assert_eq!((m.seen(&copy).1, m.seen(&copy).2), (1, m.seen(&a).2));
+        }
+    }
+    m.well();
+}
+
+/// A range that comes to a home would take away what lies there between its ends.
+#[test]
+fn bodies_that_come_between_others_take_nothing_away() {
+    let m = mount();
+    m.dirs(&["top", "top/in", "top/out", "else"]);
+    for n in 0..MANY {
+        m.file(&format!("top/out/{n}"), n.to_string().as_bytes());
+        m.ln(&format!("top/out/{n}"), &format!("top/in/{n}"));
+        if n == MANY / 2 {
+            m.file("top/above", b"above");
+            m.ln("top/above", "else/above");
+        }
+    }
+    m.mv("top/in", "else/in", RenameMode::Replace);
+    assert_eq!(m.count("bodies_in_ranges"), 0);
+    joined(&m, "else/in", "top/out");
+    assert_eq!(m.seen("top/above"), m.seen("else/above"));
+    // A clone of a directory that is a home itself, and shares files with its outside as well.
+    m.file("else/in/inner", b"inner");
+    m.ln("else/in/inner", "else/in/again");
+    m.cp("else/in", "copy");
+    assert_eq!(m.count("bodies_in_ranges"), 0);
+    assert_eq!(m.seen("copy/inner"), m.seen("copy/again"));
+    assert_eq!((m.seen("copy/7").1, m.seen("copy/7").2), (1, b"7".to_vec()));
+    m.well();
+}
+
 /// `in/n` and `out/n` are names of one file each, for many n.
 fn many(m: &Mounted) {
     m.dirs(&[
@@ -148,6 +204,7 @@ fn a_directory_with_many_names_moves_below_the_home_and_out_of_it() {
     joined(&m, "else/where/deep", "top/out");
     m.well();
     assert_eq!(m.count("bodies_moved"), MANY as u64);
+    assert_eq!(m.count("bodies_in_ranges"), MANY as u64);
     m.mv("top", "else/top", RenameMode::Replace);
     joined(&m, "else/where/deep", "else/top/out");
     assert_eq!(m.seen("else/top/out/5").0, number);

@@ -72,15 +72,9 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
         12 => fs.remove_tree(&ME, a, x).map(|_| ()),
         13 => {
             let size = Some(rng.u64(..200_000));
-            fs.setattr(
-                &ME,
-                a,
-                &SetAttr {
-                    size,
-                    ..SetAttr::default()
-                },
-            )
-            .map(|_| ())
+            let none = SetAttr::default();
+            let change = SetAttr { size, ..none };
+            fs.setattr(&ME, a, &change).map(|_| ())
         }
         14 => fs.copy_file_range(a, 0, b, 0, 1 << 30, false).map(|_| ()),
         15..19 => match fs.link(&ME, a, b, y) {

@@ -20,16 +20,16 @@ use crate::links::LinkId;
 use crate::locks::lock;
 use crate::ops::links::{Home, Linked, id_of};
 use crate::ops::remove::Moves;
-use crate::schema::Location;
-use crate::table::{Node, Place};
+use crate::schema::{DATA, Location, META};
+use crate::table::{Node, Place, pin_child};
 use crate::types::NodeId;
 use bytes::Bytes;
 use cawdb::{KeyRange, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Up to so many back-references are moved by value.
-const FEW: usize = 64;
+/// Bodies that have to lie together, at least, to be cloned as a range: this part of [`few_links`](crate::MountOptions).
+const TOGETHER: usize = 8;
 /// What lies below a directory and leads to bodies of a home above it.
 struct Crossing {
     home: Home,
@@ -58,6 +58,8 @@ pub(crate) struct Backs {
     gone: Vec<Bytes>,
     new: Vec<(Vec<u8>, Bytes)>,
     pub(crate) moves: Moves,
+    /// Whether bodies have moved.
+    moved: bool,
 }
 
 impl Backs {
@@ -109,7 +111,7 @@ impl Fs {
         let mut nodes = Vec::new();
         for crossing in self.crossings(&view, top.id, &at)? {
             for id in crossing.counts().into_keys() {
-                let body = crate::table::pin_child(&self.table, crossing.home.node.id, &id.name());
+                let body = pin_child(&self.table, crossing.home.node.id, &id.name());
                 nodes.extend(body.map(|body| body.id));
             }
         }
@@ -127,7 +129,7 @@ impl Fs {
         let mut moves = Vec::new();
         for crossing in self.crossings(view, top.id, at)? {
             let counts = crossing.counts();
-            if crossing.keys.len() > FEW {
+            if crossing.keys.len() > self.few_links {
                 let range = KeyRange::prefix(crossing.prefix);
                 change.batch.delete_range(range);
             } else {
@@ -160,7 +162,23 @@ impl Fs {
     ) -> Result<()> {
         for crossing in self.crossings(view, top.id, from)? {
             let (shifts, target) = (crossing.home.node.shifts, to.backs());
-            for (id, count) in crossing.counts() {
+            let mut counts = crossing.counts();
+            if shifts == top.shifts && !root.has(HOME) {
+                // Under the same ids, and nothing else is there.
+                let ids = counts.keys().copied().collect();
+                for run in self.runs(view, &crossing.home, &ids)? {
+                    clone_run(change, &crossing.home.at, to, ends(&run));
+                    for (id, mut inode) in run {
+                        let place = to.child(id.name());
+                        self.admit_one(&place)?;
+                        inode.links = counts.remove(&id).unwrap_or(inode.links);
+                        change.batch.put(place.record(), inode.encode());
+                        add(&self.counters.bodies_cloned, 1);
+                        add(&self.counters.bodies_in_ranges, 1);
+                    }
+                }
+            }
+            for (id, count) in counts {
                 let file = self.body_in(&crossing.home, id)?;
                 let (mut inode, own) = (file.inode(), id.rebased(shifts, top.shifts));
                 let (source, place) = (crossing.home.place(id), to.child(own.name()));
@@ -196,7 +214,9 @@ impl Fs {
             if lock(&self.table).is_below(to_dir.id, home.node.id) {
                 let target = home.at.backs_below(to);
                 if !done {
-                    let moved = move_backs(change, view, (source, target), exchange, backs)?;
+                    let few = self.few_links;
+                    let sides = (source, target);
+                    let moved = move_backs(change, view, sides, (exchange, few), backs)?;
                     add(&self.counters.back_references_moved, moved);
                 }
                 continue;
@@ -273,7 +293,12 @@ impl Fs {
             backs.put(new, id.rebased(shifts.0, shifts.1));
             backs.remove(key);
         }
-        for &id in ids {
+        let mut single = ids.clone();
+        if shifts.0 == shifts.1 && !backs.moved {
+            self.move_runs(change, view, (home, next), &mut single, backs)?;
+        }
+        backs.moved = true;
+        for id in single {
             let (file, own) = (self.body_in(home, id)?, id.rebased(shifts.0, shifts.1));
             let (from, to) = (home.place(id), next.place(own));
             let mut inode = change.inode(&file);
@@ -290,6 +315,100 @@ impl Fs {
         self.mark_home(change, next);
         Ok(())
     }
+
+    /// Moves bodies that lie together, under the same ids; takes them from `ids`.
+    fn move_runs(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        (home, next): (&Home, &Home),
+        ids: &mut BTreeSet<LinkId>,
+        backs: &mut Backs,
+    ) -> Result<()> {
+        let zone = |home: &Home| self.resolve(&home.node).map(|found| found.no_set_id);
+        if zone(home)? != zone(next)? {
+            return Ok(());
+        }
+        let changed: BTreeSet<_> = change.nodes().collect();
+        for run in self.runs(view, home, ids)? {
+            let names = run.iter().map(|(id, _)| id.name());
+            let known: Vec<_> = names
+                .filter_map(|name| Some((pin_child(&self.table, home.node.id, &name)?.id, name)))
+                .collect();
+            let place = next.at.body_range(META, ends(&run));
+            let taken = view.scan(place).next().transpose()?.is_some();
+            if taken || known.iter().any(|(node, _)| changed.contains(node)) {
+                continue;
+            }
+            clone_run(change, &home.at, &next.at, ends(&run));
+            for which in [META, DATA] {
+                let range = home.at.body_range(which, ends(&run));
+                change.batch.delete_range(range);
+            }
+            for (id, _) in &run {
+                self.admit_one(&next.place(*id))?;
+                ids.remove(id);
+                add(&self.counters.bodies_moved, 1);
+                add(&self.counters.bodies_in_ranges, 1);
+            }
+            let moved = |(node, name)| (node, Place::Child(next.node.id, name));
+            backs.moves.extend(known.into_iter().map(moved));
+        }
+        Ok(())
+    }
+
+    /// Of many bodies of a home those that lie together, with no others between them, as the store has them. O(bodies that
+    /// are asked for).
+    fn runs(
+        &self,
+        view: &Snapshot,
+        home: &Home,
+        ids: &BTreeSet<LinkId>,
+    ) -> Result<Vec<Vec<(LinkId, Inode)>>> {
+        let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else {
+            return Ok(Vec::new());
+        };
+        if ids.len() <= self.few_links {
+            return Ok(Vec::new());
+        }
+        let (mut runs, mut run, mut others) = (Vec::new(), Vec::new(), 0);
+        let prefix = home.at.bodies(META);
+        for item in view.scan(home.at.body_range(META, (first, last))) {
+            let (key, value) = item?;
+            let Some(id) = key.get(prefix.len()..).and_then(LinkId::decode) else {
+                continue; // an attribute
+            };
+            if ids.contains(&id) {
+                run.push((id, Inode::decode(&value)?));
+                continue;
+            }
+            runs.push(std::mem::take(&mut run));
+            others += 1;
+            if others > ids.len() {
+                break;
+            }
+        }
+        runs.push(run);
+        let least = (self.few_links / TOGETHER).max(1);
+        runs.retain(|run| run.len() >= least);
+        Ok(runs)
+    }
+}
+
+/// The first and the last of bodies that lie together.
+fn ends(run: &[(LinkId, Inode)]) -> (LinkId, LinkId) {
+    let id = |body: Option<&(LinkId, Inode)>| body.map_or(LinkId { number: 0, tag: 0 }, |b| b.0);
+    (id(run.first()), id(run.last()))
+}
+
+/// Clones bodies that lie together from one home to another.
+fn clone_run(change: &mut Change<'_>, from: &Location, to: &Location, run: (LinkId, LinkId)) {
+    for which in [META, DATA] {
+        let (source, target) = (from.bodies(which), to.bodies(which));
+        change
+            .batch
+            .clone_range(from.body_range(which, run), source, target);
+    }
 }
 
 /// Moves the back-references of a directory that stays below their home, or exchanges those of two. How many were seen.
@@ -297,17 +416,17 @@ fn move_backs(
     change: &mut Change<'_>,
     view: &Snapshot,
     (source, target): (Vec<u8>, Vec<u8>),
-    exchange: bool,
+    (exchange, most): (bool, usize),
     backs: &mut Backs,
 ) -> Result<u64> {
     let few = |prefix: &[u8]| -> Result<Vec<(Bytes, Bytes)>> {
         let scan = view.scan(KeyRange::prefix(prefix.to_vec()));
-        Ok(scan.take(FEW + 1).collect::<cawdb::Result<_>>()?)
+        Ok(scan.take(most + 1).collect::<cawdb::Result<_>>()?)
     };
     let going = few(&source)?;
     let coming = if exchange { few(&target)? } else { Vec::new() };
     let seen = (going.len() + coming.len()) as u64;
-    if going.len() > FEW || coming.len() > FEW {
+    if going.len() > most || coming.len() > most {
         change.batch.clone_prefix(source.clone(), target.clone());
         if exchange {
             change.batch.clone_prefix(target, source);

@@ -31,10 +31,11 @@ fn random_operations_agree_with_the_specification() {
 }
 
 /// All that can happen to files, and to the tree and the store below.
-const EVERYTHING: [&str; 60] = [
+const EVERYTHING: [&str; 61] = [
     "absorbed",
     "back_references_moved",
     "bodies_cloned",
+    "bodies_in_ranges",
     "bodies_made",
     "bodies_moved",
     "bodies_unmade",

@@ -52,6 +52,7 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
         handle_bytes: store.cache_bytes() / HANDLE_SHARE,
         clock: Box::new(now),
         seed: fastrand::u64(..),
+        ..cawfs_fs::MountOptions::default()
     };
     let fs = Fs::mount(store.clone(), options)
         .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))?;

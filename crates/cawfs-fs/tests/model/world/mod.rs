@@ -101,6 +101,8 @@ pub fn mount_options(clock: &Arc<AtomicI64>, seed: u64) -> MountOptions {
             }
         }),
         seed,
+        // Half of all mounts do all by ranges.
+        few_links: if seed.is_multiple_of(2) { 0 } else { 64 },
         ..MountOptions::default()
     }
 }
