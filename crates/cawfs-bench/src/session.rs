@@ -36,6 +36,8 @@ pub struct Sample {
     pub server_peak_bytes: u64,
     /// How many more bytes are in use after it.
     pub space_bytes: i64,
+    /// How many are in use then.
+    pub used_bytes: u64,
     /// How much was done, where a rate says more than a time; the unit.
     pub amount: Option<(f64, &'static str)>,
 }
@@ -102,7 +104,7 @@ impl Session<'_> {
         let client_seconds = process::seconds_of("self") - client;
         let after = self.system.server();
         let device_after = self.system.counts()?;
-        let space_bytes = self.system.space()?.0.cast_signed() - used.cast_signed();
+        let used_bytes = self.system.space()?.0;
         self.push(Sample {
             workload: self.workload,
             step,
@@ -115,7 +117,8 @@ impl Session<'_> {
             // A step that mounts anew has a new server.
             server_seconds: (after.seconds - server.seconds).max(0.0),
             server_peak_bytes: after.peak_bytes,
-            space_bytes,
+            space_bytes: used_bytes.cast_signed() - used.cast_signed(),
+            used_bytes,
             amount,
         });
         Ok(seconds)
@@ -148,6 +151,7 @@ impl Session<'_> {
             server_seconds: 0.0,
             server_peak_bytes: 0,
             space_bytes: 0,
+            used_bytes: 0,
             amount: None,
         };
         self.push(sample);

@@ -34,6 +34,7 @@ pub fn page(results: &Results, plots: &[String]) -> String {
             device,
         );
         table(&mut text, of, "space", space);
+        clones(&mut text, of);
         let peak = of
             .all()
             .map(|sample| sample.server_peak_bytes)
@@ -64,6 +65,26 @@ pub fn page(results: &Results, plots: &[String]) -> String {
         }
     }
     text
+}
+
+/// What the clones of dooku take up, each with its writes, as `df` shows it at the end.
+fn clones(text: &mut String, of: Of) {
+    if !of.workload.starts_with("dooku") {
+        return;
+    }
+    text.push_str("\nSpace of a clone with its writes, over all rounds:");
+    for kind in of.systems() {
+        let space = of.space(kind, "cold grep of the original", "cold grep");
+        if let Some((rounds, last)) = space.last() {
+            let _ = write!(
+                text,
+                " {} {};",
+                kind.label(),
+                bytes(last / f64::from(*rounds))
+            );
+        }
+    }
+    text.push('\n');
 }
 
 fn table(text: &mut String, of: Of, title: &str, cell: fn(Of, Kind, &str) -> Option<String>) {

@@ -6,7 +6,6 @@
 use crate::report::Results;
 use crate::report::markdown::seconds;
 use crate::report::summary::{Of, Spread, smooth};
-use crate::report::targets::SPACE;
 use crate::session::Sample;
 use crate::system::Kind;
 use anyhow::{Result, anyhow};
@@ -18,42 +17,22 @@ use std::path::Path;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Of one system, its points.
 type Curve = (Kind, Vec<(f64, f64)>);
-/// A panel: its title, the steps, the number, whether it is a sum over the rounds, how it is shown.
-type Panel = (
-    &'static str,
-    &'static [&'static str],
-    fn(&Sample) -> f64,
-    bool,
-    fn(f64) -> String,
-);
+/// A panel: its title, the steps whose times are added (none: not time, but space), how a number is shown.
+type Panel = (&'static str, &'static [&'static str], fn(f64) -> String);
 
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(40, 44, 52);
 const GRID: RGBColor = RGBColor(228, 230, 234);
 
 const PANELS: [Panel; 4] = [
-    ("clone", &["clone"], |sample| sample.seconds, false, seconds),
+    ("clone", &["clone"], seconds),
     (
         "16 bytes into each file + sync",
         &["write", "write: sync"],
-        |sample| sample.seconds,
-        false,
         seconds,
     ),
-    (
-        "cold grep",
-        &["cold grep"],
-        |sample| sample.seconds,
-        false,
-        seconds,
-    ),
-    (
-        "space of all clones",
-        &SPACE,
-        |sample| sample.space_bytes as f64,
-        true,
-        decimal,
-    ),
+    ("cold grep", &["cold grep"], seconds),
+    ("space of all clones", &[], decimal),
 ];
 
 fn colour(kind: Kind) -> RGBColor {
@@ -139,31 +118,18 @@ fn curves(path: &Path, of: Of) -> Result<()> {
     let title = format!("{}: each round, the median of nine", of.workload);
     let (root, below) = canvas(path, (1200, 900), &title, &systems)?;
     for (area, panel) in below.split_evenly((2, 2)).iter().zip(PANELS) {
-        let (_, steps, number, sum, _) = panel;
         let curve = |kind: &Kind| {
-            let rounds = of.rounds(*kind, steps, number);
-            let rounds = if sum { sums(&rounds) } else { smooth(&rounds) };
-            (
-                *kind,
-                rounds
-                    .iter()
-                    .map(|(round, y)| (f64::from(*round), *y))
-                    .collect(),
-            )
+            let rounds = match panel.1 {
+                [] => of.space(*kind, "cold grep of the original", "cold grep"),
+                steps => smooth(&of.rounds(*kind, steps, |sample| sample.seconds)),
+            };
+            let points = rounds.iter().map(|(round, y)| (f64::from(*round), *y));
+            (*kind, points.collect())
         };
         one_panel(area, &panel, &systems.iter().map(curve).collect::<Vec<_>>())?;
     }
     root.present()?;
     Ok(())
-}
-
-fn sums(rounds: &[(u32, f64)]) -> Vec<(u32, f64)> {
-    let mut sum = 0.0;
-    let add = |(round, bytes): &(u32, f64)| {
-        sum += bytes;
-        (*round, sum)
-    };
-    rounds.iter().map(add).collect()
 }
 
 fn one_panel(area: &Area, panel: &Panel, curves: &[Curve]) -> Result<()> {
@@ -189,7 +155,7 @@ fn one_panel(area: &Area, panel: &Panel, curves: &[Curve]) -> Result<()> {
             0.0 => format!("{round:.0}"),
             _ => String::new(),
         })
-        .y_label_formatter(&|y| panel.4(*y))
+        .y_label_formatter(&|y| panel.2(*y))
         .draw()?;
     for (kind, points) in curves.iter().rev() {
         let style = colour(*kind).stroke_width(width(*kind));

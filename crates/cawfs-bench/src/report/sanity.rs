@@ -1,8 +1,7 @@
 //! Whether the counts make sense: a benchmark that measured something else than it says is worse than none.
 
 use crate::report::Results;
-use crate::report::summary::{Of, Spread};
-use crate::report::targets::SPACE;
+use crate::report::summary::Of;
 use crate::system::Kind;
 
 /// What does not make sense.
@@ -38,11 +37,12 @@ fn dooku(results: &Results, of: Of, kind: Kind, complain: &mut impl FnMut(String
             ));
         }
     }
-    // In single steps room may be set aside and given back.
-    let space = of.rounds(kind, &SPACE, |sample| sample.space_bytes as f64);
-    let space = Spread::of(space.into_iter().map(|(_, bytes)| bytes));
-    if kind == Kind::Cawfs && space.is_some_and(|space| space.median > data / 16.0) {
-        complain(format!("clones took up {space:?}"));
+    let space = of.space(kind, "cold grep of the original", "cold grep");
+    let each = space
+        .last()
+        .map_or(0.0, |(round, bytes)| bytes / f64::from(*round));
+    if kind == Kind::Cawfs && each > data / 16.0 {
+        complain(format!("a clone took up {each:.0} bytes"));
     }
     let clones = of.rounds(kind, &["clone", "clone: sync"], |sample| {
         sample.space_bytes as f64

@@ -103,6 +103,19 @@ impl<'a> Of<'a> {
         )
     }
 
+    /// What is in use after a step of each round beyond what was after a step before all rounds, in bytes.
+    ///
+    /// Not a sum over the steps: between them the system may give back, or take, what it did not within them.
+    pub fn space(self, system: Kind, before: &'a str, step: &'a str) -> Vec<(u32, f64)> {
+        let base = self.spread(system, before, |sample| Some(sample.used_bytes as f64));
+        let base = base.map_or(0.0, |spread| spread.median);
+        let rounds = self.rounds(system, &[step], |sample| sample.used_bytes as f64);
+        rounds
+            .into_iter()
+            .map(|(round, used)| (round, used - base))
+            .collect()
+    }
+
     /// Of each round that the system did, the sum over some steps, in the middle of the runs.
     pub fn rounds(
         self,

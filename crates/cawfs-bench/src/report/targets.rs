@@ -132,9 +132,8 @@ fn dooku(found: &mut Vec<Target>, of: Of, requests: f64, kibibytes: f64) {
     );
 
     dooku_peers(found, of);
-    let space = of.rounds(Kind::Cawfs, &SPACE, |sample| sample.space_bytes as f64);
-    let mean = space.iter().map(|(_, bytes)| bytes).sum::<f64>() / space.len().max(1) as f64;
-    let mean = (!space.is_empty()).then_some(mean);
+    let space = of.space(Kind::Cawfs, "cold grep of the original", "cold grep");
+    let mean = space.last().map(|(round, bytes)| bytes / f64::from(*round));
     let what = "space of a clone and its writes";
     absolute(found, of, what, mean, kibibytes * 1024.0, bytes);
 }
@@ -165,9 +164,6 @@ fn dooku_peers(found: &mut Vec<Target>, of: Of) {
         first,
     );
 }
-
-/// The steps of a round that take up space.
-pub const SPACE: [&str; 4] = ["clone", "clone: sync", "write", "write: sync"];
 
 /// The greatest of the smoothed rounds from the tenth on, as a multiple of the tenth.
 fn growth(of: Of, steps: &[&str], number: impl Fn(&Sample) -> f64) -> Option<f64> {
