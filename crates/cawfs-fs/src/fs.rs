@@ -327,6 +327,9 @@ impl Fs {
                 }
                 Record::Link(_) => return Err(Kind::Io.because("a body that is none")),
             };
+            if inode.is_dir() && LinkId::key_of(name).is_some() {
+                return Err(Kind::Io.because("a body that is none"));
+            }
             if let Some(pin) = pin_new_child(&self.table, parent, name, inode, Some(epoch)) {
                 return Ok(Some(pin));
             }

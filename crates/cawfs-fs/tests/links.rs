@@ -289,6 +289,31 @@ fn the_last_name_in_the_home_makes_an_ordinary_file() {
 }
 
 #[test]
+fn the_last_name_makes_an_ordinary_file_where_it_moves() {
+    let m = mount();
+    m.dirs(&["d", "d/tmp", "d/new", "d/cur", "out"]);
+    for (n, to) in ["d/cur/x", "out/x", "out/taken"].into_iter().enumerate() {
+        let bytes = vec![n as u8; 100_000 * n + 10];
+        m.file("d/tmp/x", &bytes);
+        let number = m.seen("d/tmp/x").0;
+        m.ln("d/tmp/x", "d/new/x");
+        m.rm("d/tmp/x");
+        assert_eq!(m.link_keys(), 2);
+        if to == "out/taken" {
+            m.file("out/taken", b"goes");
+            m.ln("out/taken", "d/tmp/taken");
+        }
+        m.mv("d/new/x", to, RenameMode::Replace);
+        assert_eq!(m.seen(to), (number, 1, bytes));
+        m.well();
+    }
+    assert_eq!((m.link_keys(), m.count("bodies_unmade")), (2, 3));
+    m.rm("d/tmp/taken");
+    assert_eq!(m.link_keys(), 0);
+    m.well();
+}
+
+#[test]
 fn an_open_file_outlives_all_its_names() {
     let m = mount();
     m.dirs(&["a", "b"]);

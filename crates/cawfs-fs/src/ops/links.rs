@@ -275,6 +275,23 @@ impl Fs {
         Ok(Some(place))
     }
 
+    /// Where the body of a file lies of which `entry` is the last name, so that it can be an ordinary file wherever it goes; none
+    /// for any other. The name goes.
+    pub(crate) fn free_last_name(
+        &self,
+        change: &mut Change<'_>,
+        file: &Node,
+        entry: &Location,
+    ) -> Result<Option<Location>> {
+        let Some(linked) = self.linked(file)?.filter(|_| lock(&file.inode).links == 1) else {
+            return Ok(None);
+        };
+        change.batch.delete(linked.home.at.back(entry));
+        change.batch.delete(entry.record());
+        add(&self.counters.bodies_unmade, 1);
+        Ok(Some(linked.home.place(linked.id)))
+    }
+
     /// Makes a body with one name left an ordinary file again, if that name is in its home, which is `dir`, and near. Both are
     /// held.
     pub(crate) fn unmake_body(

@@ -167,25 +167,26 @@ impl Fs {
         target: Option<&Pin<'_>>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (mut inode, old) = (self.kept(source), target.map(|target| self.kept(target)));
+        let old = target.map(|target| self.kept(target));
         let mut moves = match target {
             Some(target) => self.displace(&mut change, &view, target, &to.home())?,
             None => Vec::new(),
         };
         let (from_home, to_home) = (from.home(), to.home());
+        let body = self.free_last_name(&mut change, source, &from_home)?;
+        let (content_at, mut inode) = match &body {
+            Some(at) => (at, source.inode()),
+            None => (&from_home, self.kept(source)),
+        };
         let reach = self.reach(&from_home, &inode);
         let tree = (&from_home, &mut inode, reach);
         self.admit(&mut change, &view, tree, (to.dir, &to_home))?;
-        content::copy(
-            &view,
-            &mut change.batch,
-            (&from_home, &inode),
-            (&to_home, old.as_ref()),
-        )?;
+        let target_at = (&to_home, old.as_ref());
+        content::copy(&view, &mut change.batch, (content_at, &inode), target_at)?;
         if inode.is_dir() && content::is_empty(&view, &from_home)? {
             content::erase_alone(&mut change.batch, &from_home, &inode);
         } else {
-            content::erase(&mut change.batch, &from_home, &inode);
+            content::erase(&mut change.batch, content_at, &inode);
         }
         let mut backs = Backs::default();
         if source.is_dir() {
@@ -193,7 +194,7 @@ impl Fs {
             let how = (false, false);
             self.carry_links(&mut change, &view, start, target, how, &mut backs)?;
         }
-        let linked = self.linked(source)?;
+        let linked = self.linked(source)?.filter(|_| body.is_none());
         let stays = linked.is_some();
         match linked {
             Some(linked) => {
