@@ -240,11 +240,15 @@ fn clients_that_hammer_stop_or_die_keep_nobody_waiting_and_leave_nothing() {
         assert!(*worst < limit, "{what} took {worst:?}");
     }
     let begun = Instant::now();
-    // The kernel tells later what it has forgotten.
-    while memory(&site) != before && begun.elapsed() < Duration::from_secs(20) {
+    // The kernel tells later what it has forgotten, which may be more than it had to.
+    let left = || {
+        let now = memory(&site);
+        now.0 > before.0 || now.1 > before.1
+    };
+    while left() && begun.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(memory(&site), before, "handles, and bytes of listings");
+    assert!(!left(), "{:?} after {before:?}", memory(&site));
     site.umount();
     let check = cawfs([
         "check".as_ref(),
