@@ -22,7 +22,6 @@ pub struct Agreed {
 /// Features: a bit each, low word in `flags`, high word in `flags2`.
 mod flag {
     pub const ASYNC_READ: u64 = 1;
-    pub const ATOMIC_O_TRUNC: u64 = 1 << 3;
     pub const BIG_WRITES: u64 = 1 << 5;
     pub const DONT_MASK: u64 = 1 << 6;
     pub const IOCTL_DIR: u64 = 1 << 11;
@@ -42,11 +41,10 @@ mod flag {
     pub const HAS_RESEND: u64 = 1 << 39;
 }
 
-/// OPEN is answered, so O_TRUNC may come with it; locks stay in the kernel; the page cache is
-/// dropped only when we say so; the kernel enforces access lists and leaves the umask to us, because
+/// OPEN is answered, but O_TRUNC does not come with it, because the kernel finds only behind it that the file is a running
+/// program; locks stay in the kernel; the page cache is dropped only when we say so; the kernel enforces access lists and leaves the umask to us, because
 /// a directory's default list takes its place.
 const WANTED: u64 = flag::ASYNC_READ
-    | flag::ATOMIC_O_TRUNC
     | flag::BIG_WRITES
     | flag::DONT_MASK
     | flag::IOCTL_DIR

@@ -3,7 +3,7 @@
 use crate::site::{Site, USER, done};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::process::Command;
 
 #[test]
@@ -348,4 +348,26 @@ fn the_file_system_has_honest_sizes() {
     let site = Site::new();
     let s = rustix::fs::statvfs(site.root()).unwrap();
     assert!(s.f_blocks > 0 && s.f_bfree <= s.f_blocks && s.f_namemax == 255);
+}
+
+/// Whatever it is opened with: the content must be there for the pages that were not read yet.
+#[test]
+fn a_running_program_cannot_be_emptied() {
+    let site = Site::new();
+    let path = site.path("program");
+    fs::copy("/bin/sleep", &path).unwrap();
+    let content = fs::read(&path).unwrap();
+    let mut running = Command::new(&path).arg("60").spawn().unwrap();
+    let emptied = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_TRUNC)
+        .open(&path);
+    let left = fs::read(&path).unwrap();
+    let alive = running.try_wait().unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!(emptied.unwrap_err().raw_os_error(), Some(libc::ETXTBSY));
+    assert_eq!((left == content, alive), (true, None));
+    File::create(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
 }
