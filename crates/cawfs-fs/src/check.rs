@@ -10,27 +10,34 @@
 //! ```
 
 mod links;
+mod parts;
 mod report;
 
 use crate::errno::Result;
 use crate::inode::{HAS_XATTRS, Inode};
-use crate::links::{ID_BYTES, LinkId, Record};
+use crate::links::{LinkId, Record};
 use crate::schema::{
-    BACK, BODY, DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, SUBDIR,
-    XATTR, misc, push_subdir, table,
+    DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, XATTR, misc,
+    push_subdir, table,
 };
 use crate::types::{BLOCK_BYTES, FileType};
 use bytes::Bytes;
-use cawdb::{KeyRange, Scan, Snapshot};
+use cawdb::{Batch, KeyRange, Scan, Snapshot, Store};
 use std::collections::HashSet;
 
+pub(crate) use parts::{Parts, What, split};
 pub use report::{Fault, Finding, Report};
+
+/// Rounds of a repair: each mends what the one before uncovered.
+const ROUNDS: usize = 6;
 
 /// A directory on the way from the root to where the walk stands.
 struct Level {
     /// S(dir), after the table byte.
     prefix: Vec<u8>,
     path: String,
+    /// Key of its record.
+    record: Vec<u8>,
     inode: Inode,
     shifts: u64,
 }
@@ -50,6 +57,8 @@ struct Walk<'a> {
     subdirs: Option<u64>,
     /// The bodies of the directory that the walk stands in.
     home: Option<links::Home>,
+    /// What mends that of the findings which can be mended; those of one round may be in each other's way.
+    fixes: Batch,
 }
 
 struct Object {
@@ -85,15 +94,34 @@ fn take(scan: &mut Scan) -> Result<Option<(Bytes, usize)>> {
 /// Checks the file system of a snapshot. With `numbers`, also that no two objects show the same inode number.
 pub fn check(view: &Snapshot, numbers: bool) -> Result<Report> {
     let blocks = Blocks::new(view.scan(tree_range(DATA)))?;
-    walk(view, Some(blocks), numbers)
+    Ok(walk(view, Some(blocks), numbers)?.0)
 }
 
 /// Checks directories, records and attributes, but no blocks. Memory is the depth of the tree.
 pub fn check_names(view: &Snapshot) -> Result<Report> {
-    walk(view, None, false)
+    Ok(walk(view, None, false)?.0)
 }
 
-fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report> {
+/// Mends what [`Fault::is_repairable`] of the names, and nothing if they cannot all be read; what was mended.
+pub fn repair_names(store: &Store) -> Result<Vec<Finding>> {
+    let (first, mut fixes) = walk(&store.snapshot(), None, false)?;
+    let mut left = first.findings.clone();
+    for _ in 0..ROUNDS {
+        if fixes.is_empty() {
+            break;
+        }
+        store.commit(fixes)?;
+        let (report, more) = walk(&store.snapshot(), None, false)?;
+        (left, fixes) = (report.findings, more);
+    }
+    let mended = first
+        .findings
+        .into_iter()
+        .filter(|found| !left.contains(found));
+    Ok(mended.collect())
+}
+
+fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<(Report, Batch)> {
     let mut walk = Walk {
         view,
         report: Report::default(),
@@ -103,6 +131,7 @@ fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report
         numbers: numbers.then(HashSet::new),
         subdirs: Some(0),
         home: None,
+        fixes: Batch::new(),
     };
     walk.root()?;
     for item in view.scan(tree_range(META)) {
@@ -115,7 +144,7 @@ fn walk(view: &Snapshot, blocks: Option<Blocks>, numbers: bool) -> Result<Report
     walk.stray_blocks(None)?;
     walk.orphans()?;
     walk.beyond()?;
-    Ok(walk.report)
+    Ok((walk.report, walk.fixes))
 }
 
 /// All of a table but staged clones.
@@ -133,7 +162,8 @@ impl Walk<'_> {
         });
     }
     fn root(&mut self) -> Result<()> {
-        let record = self.view.get(&Location::root(LIVE_VOLUME).record())?;
+        let at = Location::root(LIVE_VOLUME).record();
+        let record = self.view.get(&at)?;
         match record.as_ref().map(Inode::decode) {
             Some(Ok(inode)) if inode.is_dir() => {
                 self.report.directories = 1;
@@ -142,6 +172,7 @@ impl Walk<'_> {
                 self.levels.push(Level {
                     prefix,
                     path,
+                    record: at,
                     inode,
                     shifts,
                 });
@@ -229,6 +260,7 @@ impl Walk<'_> {
                     self.levels.push(Level {
                         prefix,
                         path,
+                        record,
                         inode,
                         shifts,
                     });
@@ -247,7 +279,14 @@ impl Walk<'_> {
             return;
         };
         if u64::from(level.inode.links) != subdirs + 2 {
-            let path = level.path.clone();
+            let (path, record) = (level.path.clone(), level.record.clone());
+            if let Ok(links) = u32::try_from(subdirs + 2) {
+                let right = Inode {
+                    links,
+                    ..level.inode.clone()
+                };
+                self.fixes.put(record, right.encode());
+            }
             self.fault(Fault::BadLinks, path);
         }
     }
@@ -294,6 +333,12 @@ impl Walk<'_> {
         if object.inode.is_dir() {
             // Links are counted where entries are listed; a directory without entries never is.
             if object.inode.links != 2 && self.is_bare(&object)? {
+                let links = 2;
+                let right = Inode {
+                    links,
+                    ..object.inode
+                };
+                self.fixes.put(object.key, right.encode());
                 self.fault(Fault::BadLinks, object.path);
             }
             return Ok(());
@@ -425,59 +470,6 @@ fn fits(number: u64, len: usize, size: u64) -> bool {
     len as u64 <= BLOCK_BYTES
         && start.is_some_and(|start| start < size)
         && end.is_some_and(|end| end <= size)
-}
-
-/// A path key in parts: S(dir), and what it is there.
-pub(crate) struct Parts<'a> {
-    pub(crate) dir: &'a [u8],
-    pub(crate) what: What<'a>,
-}
-
-/// What a key in a directory is. `rest` is what follows the 00 behind it if anything does.
-#[derive(Clone, Copy)]
-pub(crate) enum What<'a> {
-    Entry {
-        name: &'a [u8],
-        rest: Option<&'a [u8]>,
-    },
-    Body {
-        id: &'a [u8],
-        rest: Option<&'a [u8]>,
-    },
-    /// A back-reference to an entry: its path key below the directory.
-    Back { path: &'a [u8] },
-}
-
-pub(crate) fn split(key: &[u8]) -> Option<Parts<'_>> {
-    let mut at = 0;
-    while key.get(at) == Some(&SUBDIR) {
-        at += key.get(at..)?.iter().position(|&b| b == 0)? + 1;
-    }
-    let (dir, inside) = key.split_at_checked(at)?;
-    let (tag, tail) = inside.split_first()?;
-    let what = match *tag {
-        ENTRY => match tail.iter().position(|&b| b == 0) {
-            Some(end) => What::Entry {
-                name: tail.get(..end)?,
-                rest: tail.get(end + 1..),
-            },
-            None => What::Entry {
-                name: tail,
-                rest: None,
-            },
-        },
-        BODY => {
-            let (id, rest) = tail.split_at_checked(ID_BYTES)?;
-            let rest = match rest {
-                [] => None,
-                rest => Some(rest.strip_prefix(&[0])?),
-            };
-            What::Body { id, rest }
-        }
-        BACK => What::Back { path: tail },
-        _ => return None,
-    };
-    Some(Parts { dir, what })
 }
 
 fn hex(bytes: &[u8]) -> String {

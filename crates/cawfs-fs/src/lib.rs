@@ -49,7 +49,7 @@ mod table;
 mod types;
 
 pub use cawdb::disk::{Histogram, Times, meter};
-pub use check::{Fault, Finding, Report, check, check_names};
+pub use check::{Fault, Finding, Report, check, check_names, repair_names};
 pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
 pub use fs::{FormatOptions, Fs, HandleMemory, MountOptions};

@@ -4,6 +4,7 @@
 use cawdb::{Batch, KeyRange, Store};
 use cawfs_fs::{
     Caller, Fault, FormatOptions, Fs, MountOptions, NodeId, WriteFlags, XattrMode, check,
+    repair_names,
 };
 
 const ME: Caller = Caller::ROOT;
@@ -30,12 +31,21 @@ fn key(rest: &[u8]) -> Vec<u8> {
 
 fn void(_: &mut Batch) {}
 
-/// What the check finds after a change.
+/// What the check finds after a change. A repair then mends what it says it does, and only that.
 fn found(change: impl FnOnce(&Store, &mut Batch)) -> Vec<Fault> {
     let (store, mut batch) = (sample(), Batch::new());
     change(&store, &mut batch);
     store.commit(batch).unwrap();
     let findings = check(&store.snapshot(), true).unwrap().findings;
+    let mended = repair_names(&store).unwrap();
+    assert!(mended.iter().all(|finding| findings.contains(finding)));
+    let left = check(&store.snapshot(), true).unwrap().findings;
+    let whole = findings.iter().all(|finding| finding.fault.is_repairable());
+    assert!(!whole || left.is_empty(), "{findings:?} became {left:?}");
+    assert!(
+        !left.iter().any(|finding| finding.fault.is_repairable()),
+        "{left:?}"
+    );
     findings.into_iter().map(|finding| finding.fault).collect()
 }
 

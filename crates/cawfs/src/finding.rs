@@ -54,7 +54,7 @@ impl Finding {
             what: format!("{}: {}", found.place, found.fault),
             extent: None,
             hurt: Vec::new(),
-            repairable: false,
+            repairable: found.fault.is_repairable(),
         }
     }
 

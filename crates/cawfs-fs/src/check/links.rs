@@ -9,11 +9,13 @@ use crate::schema::{BACK, BODY, LIVE_VOLUME, META, table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
+/// Where each body is, what its record says, and how many back-references there are.
+type Bodies = BTreeMap<LinkId, (String, Inode, u32)>;
+
 /// The bodies and back-references of a directory adjoin; they are judged when they are behind.
 pub(super) struct Home {
     prefix: Vec<u8>,
-    /// Where each body is, the links it says it has, and the back-references to it.
-    bodies: BTreeMap<LinkId, (String, u32, u32)>,
+    bodies: Bodies,
 }
 
 fn key(dir: &[u8], tag: u8, rest: &[u8]) -> Vec<u8> {
@@ -43,6 +45,7 @@ impl Walk<'_> {
             let inner = dir.prefix.get(home.prefix.len()..).unwrap_or_default();
             let back = key(&home.prefix, BACK, &[inner, b"E", name].concat());
             if self.view.get(&back)? != Some(id.encode()) {
+                self.fixes.put(back, id.encode());
                 self.fault(Fault::BadBackReference, path);
             } else if Inode::decode(&body).is_ok_and(|inode| inode.kind != link.kind) {
                 self.fault(Fault::BadRecord, path);
@@ -68,7 +71,10 @@ impl Walk<'_> {
             self.fault(Fault::BadRecord, path);
             return Ok(());
         };
-        if !marked {
+        if !marked && let Some(level) = self.levels.last() {
+            let mut right = level.inode.clone();
+            right.flags |= HOME;
+            self.fixes.put(level.record.clone(), right.encode());
             self.fault(Fault::UnmarkedHome, &path);
         }
         if inode.number != id.number || inode.is_dir() {
@@ -76,8 +82,8 @@ impl Walk<'_> {
         }
         self.tell(inode.kind);
         self.number(inode.shown(shifts), &path);
-        let links = inode.links;
-        self.home(dir).insert(id, (path.clone(), links, 0));
+        let body = (path.clone(), inode.clone(), 0);
+        self.home(dir).insert(id, body);
         let key = at.clone();
         self.object = Some(Object { key, path, inode });
         Ok(())
@@ -98,12 +104,15 @@ impl Walk<'_> {
         let body = led.and_then(|id| self.home(dir).get_mut(&id));
         match body {
             Some((_, _, names)) => *names += 1,
-            None => self.fault(Fault::BadBackReference, hex(at)),
+            None => {
+                self.fixes.delete(at.clone());
+                self.fault(Fault::BadBackReference, hex(at));
+            }
         }
         Ok(())
     }
 
-    fn home(&mut self, dir: &[u8]) -> &mut BTreeMap<LinkId, (String, u32, u32)> {
+    fn home(&mut self, dir: &[u8]) -> &mut Bodies {
         if self.home.as_ref().is_some_and(|home| home.prefix != dir) {
             self.leave_home();
         }
@@ -116,9 +125,17 @@ impl Walk<'_> {
 
     /// All bodies and back-references of a directory have been seen.
     pub(super) fn leave_home(&mut self) {
-        let bodies = self.home.take().map(|home| home.bodies);
-        for (path, links, names) in bodies.unwrap_or_default().into_values() {
-            if links != names || names == 0 {
+        let Some(Home { prefix, bodies }) = self.home.take() else {
+            return;
+        };
+        for (id, (path, inode, names)) in bodies {
+            if names == 0 {
+                self.fault(Fault::NoName, path);
+            } else if inode.links != names {
+                let links = names;
+                let right = Inode { links, ..inode };
+                let at = key(&prefix, BODY, &id.encode());
+                self.fixes.put(at, right.encode());
                 self.fault(Fault::BadLinks, path);
             }
         }

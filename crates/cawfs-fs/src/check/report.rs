@@ -29,6 +29,18 @@ pub enum Fault {
     BadBackReference = 12,
     /// Such a file in a directory that is not marked as its home.
     UnmarkedHome = 13,
+    /// Such a file without a name.
+    NoName = 14,
+}
+
+impl Fault {
+    /// Whether [`repair_names`](crate::repair_names) mends it: what is right follows from names and records that are whole.
+    pub fn is_repairable(self) -> bool {
+        matches!(
+            self,
+            Self::BadLinks | Self::BadBackReference | Self::UnmarkedHome
+        )
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -49,6 +61,7 @@ impl std::fmt::Display for Fault {
                 "a name that the home of its file does not know, or the reverse"
             }
             Self::UnmarkedHome => "its directory is not marked as a home",
+            Self::NoName => "it has no name",
         })
     }
 }

@@ -53,7 +53,8 @@ pub fn run(args: &Check) -> Outcome {
     Ok(left | if seen.mended.is_empty() { 0 } else { MENDED })
 }
 
-/// Mends what the engine can mend, then what the file system does when it is mounted: it buries orphans.
+/// Mends what the engine can mend, then what follows from names that are whole, then what the file system does when it is
+/// mounted: it buries orphans.
 fn repair(store: &cawdb::Store) -> Vec<Finding> {
     let mut mended: Vec<_> = match store.repair() {
         Ok(mended) => mended.iter().map(Finding::of_engine).collect(),
@@ -62,6 +63,10 @@ fn repair(store: &cawdb::Store) -> Vec<Finding> {
             Vec::new()
         }
     };
+    match cawfs_fs::repair_names(store) {
+        Ok(names) => mended.extend(names.iter().map(Finding::of_files)),
+        Err(e) => output::note(&format!("the names could not be mended: {e}")),
+    }
     let orphans = cawfs_fs::check_names(&store.snapshot()).map_or(0, |r| r.orphans);
     let mount = || cawfs_fs::Fs::mount(store.clone(), cawfs_fs::MountOptions::default());
     if orphans > 0 && mount().is_ok() {
