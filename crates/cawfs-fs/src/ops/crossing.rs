@@ -160,23 +160,20 @@ impl Fs {
         (top, from): (&Node, &Location),
         (to, root): (&Location, &mut Inode),
     ) -> Result<()> {
+        let mut placed = BTreeSet::new();
         for crossing in self.crossings(view, top.id, from)? {
             let (shifts, target) = (crossing.home.node.shifts, to.backs());
             let mut counts = crossing.counts();
-            if shifts == top.shifts && !root.has(HOME) {
-                // Under the same ids, and nothing else is there.
-                let ids = counts.keys().copied().collect();
-                for run in self.runs(view, &crossing.home, &ids)? {
-                    clone_run(change, &crossing.home.at, to, ends(&run));
-                    for (id, mut inode) in run {
-                        let place = to.child(id.name());
-                        self.admit_one(&place)?;
-                        inode.links = counts.remove(&id).unwrap_or(inode.links);
-                        change.batch.put(place.record(), inode.encode());
-                        add(&self.counters.bodies_cloned, 1);
-                        add(&self.counters.bodies_in_ranges, 1);
-                    }
-                }
+            if shifts == top.shifts {
+                let places = (from, to);
+                self.clone_runs(
+                    change,
+                    view,
+                    &crossing.home,
+                    places,
+                    &mut counts,
+                    &mut placed,
+                )?;
             }
             for (id, count) in counts {
                 let file = self.body_in(&crossing.home, id)?;
@@ -186,6 +183,7 @@ impl Fs {
                 content::copy(view, &mut change.batch, (&source, &inode), (&place, None))?;
                 (inode.links, inode.number) = (count, own.number);
                 change.batch.put(place.record(), inode.encode());
+                placed.insert(own);
                 add(&self.counters.bodies_cloned, 1);
             }
             for (key, id) in crossing.keys.iter().zip(&crossing.ids) {
@@ -194,6 +192,39 @@ impl Fs {
                 change.batch.put([&target, rest].concat(), own.encode());
             }
             root.flags |= HOME;
+        }
+        Ok(())
+    }
+
+    /// Clones bodies that lie together under the same ids; takes them from `counts`. A range replaces what is in it: nothing of
+    /// the cloned directory's own may lie there, nor what was `placed` before.
+    fn clone_runs(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        home: &Home,
+        (from, to): (&Location, &Location),
+        counts: &mut BTreeMap<LinkId, u32>,
+        placed: &mut BTreeSet<LinkId>,
+    ) -> Result<()> {
+        let ids = counts.keys().copied().collect();
+        for run in self.runs(view, home, &ids)? {
+            let (first, last) = ends(&run);
+            let own = from.body_range(META, (first, last));
+            let taken = view.scan(own).next().transpose()?.is_some();
+            if taken || placed.range(first..=last).next().is_some() {
+                continue;
+            }
+            clone_run(change, &home.at, to, (first, last));
+            for (id, mut inode) in run {
+                let place = to.child(id.name());
+                self.admit_one(&place)?;
+                inode.links = counts.remove(&id).unwrap_or(inode.links);
+                change.batch.put(place.record(), inode.encode());
+                placed.insert(id);
+                add(&self.counters.bodies_cloned, 1);
+                add(&self.counters.bodies_in_ranges, 1);
+            }
         }
         Ok(())
     }
