@@ -54,6 +54,22 @@ pub(crate) fn copy(
     Ok(())
 }
 
+/// Copies the content of a file to where nothing is, blocks by reference however small.
+pub(crate) fn share(
+    view: &Snapshot,
+    batch: &mut Batch,
+    (from, inode): (&Location, &Inode),
+    to: &Location,
+) -> Result<()> {
+    if inode.has(HAS_XATTRS) {
+        copy_xattrs(view, batch, from, to, None)?;
+    }
+    if inode.blocks > 0 {
+        batch.clone_prefix(from.blocks(), to.blocks());
+    }
+    Ok(())
+}
+
 fn copy_xattrs(
     view: &Snapshot,
     batch: &mut Batch,

@@ -22,7 +22,7 @@ use crate::ops::links::{Home, Linked, id_of};
 use crate::ops::remove::Moves;
 use crate::schema::{DATA, Location, META};
 use crate::table::{Node, Place, pin_child};
-use crate::types::NodeId;
+use crate::types::{BLOCK_BYTES, NodeId};
 use bytes::Bytes;
 use cawdb::{KeyRange, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,9 @@ use std::sync::Arc;
 
 /// Bodies that have to lie together, at least, to be cloned as a range: this part of [`few_links`](crate::MountOptions).
 const TOGETHER: usize = 8;
+/// Bytes of bodies that go by value in one change, at most: a batch is held in memory.
+const MOST_BY_VALUE: u64 = 16 << 20;
+
 /// What lies below a directory and leads to bodies of a home above it.
 struct Crossing {
     home: Home,
@@ -160,7 +163,7 @@ impl Fs {
         (top, from): (&Node, &Location),
         (to, root): (&Location, &mut Inode),
     ) -> Result<()> {
-        let mut placed = BTreeSet::new();
+        let (mut placed, mut bytes) = (BTreeSet::new(), 0);
         for crossing in self.crossings(view, top.id, from)? {
             let (shifts, target) = (crossing.home.node.shifts, to.backs());
             let mut counts = crossing.counts();
@@ -180,7 +183,7 @@ impl Fs {
                 let (mut inode, own) = (file.inode(), id.rebased(shifts, top.shifts));
                 let (source, place) = (crossing.home.place(id), to.child(own.name()));
                 self.admit_one(&place)?;
-                content::copy(view, &mut change.batch, (&source, &inode), (&place, None))?;
+                copy_body(change, view, (&source, &inode), &place, &mut bytes)?;
                 (inode.links, inode.number) = (count, own.number);
                 change.batch.put(place.record(), inode.encode());
                 placed.insert(own);
@@ -329,12 +332,13 @@ impl Fs {
             self.move_runs(change, view, (home, next), &mut single, backs)?;
         }
         backs.moved = true;
+        let mut bytes = 0;
         for id in single {
             let (file, own) = (self.body_in(home, id)?, id.rebased(shifts.0, shifts.1));
             let (from, to) = (home.place(id), next.place(own));
             let mut inode = change.inode(&file);
             self.admit_one(&to)?;
-            content::copy(view, &mut change.batch, (&from, &inode), (&to, None))?;
+            copy_body(change, view, (&from, &inode), &to, &mut bytes)?;
             content::erase(&mut change.batch, &from, &inode);
             self.enter_zone(change, (&home.node, &next.node), &mut inode, &to)?;
             inode.number = own.number;
@@ -424,6 +428,21 @@ impl Fs {
         runs.retain(|run| run.len() >= least);
         Ok(runs)
     }
+}
+
+/// Copies one body; `bytes` counts what went by value.
+fn copy_body(
+    change: &mut Change<'_>,
+    view: &Snapshot,
+    (from, inode): (&Location, &Inode),
+    to: &Location,
+    bytes: &mut u64,
+) -> Result<()> {
+    *bytes += inode.size.min(BLOCK_BYTES);
+    if *bytes > MOST_BY_VALUE {
+        return content::share(view, &mut change.batch, (from, inode), to);
+    }
+    content::copy(view, &mut change.batch, (from, inode), (to, None))
 }
 
 /// The first and the last of bodies that lie together.

@@ -80,7 +80,9 @@ impl Fs {
             return Err(Kind::NotEmpty.because("the directory has entries"));
         }
         let mut change = self.change();
-        let moves = self.displace(&mut change, &view, &child, &home)?;
+        // Nothing is below it.
+        let place = self.displace_one(&mut change, &view, &child, &home)?;
+        let moves = vec![(child.id, place)];
         content::erase_alone(&mut change.batch, &home, &child.inode());
         change.touch(&dir, &at, -1)?;
         change.commit()?;
