@@ -3,7 +3,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 failed=
-for script in tree links git cargo sqlite rsync two kill full space latency memory suites bench; do
+for script in tree links identity git cargo sqlite rsync two kill full space latency memory suites bench; do
     "$here/$script.sh" "$@" || failed="$failed $script"
 done
 [ -z "$failed" ] || { echo "acceptance failed:$failed" >&2; exit 1; }
