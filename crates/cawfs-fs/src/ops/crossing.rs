@@ -20,7 +20,7 @@ use crate::links::LinkId;
 use crate::locks::lock;
 use crate::ops::links::{Home, Linked, id_of};
 use crate::ops::remove::Moves;
-use crate::schema::{DATA, Location, META};
+use crate::schema::Location;
 use crate::table::{Node, Place, pin_child};
 use crate::types::{BLOCK_BYTES, NodeId};
 use bytes::Bytes;
@@ -28,8 +28,6 @@ use cawdb::{KeyRange, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Bodies that have to lie together, at least, to be cloned as a range: this part of [`few_links`](crate::MountOptions).
-const TOGETHER: usize = 8;
 /// Bytes of bodies that go by value in one change, at most: a batch is held in memory.
 const MOST_BY_VALUE: u64 = 16 << 20;
 
@@ -199,39 +197,6 @@ impl Fs {
         Ok(())
     }
 
-    /// Clones bodies that lie together under the same ids; takes them from `counts`. A range replaces what is in it: nothing of
-    /// the cloned directory's own may lie there, nor what was `placed` before.
-    fn clone_runs(
-        &self,
-        change: &mut Change<'_>,
-        view: &Snapshot,
-        home: &Home,
-        (from, to): (&Location, &Location),
-        counts: &mut BTreeMap<LinkId, u32>,
-        placed: &mut BTreeSet<LinkId>,
-    ) -> Result<()> {
-        let ids = counts.keys().copied().collect();
-        for run in self.runs(view, home, &ids)? {
-            let (first, last) = ends(&run);
-            let own = from.body_range(META, (first, last));
-            let taken = view.scan(own).next().transpose()?.is_some();
-            if taken || placed.range(first..=last).next().is_some() {
-                continue;
-            }
-            clone_run(change, &home.at, to, (first, last));
-            for (id, mut inode) in run {
-                let place = to.child(id.name());
-                self.admit_one(&place)?;
-                inode.links = counts.remove(&id).unwrap_or(inode.links);
-                change.batch.put(place.record(), inode.encode());
-                placed.insert(id);
-                add(&self.counters.bodies_cloned, 1);
-                add(&self.counters.bodies_in_ranges, 1);
-            }
-        }
-        Ok(())
-    }
-
     /// What moving a directory changes for names in it that lead out of it: it goes from `from` in `from_dir` to `to` in
     /// `to_dir`. In an exchange this is called for both, also for a file, the second time with `done`.
     pub(crate) fn carry_links(
@@ -350,84 +315,6 @@ impl Fs {
         self.mark_home(change, next);
         Ok(())
     }
-
-    /// Moves bodies that lie together, under the same ids; takes them from `ids`.
-    fn move_runs(
-        &self,
-        change: &mut Change<'_>,
-        view: &Snapshot,
-        (home, next): (&Home, &Home),
-        ids: &mut BTreeSet<LinkId>,
-        backs: &mut Backs,
-    ) -> Result<()> {
-        let zone = |home: &Home| self.resolve(&home.node).map(|found| found.no_set_id);
-        if zone(home)? != zone(next)? {
-            return Ok(());
-        }
-        let changed: BTreeSet<_> = change.nodes().collect();
-        for run in self.runs(view, home, ids)? {
-            let names = run.iter().map(|(id, _)| id.name());
-            let known: Vec<_> = names
-                .filter_map(|name| Some((pin_child(&self.table, home.node.id, &name)?.id, name)))
-                .collect();
-            let place = next.at.body_range(META, ends(&run));
-            let taken = view.scan(place).next().transpose()?.is_some();
-            if taken || known.iter().any(|(node, _)| changed.contains(node)) {
-                continue;
-            }
-            clone_run(change, &home.at, &next.at, ends(&run));
-            for which in [META, DATA] {
-                let range = home.at.body_range(which, ends(&run));
-                change.batch.delete_range(range);
-            }
-            for (id, _) in &run {
-                self.admit_one(&next.place(*id))?;
-                ids.remove(id);
-                add(&self.counters.bodies_moved, 1);
-                add(&self.counters.bodies_in_ranges, 1);
-            }
-            let moved = |(node, name)| (node, Place::Child(next.node.id, name));
-            backs.moves.extend(known.into_iter().map(moved));
-        }
-        Ok(())
-    }
-
-    /// Of many bodies of a home those that lie together, with no others between them, as the store has them. O(bodies that
-    /// are asked for).
-    fn runs(
-        &self,
-        view: &Snapshot,
-        home: &Home,
-        ids: &BTreeSet<LinkId>,
-    ) -> Result<Vec<Vec<(LinkId, Inode)>>> {
-        let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else {
-            return Ok(Vec::new());
-        };
-        if ids.len() <= self.few_links {
-            return Ok(Vec::new());
-        }
-        let (mut runs, mut run, mut others) = (Vec::new(), Vec::new(), 0);
-        let prefix = home.at.bodies(META);
-        for item in view.scan(home.at.body_range(META, (first, last))) {
-            let (key, value) = item?;
-            let Some(id) = key.get(prefix.len()..).and_then(LinkId::decode) else {
-                continue; // an attribute
-            };
-            if ids.contains(&id) {
-                run.push((id, Inode::decode(&value)?));
-                continue;
-            }
-            runs.push(std::mem::take(&mut run));
-            others += 1;
-            if others > ids.len() {
-                break;
-            }
-        }
-        runs.push(run);
-        let least = (self.few_links / TOGETHER).max(1);
-        runs.retain(|run| run.len() >= least);
-        Ok(runs)
-    }
 }
 
 /// Copies one body; `bytes` counts what went by value.
@@ -443,22 +330,6 @@ fn copy_body(
         return content::share(view, &mut change.batch, (from, inode), to);
     }
     content::copy(view, &mut change.batch, (from, inode), (to, None))
-}
-
-/// The first and the last of bodies that lie together.
-fn ends(run: &[(LinkId, Inode)]) -> (LinkId, LinkId) {
-    let id = |body: Option<&(LinkId, Inode)>| body.map_or(LinkId { number: 0, tag: 0 }, |b| b.0);
-    (id(run.first()), id(run.last()))
-}
-
-/// Clones bodies that lie together from one home to another.
-fn clone_run(change: &mut Change<'_>, from: &Location, to: &Location, run: (LinkId, LinkId)) {
-    for which in [META, DATA] {
-        let (source, target) = (from.bodies(which), to.bodies(which));
-        change
-            .batch
-            .clone_range(from.body_range(which, run), source, target);
-    }
 }
 
 /// Moves the back-references of a directory that stays below their home, or exchanges those of two. How many were seen.

@@ -11,6 +11,7 @@ mod lookup;
 mod readdir;
 mod remove;
 mod rename;
+mod runs;
 mod space;
 mod stage;
 mod sync;
