@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Hard links: ln, cp -a, rsync -aH, tar, git clone --local, du and find inside clones; a clone has the links of a copy.
 . "$(dirname "$0")/lib.sh"
+HERE=$(realpath "$(dirname "$0")")
 need git rsync tar python3 rustc
 setup
 source_tree "$(slice 400 6000)"
@@ -121,6 +122,15 @@ mkdir "$M/untarred" && tar --format=posix -C "$M/copied" -cf - . | tar -C "$M/un
 same "$M/copied" "$M/untarred" times
 same_links "$M/copied" "$M/untarred"
 point "cp -a, rsync -aH, tar" "ok"
+
+mkdir -p "$M"/busy/{p,q,r}/{x,y,z}
+for seed in 1 2 3; do CAWFS=$CAWFS python3 "$HERE/links.py" stress "$M/busy" $seed "$(slice 6 60)" & done
+for job in $(jobs -p); do wait "$job" || fail "a process that links and moves failed"; done
+busy=$(python3 "$HERE/links.py" count "$M/busy") || fail "$busy"
+check_store
+python3 "$HERE/links.py" count "$M/busy" >/dev/null
+point "three processes that link, move and clone" "$busy"
+"$CAWFS" rm "$M/busy"
 
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
