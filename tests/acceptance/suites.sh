@@ -5,7 +5,7 @@
 SUITES=${SUITES:-${CARGO_TARGET_DIR:-$(dirname "$0")/../../target}/suites}
 PATH=$SUITES/bin:$PATH:/usr/sbin
 for crate in pjdfstest@0.2.2 fsx@0.3.2; do
-    command -v "${crate%@*}" >/dev/null || cargo install -q --locked --root "$SUITES" "$crate" || fail "cannot install the crate $crate"
+    command -v "${crate%@*}" >/dev/null || cargo install -q --debug --locked --root "$SUITES" "$crate" || fail "cannot install the crate $crate"
 done
 need pjdfstest fsx fio dbench fs_mark postmark bonnie++ stress-ng
 [ "$(id -u)" = 0 ] || fail "pjdfstest and stress-ng need root"
