@@ -167,6 +167,14 @@ pub struct SetAttr {
     pub kill_suidgid: bool,
 }
 
+impl SetAttr {
+    /// Whether this is a chown(2), perhaps one that keeps both owners: then the kernel sends a change of nothing, which nothing else
+    /// does, and set-id bits go all the same.
+    pub(crate) fn is_chown(&self) -> bool {
+        self.uid.is_some() || self.gid.is_some() || *self == Self::default()
+    }
+}
+
 /// How rename treats an existing target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RenameMode {
@@ -300,4 +308,6 @@ pub enum XattrMode {
     Create,
     /// Fail if it does not exist.
     Replace,
+    /// Both were asked for: fail in either case, as other file systems do.
+    Neither,
 }

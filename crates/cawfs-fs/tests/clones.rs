@@ -90,12 +90,12 @@ fn a_file_cloned_by_a_user_is_his() {
     fs.clone_tree(&user, source, TOP, b"mine", false).unwrap();
     let (node, attr) = at(&fs, "mine");
     assert_eq!((attr.uid, attr.gid, attr.perm), (5, 5, 0o755));
-    assert_eq!(fs.listxattr(node).unwrap(), b"user.note\0");
+    assert_eq!(fs.listxattr(&ME, node).unwrap(), b"user.note\0");
     fs.clone_tree(&ME, source, TOP, b"same", false).unwrap();
     let (node, attr) = at(&fs, "same");
     assert_eq!((attr.uid, attr.perm), (0, 0o6775), "root keeps all");
     assert_eq!(
-        fs.listxattr(node).unwrap(),
+        fs.listxattr(&ME, node).unwrap(),
         b"security.capability\0user.note\0"
     );
     well(&store);

@@ -136,7 +136,7 @@ fn bodies_among_others_are_cloned_and_moved_without_them() {
         assert_eq!(m.seen(&a), m.seen(&b));
         for copy in [format!("other/in/{n}"), format!("top/again/{n}")] {
             assert_eq!((m.seen(&copy).1, m.seen(&copy).2), (1, m.seen(&a).2));
-            let attributes = |path: &str| m.listxattr(m.at(path)).unwrap();
+            let attributes = |path: &str| m.listxattr(&ME, m.at(path)).unwrap();
             assert_eq!(attributes(&copy), attributes(&a));
         }
     }

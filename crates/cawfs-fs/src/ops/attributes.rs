@@ -58,7 +58,7 @@ impl Fs {
             data::resize(&view, &mut change.batch, &at, &mut inode, size)?;
             kill_caps(&mut change, &at, &mut inode);
         }
-        if set.uid.is_some() || set.gid.is_some() {
+        if set.is_chown() {
             kill_caps(&mut change, &at, &mut inode);
         }
         apply(caller, &mut inode, set, change.now);
@@ -121,7 +121,7 @@ pub(crate) fn kill_caps(change: &mut Change<'_>, at: &Location, inode: &mut Inod
 }
 
 fn apply(caller: &Caller, inode: &mut Inode, set: &SetAttr, now: Time) {
-    if set.uid.is_some() || set.gid.is_some() {
+    if set.is_chown() {
         (inode.uid, inode.gid) = (set.uid.unwrap_or(inode.uid), set.gid.unwrap_or(inode.gid));
         if inode.kind != FileType::Directory {
             inode.perm &= !SET_UID;

@@ -13,6 +13,9 @@ use cawdb::KeyRange;
 /// Name of the attribute that gives a program rights.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
+/// Beginning of the names that only root may use.
+const TRUSTED: &[u8] = b"trusted.";
+
 /// The flag of the record that tells of an attribute without a read.
 pub(crate) fn flag_of(name: &[u8]) -> u32 {
     match name {
@@ -34,7 +37,21 @@ fn check(name: &[u8]) -> Result<()> {
     if name.contains(&0) {
         return Err(Kind::Invalid.because("not an attribute name"));
     }
-    Ok(())
+    if name == ACCESS || name == DEFAULT {
+        return Ok(());
+    }
+    // As file systems do of which the kernel knows the names they have.
+    let is_in = |space: &&[u8]| name.starts_with(space);
+    match [&b"user."[..], TRUSTED, b"security."]
+        .iter()
+        .find(|s| is_in(s))
+    {
+        None => Err(Kind::NotSupported.because("no such kind of attribute")),
+        Some(space) if name.len() == space.len() => {
+            Err(Kind::Invalid.because("an attribute without a name"))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 impl Fs {
@@ -60,8 +77,10 @@ impl Fs {
             && inode.has(HAS_XATTRS)
             && self.store.get(&at.xattr(name))?.is_some();
         match mode {
-            XattrMode::Create if exists => return Err(Kind::Exists.because("the attribute exists")),
-            XattrMode::Replace if !exists => return Err(none()),
+            XattrMode::Create | XattrMode::Neither if exists => {
+                return Err(Kind::Exists.because("the attribute exists"));
+            }
+            XattrMode::Replace | XattrMode::Neither if !exists => return Err(none()),
             _ => {}
         }
         let mut change = self.change();
@@ -97,8 +116,8 @@ impl Fs {
         self.store.get(&found.at.xattr(name))?.ok_or_else(none)
     }
 
-    /// Names of all extended attributes, each followed by a NUL.
-    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
+    /// Names of all extended attributes, each followed by a NUL; those that only root may read are told to root only.
+    pub fn listxattr(&self, caller: &Caller, node: NodeId) -> Result<Vec<u8>> {
         let _names = self.shared();
         let node = self.node(node)?;
         let _held = read(&node.busy);
@@ -111,7 +130,9 @@ impl Fs {
         for item in self.store.scan(KeyRange::prefix(prefix.clone())) {
             let (key, _) = item?;
             let name = key.get(prefix.len()..).unwrap_or_default();
-            if name != CAPABILITY || !found.no_set_id.hides(inode.uid) {
+            let secret = name.starts_with(TRUSTED) && !caller.is_root();
+            let hidden = name == CAPABILITY && found.no_set_id.hides(inode.uid);
+            if !secret && !hidden {
                 out.extend_from_slice(name);
                 out.push(0);
             }
@@ -119,7 +140,7 @@ impl Fs {
         Ok(out)
     }
 
-    /// Removes an extended attribute; ENODATA if there is none.
+    /// Removes an extended attribute; ENODATA if there is none. An access list that is not there is removed all the same.
     pub fn removexattr(&self, _caller: &Caller, node: NodeId, name: &[u8]) -> Result<()> {
         check(name)?;
         add(&self.counters.xattr_changes, 1);
@@ -128,7 +149,8 @@ impl Fs {
         let _held = write(&node.busy);
         let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
         if !inode.has(HAS_XATTRS) || self.store.get(&at.xattr(name))?.is_none() {
-            return Err(none());
+            let is_list = name == ACCESS || name == DEFAULT;
+            return if is_list { Ok(()) } else { Err(none()) };
         }
         let mut change = self.change();
         change.batch.delete(at.xattr(name));

@@ -128,6 +128,9 @@ fn set_id_bits_go_when_content_or_owner_changes() {
     m.chmod(file, 0o6755);
     m.chown(&user, file, 7);
     assert_eq!(m.mode(file), 0o755);
+    m.chmod(file, 0o6755);
+    m.setattr(&ME, file, &SetAttr::default()).unwrap();
+    assert_eq!(m.mode(file), 0o755, "chown(-1, -1) is a chown");
     m.setxattr(&ME, file, b"security.capability", b"cap", XattrMode::Any)
         .unwrap();
     m.fallocate(file, 0, 0, 10, false).unwrap();
@@ -139,6 +142,43 @@ fn set_id_bits_go_when_content_or_owner_changes() {
     m.open(&user, file, libc::O_WRONLY | libc::O_TRUNC, true)
         .unwrap();
     assert_eq!((m.mode(file), m.getattr(file).unwrap().size), (0o755, 0));
+}
+
+#[test]
+fn attributes_have_the_errors_that_they_have_elsewhere() {
+    let m = mount();
+    let made = m.create(&ME, TOP, b"file", 0o644, libc::O_RDWR);
+    let file = made.unwrap().0.node;
+    for (name, expected) in [
+        (&b"user."[..], Kind::Invalid),
+        (b"odd.x", Kind::NotSupported),
+        (b"system.x", Kind::NotSupported),
+    ] {
+        assert_eq!(
+            kind(m.setxattr(&ME, file, name, b"", XattrMode::Any)),
+            expected
+        );
+        assert_eq!(kind(m.getxattr(file, name)), expected);
+        assert_eq!(kind(m.removexattr(&ME, file, name)), expected);
+    }
+    assert_eq!(
+        kind(m.setxattr(&ME, file, b"user.n", b"", XattrMode::Neither)),
+        Kind::NoAttribute
+    );
+    m.setxattr(&ME, file, b"user.n", b"", XattrMode::Any)
+        .unwrap();
+    assert_eq!(
+        kind(m.setxattr(&ME, file, b"user.n", b"", XattrMode::Neither)),
+        Kind::Exists
+    );
+    m.setxattr(&ME, file, b"trusted.t", b"", XattrMode::Any)
+        .unwrap();
+    let other = Caller::user(7);
+    assert_eq!(m.listxattr(&ME, file).unwrap(), b"trusted.t\0user.n\0");
+    assert_eq!(m.listxattr(&other, file).unwrap(), b"user.n\0");
+    for list in [b"system.posix_acl_access", &b"system.posix_acl_default"[..]] {
+        m.removexattr(&ME, file, list).unwrap();
+    }
 }
 
 #[test]

@@ -211,18 +211,22 @@ impl Server {
                     0 => XattrMode::Any,
                     libc::XATTR_CREATE => XattrMode::Create,
                     libc::XATTR_REPLACE => XattrMode::Replace,
+                    f if f == libc::XATTR_CREATE | libc::XATTR_REPLACE => XattrMode::Neither,
                     _ => return Err(libc::EINVAL),
                 };
                 self.fs
                     .setxattr(caller, node, name, value, mode)
                     .map_err(errno)?;
-                if kill_sgid {
+                // The kernel says so with every list; only an access list changes the mode.
+                if kill_sgid && name == b"system.posix_acl_access" {
                     self.kill_sgid(node)?;
                 }
                 return Ok(Answer::DONE);
             }
             Op::GetXattr { name, size } => (self.fs.getxattr(node, name).map_err(errno)?, size),
-            Op::ListXattr { size } => (self.fs.listxattr(node).map_err(errno)?.into(), size),
+            Op::ListXattr { size } => {
+                (self.fs.listxattr(caller, node).map_err(errno)?.into(), size)
+            }
             _ => return Err(libc::ENOSYS),
         };
         match size as usize {

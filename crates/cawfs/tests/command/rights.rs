@@ -203,3 +203,28 @@ fn trees_are_removed_whole() {
         .collect();
     assert_eq!(names, ["b"]);
 }
+
+#[test]
+fn a_default_list_leaves_the_set_group_bit() {
+    let site = Site::new();
+    let shared = site.path("shared");
+    fs::create_dir(&shared).unwrap();
+    // The owner is not in the directory's group; an access list of his would clear the bit.
+    chown(&shared, Some(USER), Some(USER + 1)).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o2777)).unwrap();
+    let set = |list: &str| {
+        let program = "import os, struct, sys\n\
+            acl = struct.pack('<I', 2) + b''.join(struct.pack('<HHI', t, 7, 0xffffffff) for t in (1, 4, 32))\n\
+            os.setgroups([]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3]))\n\
+            os.setxattr(sys.argv[1], 'system.posix_acl_' + sys.argv[2], acl)";
+        let status = std::process::Command::new("python3")
+            .args(["-c", program])
+            .arg(&shared)
+            .args([list, &USER.to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        fs::metadata(&shared).unwrap().mode() & 0o7777
+    };
+    assert_eq!((set("default"), set("access")), (0o2777, 0o777));
+}

@@ -62,7 +62,7 @@ impl Reader<'_> {
             }
         };
         let mut xattrs = Xattrs::new();
-        let list = self.fs.listxattr(node)?;
+        let list = self.fs.listxattr(&ME, node)?;
         for name in list.split(|&b| b == 0).filter(|name| !name.is_empty()) {
             let value = self.fs.getxattr(node, name)?.to_vec();
             xattrs.insert(name.to_vec(), Rc::new(value));
