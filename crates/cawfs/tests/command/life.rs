@@ -170,23 +170,35 @@ fn a_second_mount_waits_and_says_for_whom() {
     done(cawfs(["umount".as_ref(), other.as_os_str()]));
 }
 
+/// Kills the daemon of a site and waits until the kernel has ended it, which takes a while on a busy machine.
+fn kill(site: &Site) {
+    let daemon = site.daemon();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+    let (stat, begun) = (
+        format!("/proc/{}/stat", daemon.as_raw_nonzero()),
+        Instant::now(),
+    );
+    while fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+}
+
 #[test]
 fn a_dead_daemon_is_explained_and_cleaned_up() {
     let site = Site::new();
     fs::write(site.path("file"), "x").unwrap();
     done(site.run(&["sync", "."]));
-    let daemon = site.daemon();
-    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+    kill(&site);
     let root = site.root();
     let root = root.to_str().unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    assert!(site.shown().is_some(), "a mount stays when its daemon dies");
     refused(cawfs(["stats", root]), 1, "has died");
     refused(cawfs(["sync", root]), 1, "has died");
     site.mount("");
     assert!(site.shown().is_some());
-    let daemon = site.daemon();
-    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    kill(&site);
     site.umount();
     assert_eq!(site.shown(), None);
 }
