@@ -77,6 +77,7 @@ class Side:
         """`top`: the folder to work in; `spare`: another, for copies; `cawfs`: the program, or None on the peer."""
         self.top, self.spare, self.cawfs = top, spare, cawfs
         self.said = ""
+        self.nameless = set()  # slots of files that never had a name
         self.files, self.directories = [None] * FILES, [None] * DIRECTORIES
 
     def open(self):
@@ -127,7 +128,7 @@ class Side:
         makes = name in ("open", "mkdir", "mknod", "symlink", "tmpfile") and not current[0]
         for where in arguments:
             if isinstance(where, tuple) and len(where) == 2 and isinstance(where[1], str) and where[0]:
-                if (not makes or ".." in where[1]) and os.fstat(self.at(where[0])).st_nlink == 0:
+                if (not makes or ".." in where[1] or where[1].strip("./") == "") and os.fstat(self.at(where[0])).st_nlink == 0:
                     raise OSError(errno.ESTALE, "removed")
 
     def fd(self, slot):
@@ -147,6 +148,8 @@ class Side:
         if held[slot] is not None:
             os.close(held[slot])
         held[slot] = fd
+        if held is self.files:
+            self.nameless.discard(slot)
 
     # Names.
 
@@ -183,11 +186,16 @@ class Side:
         flags = os.O_TMPFILE | os.O_RDWR | (os.O_EXCL if excl else 0)
         fd = os.open(where[1], flags, mode, dir_fd=self.at(where[0]))
         self.hold(self.files, slot, fd)
+        self.nameless.add(slot)
         return self.settle(fd, os.fstat(fd))
 
     def do_linkfd(self, slot, where):
+        fd = self.fd(slot)
+        if os.fstat(fd).st_nlink == 0 and slot not in self.nameless:
+            return None  # It had a name: see docs/semantics.md.
         source = f"/proc/self/fd/{self.fd(slot)}".encode()
         call(libc.linkat, -100, source, self.at(where[0]), os.fsencode(where[1]), 0x400)
+        self.nameless.discard(slot)
         return self.do_lstat(where)
 
     def do_rename(self, source, where, flags):
