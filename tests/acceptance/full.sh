@@ -127,10 +127,12 @@ stop
 # What lies below is taken down with the rest, also after a failure.
 below=$SCRATCH/below device=
 cleanup_below() {
+    local code=$?
+    set +e
     ! is_mounted || "$CAWFS" umount "$M" >/dev/null 2>&1 || true
     [ -z "$device" ] || losetup -d "$device" || true
     ! grep -qF " $below " /proc/self/mounts || umount -l "$below" || true
-    cleanup
+    cleanup $code
 }
 trap cleanup_below EXIT
 mkdir "$below"

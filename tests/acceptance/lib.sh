@@ -87,8 +87,9 @@ check_store() {
     start
 }
 
+# cleanup [CODE]: ends the script with this code, or that of the last command.
 cleanup() {
-    local code=$?
+    local code=${1:-$?}
     set +e
     cd /
     jobs -p | xargs -r kill -9 2>/dev/null

@@ -20,8 +20,7 @@ helper=/sbin/mount.fuse.cawfs
 cleanup_suites() {
     local code=$?
     [ -z "${made:-}" ] || rm -f "$made"
-    (exit $code)
-    cleanup
+    cleanup $code
 }
 trap cleanup_suites EXIT
 start() { "$CAWFS" mount "$SCRATCH/store" "$M" -o "allow_other,suid,dev,subtype=cawfs" >/dev/null; }

@@ -17,7 +17,7 @@ unpeer() {
     mountpoint -q "$memory" && umount "$memory"
     return 0
 }
-trap 'code=$?; unpeer; (exit $code); cleanup' EXIT
+trap 'code=$?; set +e; unpeer; cleanup $code' EXIT
 
 for kind in $peers; do
     if [ "$kind" = ext4 ]; then
