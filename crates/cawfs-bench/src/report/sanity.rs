@@ -25,17 +25,17 @@ pub fn complaints(results: &Results) -> Vec<String> {
 fn dooku(results: &Results, of: Of, kind: Kind, complain: &mut impl FnMut(String)) {
     let sizes = &results.sizes;
     let data = f64::from(sizes.dooku_files) * sizes.dooku_file_bytes as f64;
+    // Mounting, or what the server does by itself afterwards, may have read a part already: one round says nothing.
+    let (mut rounds, mut warm) = (0, 0);
     for sample in of.step(kind, "cold grep") {
-        let Some(counts) = sample.device else {
-            continue;
-        };
-        // Mounting may have read a part already, to replay a journal.
-        if (counts.read_bytes as f64) < data * 0.75 {
-            complain(format!(
-                "round {}: less was read than there is: it was not cold",
-                sample.round
-            ));
-        }
+        let read = sample.device.map(|counts| counts.read_bytes as f64);
+        rounds += usize::from(read.is_some());
+        warm += usize::from(read.is_some_and(|bytes| bytes < data * 0.75));
+    }
+    if warm * 2 > rounds {
+        complain(format!(
+            "less was read than there is in {warm} of {rounds} rounds: they were not cold"
+        ));
     }
     let space = of.space(kind, "cold grep of the original", "cold grep");
     let each = space
