@@ -41,9 +41,6 @@ impl Fs {
         set: &SetAttr,
     ) -> Result<()> {
         let mut inode = node.inode();
-        if *set == SetAttr::default() && !caller.is_root() && caller.uid != inode.uid {
-            return keep_owners(&inode);
-        }
         let removed = lock(&self.table).place(node.id) == Some(Place::Gone);
         let mut change = self.change();
         if removed {
@@ -120,16 +117,6 @@ pub(crate) fn kill_caps(change: &mut Change<'_>, at: &Location, inode: &mut Inod
     if inode.has(HAS_CAPS) {
         change.batch.delete(at.xattr(CAPABILITY));
         inode.flags &= !HAS_CAPS;
-    }
-}
-
-/// chown(-1, -1) by somebody else: the kernel lets it through, but the set-id bits are not his to clear.
-fn keep_owners(inode: &Inode) -> Result<()> {
-    let mut cleared = inode.clone();
-    cleared.kill_set_id();
-    match cleared.perm == inode.perm {
-        true => Ok(()),
-        false => Err(Kind::NotPermitted.because("only the owner clears set-id bits")),
     }
 }
 

@@ -131,12 +131,6 @@ fn set_id_bits_go_when_content_or_owner_changes() {
     m.chmod(file, 0o6755);
     m.setattr(&ME, file, &SetAttr::default()).unwrap();
     assert_eq!(m.mode(file), 0o755, "chown(-1, -1) is a chown");
-    m.setattr(&Caller::user(8), file, &SetAttr::default())
-        .unwrap();
-    m.chmod(file, 0o6755);
-    let others = m.setattr(&Caller::user(8), file, &SetAttr::default());
-    assert_eq!((kind(others), m.mode(file)), (Kind::NotPermitted, 0o6755));
-    m.setattr(&ME, file, &SetAttr::default()).unwrap();
     m.setxattr(&ME, file, b"security.capability", b"cap", XattrMode::Any)
         .unwrap();
     m.fallocate(file, 0, 0, 10, false).unwrap();
