@@ -19,8 +19,8 @@ is() { [ "$2" = "$3" ] || fail "$1: $2, expected $3"; }
 count() { stat -c %h "$1"; }
 number() { stat -c %i "$1"; }
 
-mkdir -p "$M/work/a/deep" "$M/work/b"
-T=$M/work
+mkdir -p "$M/project/a/deep" "$M/project/b"
+T=$M/project
 echo one >"$T/a/one"
 ln "$T/a/one" "$T/b/uno"
 ln "$T/b/uno" "$T/a/deep/ein"

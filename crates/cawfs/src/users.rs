@@ -2,7 +2,7 @@
 //! which the kernel gives without asking the mount's daemon, so that a dead or stopped one hangs nobody.
 //!
 //! ```text
-//! /proc/812/cwd → /srv/work/src       /proc/812/fd/3 → /srv/work/notes       /proc/812/maps: … /srv/work/lib.so
+//! /proc/812/cwd → /srv/tree/src       /proc/812/fd/3 → /srv/tree/notes       /proc/812/maps: … /srv/tree/lib.so
 //! ```
 
 use std::fs;
