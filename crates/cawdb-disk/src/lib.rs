@@ -32,8 +32,8 @@ mod units;
 
 pub use checksum::Checksum;
 pub use device::{
-    Access, Disk, Fate, Fault, FaultyDisk, FileDisk, IoStats, IoTimes, OpKind, Outage, Outages,
-    Pieces, RamDisk, RamImage, Recording, Request, Sampling, Tear, lock_holder,
+    Access, Disk, Fate, Fault, FaultyDisk, FileDisk, HookedDisk, IoStats, IoTimes, OpKind, Outage,
+    Outages, Pieces, RamDisk, RamImage, Recording, Request, Sampling, Tear, lock_holder,
 };
 pub use error::{Error, Result};
 pub use histogram::{Histogram, Times};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cawdb::disk::meter::{self, Spent};
-use cawdb::disk::{Disk, Extent, IoStats, RamDisk, Result};
+use cawdb::disk::{HookedDisk, OpKind, RamDisk};
 use cawdb::{Background, Batch, CreateOptions, KeyRange, Options, Policy, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,48 +15,7 @@ const JOB: u64 = 3 * MIB / 2;
 /// Where writers wait: see `throttle.rs`.
 const END: u64 = MEMTABLE * 5 / 2;
 
-/// A disk in memory that writes so many bytes a second, and counts them.
-#[derive(Debug)]
-struct Slow {
-    disk: RamDisk,
-    bytes_a_second: u64,
-}
-
-impl Disk for Slow {
-    fn len(&self) -> u64 {
-        self.disk.len()
-    }
-    fn limit(&self) -> Option<u64> {
-        self.disk.limit()
-    }
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.disk.read_at(buf, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        let seconds = bytes.len() as f64 / self.bytes_a_second as f64;
-        std::thread::sleep(Duration::from_secs_f64(seconds));
-        self.disk.write_at(bytes, offset)
-    }
-    fn sync(&self) -> Result<()> {
-        self.disk.sync()
-    }
-    fn reserve(&self, extent: Extent) -> Result<()> {
-        self.disk.reserve(extent)
-    }
-    fn discard(&self, extent: Extent) -> Result<()> {
-        self.disk.discard(extent)
-    }
-    fn occupied(&self) -> Option<u64> {
-        self.disk.occupied()
-    }
-    fn stats(&self) -> IoStats {
-        self.disk.stats()
-    }
-    fn name(&self) -> String {
-        "slow".into()
-    }
-}
-
+/// A store on a disk in memory that writes so many bytes a second.
 fn open(bytes_a_second: u64) -> Store {
     let disk = RamDisk::new();
     let create = CreateOptions {
@@ -64,10 +23,12 @@ fn open(bytes_a_second: u64) -> Store {
         journal_bytes: Some(MIB),
         ..CreateOptions::default()
     };
-    let slow = Arc::new(Slow {
-        disk,
-        bytes_a_second,
-    });
+    let slow = Arc::new(HookedDisk::new(Arc::new(disk), move |kind, bytes| {
+        if kind == OpKind::Write {
+            let seconds = bytes as f64 / bytes_a_second as f64;
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+        }
+    }));
     Store::create(slow.clone(), &create).unwrap();
     // As small beside the memtable as they are by default.
     let policy = Policy {

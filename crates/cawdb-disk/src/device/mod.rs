@@ -1,4 +1,4 @@
-//! Where bytes are kept: the trait [`Disk`] and its three implementations, of which one is for tests, with
+//! Where bytes are kept: the trait [`Disk`] and its implementations, of which two are for tests, with
 //! the enumeration of what a loss of power may leave ([`Outages`]).
 //!
 //! Contract of every disk: reads return what was last written, or zeros where nothing was; a write
@@ -7,6 +7,7 @@
 
 mod faulty;
 mod file;
+mod hooked;
 mod lock;
 mod outage;
 mod outages;
@@ -16,6 +17,7 @@ mod stats;
 
 pub use faulty::{Fault, FaultyDisk, OpKind};
 pub use file::{Access, FileDisk};
+pub use hooked::HookedDisk;
 pub use lock::lock_holder;
 pub use outage::{Fate, Outage, Pieces, Tear};
 pub use outages::{Outages, Sampling};

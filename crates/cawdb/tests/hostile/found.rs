@@ -1,6 +1,6 @@
 //! Bugs that were found by reading, each as a test.
 use crate::support::{assert_whole, content, faulty, put, settle, tiny};
-use cawdb::disk::{Disk, Extent, FaultyDisk, IoStats, OpKind, RamDisk};
+use cawdb::disk::{FaultyDisk, HookedDisk, OpKind, RamDisk};
 use cawdb::{Batch, Error, KeyRange, Options, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,62 +165,24 @@ fn what_is_applied_is_acknowledged() {
     assert_whole(&store);
 }
 
-/// A disk that panics when asked to, as a bug in the engine would.
-#[derive(Debug)]
-struct Panicking {
-    inner: Arc<FaultyDisk<RamDisk>>,
-    armed: AtomicBool,
-}
-
-impl Disk for Panicking {
-    fn len(&self) -> u64 {
-        self.inner.len()
-    }
-    fn limit(&self) -> Option<u64> {
-        self.inner.limit()
-    }
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> cawdb::disk::Result<()> {
-        self.inner.read_at(buf, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> cawdb::disk::Result<()> {
-        assert!(!self.armed.load(Ordering::Relaxed), "a planned panic");
-        self.inner.write_at(bytes, offset)
-    }
-    fn sync(&self) -> cawdb::disk::Result<()> {
-        self.inner.sync()
-    }
-    fn reserve(&self, extent: Extent) -> cawdb::disk::Result<()> {
-        self.inner.reserve(extent)
-    }
-    fn discard(&self, extent: Extent) -> cawdb::disk::Result<()> {
-        self.inner.discard(extent)
-    }
-    fn occupied(&self) -> Option<u64> {
-        self.inner.occupied()
-    }
-    fn stats(&self) -> IoStats {
-        self.inner.stats()
-    }
-    fn name(&self) -> String {
-        "panicking".into()
-    }
-}
-
 /// After a panic nobody knows what is half changed: errors, no more writing, also not when the store is closed.
 #[test]
 fn after_a_panic_nothing_is_written() {
     let inner = faulty();
-    let disk = Arc::new(Panicking {
-        inner: inner.clone(),
-        armed: AtomicBool::new(false),
-    });
+    // As a bug in the engine would.
+    let armed = Arc::new(AtomicBool::new(false));
+    let strikes = armed.clone();
+    let disk = Arc::new(HookedDisk::new(inner.clone(), move |kind, _| {
+        let strikes = kind == OpKind::Write && strikes.load(Ordering::Relaxed);
+        assert!(!strikes, "a planned panic");
+    }));
     let store = Store::open(disk.clone(), tiny()).unwrap();
     put(&store, "a", vec![1; 100]).unwrap();
     store.sync().unwrap();
     put(&store, "b", vec![2; 100]).unwrap();
-    disk.armed.store(true, Ordering::Relaxed);
+    armed.store(true, Ordering::Relaxed);
     assert!(cawfs_sim::catch(|| store.checkpoint()).is_err());
-    disk.armed.store(false, Ordering::Relaxed);
+    armed.store(false, Ordering::Relaxed);
     let writes = inner.count(OpKind::Write);
     assert!(matches!(put(&store, "c", vec![3]), Err(Error::Io(_))));
     assert!(matches!(store.sync(), Err(Error::Io(_))));

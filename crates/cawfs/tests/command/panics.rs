@@ -3,7 +3,7 @@
 //! The panic comes from the clock that the file system is given, in the middle of its operations, or from the disk that the
 //! engine is given, in the middle of the engine's.
 
-use cawdb::disk::{Disk, Extent, IoStats, RamDisk};
+use cawdb::disk::{HookedDisk, OpKind, RamDisk};
 use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{Caller, FormatOptions, Fs, MountOptions, NodeId, Time};
 use cawfs_fuse::Mount;
@@ -11,64 +11,23 @@ use rustix::io::Errno;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-
-/// A disk in memory that panics when it is told to.
-#[derive(Debug, Default)]
-struct Trap {
-    disk: RamDisk,
-    on_read: AtomicBool,
-    on_write: AtomicBool,
-    on_sync: AtomicBool,
-}
-
-impl Disk for Trap {
-    fn len(&self) -> u64 {
-        self.disk.len()
-    }
-    fn limit(&self) -> Option<u64> {
-        self.disk.limit()
-    }
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> cawdb::disk::Result<()> {
-        assert!(!self.on_read.load(SeqCst), "the disk is broken");
-        self.disk.read_at(buf, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> cawdb::disk::Result<()> {
-        assert!(!self.on_write.load(SeqCst), "the disk is broken");
-        self.disk.write_at(bytes, offset)
-    }
-    fn sync(&self) -> cawdb::disk::Result<()> {
-        assert!(!self.on_sync.load(SeqCst), "the disk is broken");
-        self.disk.sync()
-    }
-    fn reserve(&self, extent: Extent) -> cawdb::disk::Result<()> {
-        self.disk.reserve(extent)
-    }
-    fn discard(&self, extent: Extent) -> cawdb::disk::Result<()> {
-        self.disk.discard(extent)
-    }
-    fn occupied(&self) -> Option<u64> {
-        self.disk.occupied()
-    }
-    fn stats(&self) -> IoStats {
-        self.disk.stats()
-    }
-    fn name(&self) -> String {
-        self.disk.name()
-    }
-}
 
 /// A store in memory, served by this process.
 struct Served {
-    /// What lies below the store.
-    disk: Arc<Trap>,
+    /// What lies below the store, in memory.
+    disk: Arc<RamDisk>,
+    /// The requests to it that panic.
+    trap: Trap,
     fs: Arc<Fs>,
     broken: Arc<AtomicBool>,
     dir: tempfile::TempDir,
     server: Option<JoinHandle<io::Result<()>>>,
 }
+
+type Trap = Arc<Mutex<Option<OpKind>>>;
 
 /// Tells of itself no more than commands need.
 struct Tells(Arc<Fs>);
@@ -85,7 +44,7 @@ impl cawfs_fuse::About for Tells {
 
 impl Served {
     fn new() -> Self {
-        let disk = Arc::new(Trap::default());
+        let disk = Arc::new(RamDisk::new());
         Store::create(disk.clone(), &CreateOptions::default()).unwrap();
         let store = Store::open(disk.clone(), Options::default()).unwrap();
         Fs::format(&store, &FormatOptions::default()).unwrap();
@@ -93,14 +52,20 @@ impl Served {
         Self::on(disk)
     }
 
-    fn on(disk: Arc<Trap>) -> Self {
+    fn on(disk: Arc<RamDisk>) -> Self {
         crate::site::need_fuse();
         // What is read comes from the disk.
         let options = Options {
             cache_bytes: 0,
             ..Options::default()
         };
-        let store = Store::open(disk.clone(), options).unwrap();
+        let trap = Trap::default();
+        let trapped = trap.clone();
+        let hooked = HookedDisk::new(disk.clone(), move |kind, _| {
+            let strikes = *trapped.lock().unwrap() == Some(kind);
+            assert!(!strikes, "the disk is broken");
+        });
+        let store = Store::open(Arc::new(hooked), options).unwrap();
         let broken = Arc::new(AtomicBool::new(false));
         let strikes = broken.clone();
         let options = MountOptions {
@@ -127,6 +92,7 @@ impl Served {
         let server = std::thread::spawn(move || mount.serve(served, Box::new(Tells(about))));
         Self {
             disk,
+            trap,
             fs,
             broken,
             dir,
@@ -229,10 +195,10 @@ fn opened_again(served: Served) -> Fs {
 fn a_panic_in_the_engine_is_an_error_of_its_request() {
     let content: Vec<u8> = (0..3_000_000_u64).map(|n| ((n * n) >> 3) as u8).collect();
     for (kind, bytes) in [
-        ("read", 0),
-        ("write", 10),
-        ("write", 2_000_000),
-        ("sync", 10),
+        (OpKind::Read, 0),
+        (OpKind::Write, 10),
+        (OpKind::Write, 2_000_000),
+        (OpKind::Sync, 10),
     ] {
         let first = Served::new();
         fs::write(first.path("file"), &content).unwrap();
@@ -243,13 +209,8 @@ fn a_panic_in_the_engine_is_an_error_of_its_request() {
         let served = Served::on(disk);
         fs::write(served.path("other"), "synced").unwrap();
         served.fs.sync_all().unwrap();
-        let trap = match kind {
-            "read" => &served.disk.on_read,
-            "write" => &served.disk.on_write,
-            _ => &served.disk.on_sync,
-        };
-        trap.store(true, SeqCst);
-        if kind == "read" {
+        *served.trap.lock().unwrap() = Some(kind);
+        if kind == OpKind::Read {
             fails(fs::read(served.path("file")));
         } else {
             let file = fs::File::create(served.path("new")).unwrap();
@@ -258,7 +219,7 @@ fn a_panic_in_the_engine_is_an_error_of_its_request() {
             // Whoever comes next finds its locks in pieces, and gets an error, too.
             fails(file.sync_all());
         }
-        trap.store(false, SeqCst);
+        *served.trap.lock().unwrap() = None;
         let why = served.fs.store().failure().unwrap();
         assert!(why.contains("panicked"), "{why}");
         for _ in 0..3 {
