@@ -9,7 +9,7 @@ use crate::options::{CreateOptions, Options};
 use crate::pending::Pending;
 use crate::poison::Poison;
 use crate::record;
-use crate::room::fitted;
+use crate::room::{fitted, in_proportion};
 use crate::stats::Recovery;
 use crate::store::{Inner, StoreCounters, Writer};
 use crate::sync::Turns;
@@ -253,21 +253,19 @@ fn reachable(disk: &dyn Disk, space: &SpaceMap, limit: u64, start: u64) -> u64 {
 fn sized(options: Options, space: &SpaceMap, data: u64) -> (Options, u64) {
     let policy = fitted(&options, data);
     let options = Options { policy, ..options };
-    let background_bytes = reserve(space, data, &options);
+    let background_bytes = set_aside(space, data, &options);
     (options, background_bytes)
 }
 
 /// Sets aside what background work, checkpoints and deletes need to find room always; says how much the first gets.
-fn reserve(space: &SpaceMap, data: u64, options: &Options) -> u64 {
-    let background = (4 * options.policy.job_bytes).min(data / 16);
-    let checkpoint = (options.memtable_bytes / 2)
-        .min(data / 32)
-        .max(crate::room::LEAST_KEPT);
-    space.set_reserved(Reserved {
-        background,
-        checkpoint,
-    });
-    background
+fn set_aside(space: &SpaceMap, data: u64, options: &Options) -> u64 {
+    let most = Reserved {
+        background: 4 * options.policy.job_bytes,
+        checkpoint: options.memtable_bytes / 2,
+    };
+    let reserved = in_proportion(most, data);
+    space.set_reserved(reserved);
+    reserved.background
 }
 
 fn owned(space: &Arc<SpaceMap>, extent: Extent, checksum: u64) -> Result<Place> {

@@ -15,6 +15,7 @@ use crate::batch::{Batch, Op};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::store::{Inner, Space};
+use cawdb_disk::space::Reserved;
 use cawdb_disk::{Class, Disk, Extent, SpaceMap};
 use cawdb_tree::Policy;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,7 @@ const OP_BYTES: u64 = 64;
 /// Free space that waits for a checkpoint is worth one from this many bytes on, if space is short.
 const WORTH: u64 = 64 << 10;
 /// What is kept for a checkpoint at least, in bytes.
-pub(crate) const LEAST_KEPT: u64 = 256 << 10;
+const LEAST_KEPT: u64 = 256 << 10;
 /// What a writer who finds no room gives back to the file system below, at most, in bytes.
 const PUNCHED: u64 = 64 << 20;
 
@@ -79,12 +80,8 @@ impl Inner {
         let own = self.space.free_for(class);
         match self.disk.room() {
             Some(room) if class == Class::User => {
-                let kept = self.space.reserved();
-                let reachable = self.occupied() + room;
-                // In proportion to what there is below, as it is within a store: see `recovery::reserve`.
-                let background = kept.background.min(reachable / 16);
-                let checkpoint = kept.checkpoint.min((reachable / 32).max(LEAST_KEPT));
-                own.min(room.saturating_sub(background + checkpoint))
+                let kept = in_proportion(self.space.reserved(), self.occupied() + room);
+                own.min(room.saturating_sub(kept.background + kept.checkpoint))
             }
             _ => own,
         }
@@ -148,6 +145,14 @@ impl Inner {
             used: used.min(total),
             available,
         }
+    }
+}
+
+/// What is kept for background work and checkpoints where there are so many bytes in all, and this is the most.
+pub(crate) fn in_proportion(most: Reserved, all: u64) -> Reserved {
+    Reserved {
+        background: most.background.min(all / 16),
+        checkpoint: most.checkpoint.min(all / 32).max(LEAST_KEPT),
     }
 }
 
