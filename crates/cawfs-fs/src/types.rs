@@ -168,8 +168,8 @@ pub struct SetAttr {
 }
 
 impl SetAttr {
-    /// Whether this is a chown(2), perhaps one that keeps both owners: then the kernel sends a change of nothing, which nothing else
-    /// does, and set-id bits go all the same.
+    /// Whether set-id bits go as with a chown(2). The kernel sends a change of nothing for one that keeps both owners, and when
+    /// somebody copies into a file.
     pub(crate) fn is_chown(&self) -> bool {
         self.uid.is_some() || self.gid.is_some() || *self == Self::default()
     }

@@ -285,7 +285,7 @@ fn replacing_a_tree_is_one_step() {
     let kept = file(&fs, &ME, old, "open", 0o644);
     folder(&fs, &ME, old, "more");
     file(&fs, &ME, new, "fresh", 0o644);
-    let handle = fs.open(&ME, kept, libc::O_RDWR, false).unwrap();
+    let handle = fs.open(kept, libc::O_RDWR).unwrap();
     let refused = fs.stage_clone(&ME, new, 1, 0).unwrap();
     let allowed = fs
         .stage_clone(&ME, new, 1, protocol::CLONE_REPLACE)

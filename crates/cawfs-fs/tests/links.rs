@@ -338,7 +338,7 @@ fn an_open_file_outlives_all_its_names() {
     m.dirs(&["a", "b"]);
     let node = m.file("a/x", b"kept");
     m.ln("a/x", "b/y");
-    let handle = m.open(&ME, node, libc::O_RDWR, false).unwrap();
+    let handle = m.open(node, libc::O_RDWR).unwrap();
     m.remove_tree(&ME, TOP, b"a").unwrap();
     assert_eq!(m.getattr(node).unwrap().nlink, 1);
     m.remove_tree(&ME, TOP, b"b").unwrap();
@@ -354,7 +354,7 @@ fn names_are_one_file_after_a_mount_and_a_hand_over() {
     m.dirs(&["a", "a/b"]);
     let node = m.file("a/x", b"1");
     m.ln("a/x", "a/b/y");
-    let handle = m.open(&ME, node, libc::O_RDWR, false).unwrap();
+    let handle = m.open(node, libc::O_RDWR).unwrap();
     let table = m.hand_over().unwrap();
     let fs = Fs::take_over(m.store.clone(), MountOptions::default(), &table).unwrap();
     let m = Mounted {

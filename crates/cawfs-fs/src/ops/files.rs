@@ -7,35 +7,21 @@ use crate::fs::Fs;
 use crate::locks::{lock, read, write};
 use crate::ops::attributes::kill_caps;
 use crate::table::Count;
-use crate::types::{Caller, FILE_MAX, FileHandle, NodeId, SetAttr, WriteFlags};
+use crate::types::{FILE_MAX, FileHandle, NodeId, WriteFlags};
 use bytes::Bytes;
 
 impl Fs {
-    /// Opens a file (flags of open(2)). O_TRUNC truncates here, and clears set-id bits if `kill_suidgid`.
-    pub fn open(
-        &self,
-        caller: &Caller,
-        node: NodeId,
-        flags: i32,
-        kill_suidgid: bool,
-    ) -> Result<FileHandle> {
+    /// Opens a file (flags of open(2)); O_TRUNC is a change of attributes of its own, and left to it.
+    pub fn open(&self, node: NodeId, flags: i32) -> Result<FileHandle> {
         add(&self.counters.opens, 1);
         let handle = FileHandle::from_flags(flags);
         let _names = self.shared();
         let file = self.file(node)?;
-        if handle.writable() || flags & libc::O_TRUNC != 0 {
+        if handle.writable() {
             self.check_writable()?;
         }
         let _held = write(&file.busy);
         self.resolve(&file)?;
-        if flags & libc::O_TRUNC != 0 {
-            let change = SetAttr {
-                size: Some(0),
-                kill_suidgid,
-                ..SetAttr::default()
-            };
-            self.set_attributes(caller, &file, &change)?;
-        }
         lock(&self.table).count(node, Count::Open(handle.writable()));
         Ok(handle)
     }

@@ -37,7 +37,7 @@ fn access_times_wait_in_memory_until_sync() {
 fn an_unlinked_or_replaced_file_lives_while_it_is_open() {
     let m = mount();
     let (a, b) = (m.file(TOP, "a", b"first"), m.file(TOP, "b", &[7; 200_000]));
-    let handles = [a, b].map(|node| (node, m.open(&ME, node, libc::O_RDWR, false).unwrap()));
+    let handles = [a, b].map(|node| (node, m.open(node, libc::O_RDWR).unwrap()));
     let numbers = [a, b].map(|node| m.getattr(node).unwrap().ino);
     m.unlink(&ME, TOP, b"a").unwrap();
     m.file(TOP, "c", b"new");
@@ -67,7 +67,7 @@ fn content_goes_with_the_last_handle_even_if_the_node_is_remembered() {
     let tree = m.folder(TOP, "t");
     let (a, b) = (m.file(TOP, "a", b"x"), m.file(tree, "b", &[1; 300_000]));
     let keys = m.store.scan(cawdb::KeyRange::all()).count();
-    let handles = [a, b, b].map(|node| (node, m.open(&ME, node, libc::O_RDWR, false).unwrap()));
+    let handles = [a, b, b].map(|node| (node, m.open(node, libc::O_RDWR).unwrap()));
     m.unlink(&ME, TOP, b"a").unwrap();
     let told = m.remove_tree(&ME, TOP, b"t").unwrap();
     assert!(
@@ -81,10 +81,7 @@ fn content_goes_with_the_last_handle_even_if_the_node_is_remembered() {
     assert!(m.store.scan(cawdb::KeyRange::all()).count() < keys - 5);
     for node in [a, b] {
         assert_eq!(m.getattr(node).unwrap().nlink, 0);
-        assert_eq!(
-            kind(m.open(&ME, node, libc::O_RDONLY, false)),
-            Kind::NotFound
-        );
+        assert_eq!(kind(m.open(node, libc::O_RDONLY)), Kind::NotFound);
         m.forget(node, 1);
         assert_eq!(kind(m.getattr(node)), Kind::Stale);
     }
@@ -111,7 +108,7 @@ fn a_stage_may_be_the_last_to_hold_its_source() {
 fn orphans_and_stages_of_a_crash_are_swept_at_mount() {
     let m = mount();
     let file = m.file(TOP, "a", &[1; 300_000]);
-    m.open(&ME, file, libc::O_RDWR, false).unwrap();
+    m.open(file, libc::O_RDWR).unwrap();
     m.unlink(&ME, TOP, b"a").unwrap();
     let dir = m.folder(TOP, "d");
     m.file(dir, "x", b"x");
@@ -137,10 +134,7 @@ fn directories_that_were_removed_still_answer() {
         assert_eq!(kind(m.mkdir(&ME, gone, b"x", 0o755)), Kind::NotFound);
         assert_eq!(kind(m.lookup(&ME, gone, b"f")), Kind::NotFound);
     }
-    assert_eq!(
-        kind(m.open(&ME, file, libc::O_RDONLY, false)),
-        Kind::NotFound
-    );
+    assert_eq!(kind(m.open(file, libc::O_RDONLY)), Kind::NotFound);
     let mut count = 0;
     m.readdir(handle, 0, &mut |_| {
         count += 1;
@@ -157,7 +151,7 @@ fn open_files_below_a_moved_or_removed_tree_go_on() {
     let (tree, other) = (m.folder(TOP, "t"), m.folder(TOP, "o"));
     let deep = m.folder(tree, "deep");
     let file = m.file(deep, "f", &[3; 100_000]);
-    let handle = m.open(&ME, file, libc::O_RDWR, false).unwrap();
+    let handle = m.open(file, libc::O_RDWR).unwrap();
     assert_eq!(m.writable_handles_below(tree), [file]);
     let listing = m.opendir(deep).unwrap();
     m.rename(&ME, TOP, b"t", other, b"moved", RenameMode::Replace)

@@ -42,13 +42,8 @@ impl Server {
                     &convert::attr(&attr),
                 )))
             }
-            Op::Open {
-                flags,
-                kill_suidgid,
-            } => {
-                let handle = fs
-                    .open(&caller, node, flags as i32, kill_suidgid)
-                    .map_err(errno)?;
+            Op::Open { flags } => {
+                let handle = fs.open(node, flags as i32).map_err(errno)?;
                 Ok(Answer::Reply(reply::open(handle.0, self.open_flags(flags))))
             }
             Op::Create {

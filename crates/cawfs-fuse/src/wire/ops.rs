@@ -94,7 +94,6 @@ pub enum Op<'a> {
     },
     Open {
         flags: u32,
-        kill_suidgid: bool,
     },
     Read {
         fh: u64,
@@ -331,10 +330,7 @@ fn forgets(c: &mut Cursor<'_>) -> Option<Vec<(u64, u64)>> {
 
 fn data<'a>(opcode: u32, c: &mut Cursor<'a>) -> Option<Op<'a>> {
     Some(match opcode {
-        14 => Op::Open {
-            flags: c.u32()?,
-            kill_suidgid: c.u32()? & 1 != 0,
-        },
+        14 => Op::Open { flags: c.u32()? },
         15 | 28 | 44 => {
             let (fh, offset, size) = (c.u64()?, c.u64()?, c.u32()?);
             match opcode {

@@ -25,7 +25,7 @@ impl World {
         }
         self.say(format!("open {}", self.text(id)));
         let node = self.node(id)?;
-        let handle = self.must(self.fs().open(&ME, node, libc::O_RDWR, false))?;
+        let handle = self.must(self.fs().open(node, libc::O_RDWR))?;
         // The reference of the look-up stays with the handle.
         assert_eq!(self.held.pop(), Some(node));
         self.model.object(id).opens += 1;
