@@ -24,7 +24,7 @@ mod server;
 mod wire;
 
 pub use latency::RequestTimes;
-pub use mount::{MountError, MountOptions, abort, unmount};
+pub use mount::{MountError, MountOptions, abort, remount, unmount};
 
 use cawfs_fs::Fs;
 use std::io;

@@ -105,15 +105,32 @@ fn mount_as_root(dir: &Path, options: &MountOptions, device: &File) -> io::Resul
         data.push_str(",subtype=");
         data.push_str(subtype);
     }
-    let mut flags = MountFlags::empty();
-    flags.set(MountFlags::RDONLY, options.read_only);
-    flags.set(MountFlags::NOSUID, options.nosuid);
-    flags.set(MountFlags::NODEV, options.nodev);
-    flags.set(MountFlags::NOEXEC, options.noexec);
-    flags.set(MountFlags::NOATIME, options.noatime);
     let data = CString::new(data).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    rustix::mount::mount(options.source.as_str(), dir, "fuse", flags, data.as_c_str())?;
+    let source = options.source.as_str();
+    rustix::mount::mount(source, dir, "fuse", flags(options), data.as_c_str())?;
     Ok(())
+}
+
+/// What the kernel itself watches over. A mount that is changed keeps its access times as they were if none is named.
+fn flags(options: &MountOptions) -> MountFlags {
+    let all = [
+        (options.read_only, MountFlags::RDONLY),
+        (options.nosuid, MountFlags::NOSUID),
+        (options.nodev, MountFlags::NODEV),
+        (options.noexec, MountFlags::NOEXEC),
+        (options.noatime, MountFlags::NOATIME),
+        (!options.noatime, MountFlags::RELATIME),
+    ];
+    let chosen = all.into_iter().filter(|(chosen, _)| *chosen);
+    chosen.map(|(_, flag)| flag).collect()
+}
+
+/// Changes what the kernel watches over (all but source, subtype and who may enter) for what is mounted on `dir`.
+///
+/// # Errors
+/// The kernel's, which allows it to root only.
+pub fn remount(dir: &Path, options: &MountOptions) -> io::Result<()> {
+    Ok(rustix::mount::mount_remount(dir, flags(options), "")?)
 }
 
 fn mount_by_helper(dir: &Path, options: &MountOptions) -> Result<File, MountError> {

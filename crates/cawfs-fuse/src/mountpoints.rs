@@ -62,18 +62,14 @@ struct Line<'a> {
     device: &'a str,
     root: PathBuf,
     point: PathBuf,
+    /// Those of the device, for all its mounts.
+    options: &'a [u8],
 }
 
-/// Whether the device itself takes no changes: the last word of its lines.
+/// Whether the device itself takes no changes, however it is mounted.
 fn is_read_only(table: &[u8], device: &str) -> bool {
-    let of_device = |line: &&[u8]| lines(line).any(|l| l.device == device);
-    let mut ours = table.split(|&byte| byte == b'\n').filter(of_device);
-    ours.next().is_some_and(|line| {
-        let options = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-        options
-            .split(|&byte| byte == b',')
-            .any(|word| word == b"ro")
-    })
+    let ours = lines(table).find(|line| line.device == device);
+    ours.is_some_and(|line| line.options.split(|&byte| byte == b',').any(|w| w == b"ro"))
 }
 
 /// Places inside a device, from its root, on which something is mounted.
@@ -102,6 +98,7 @@ fn lines(table: &[u8]) -> impl Iterator<Item = Line<'_>> {
             device: std::str::from_utf8(word()?).ok()?,
             root: unescape(word()?),
             point: unescape(word()?),
+            options: words.next_back().unwrap_or_default(),
         })
     })
 }

@@ -1,7 +1,8 @@
 //! Mount options in the style of fstab, and sizes.
 
 use crate::failure::Failure;
-use std::path::PathBuf;
+use cawfs_fuse::MountOptions;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How a store is mounted.
@@ -79,6 +80,21 @@ const IGNORED: &[&str] = &[
 ];
 
 impl Options {
+    /// What the kernel is told of them, for this store.
+    pub fn for_kernel(&self, store: &Path) -> MountOptions {
+        let root = || rustix::process::geteuid().is_root();
+        MountOptions {
+            source: store.to_string_lossy().into_owned(),
+            subtype: self.subtype.clone(),
+            read_only: self.read_only,
+            nosuid: self.nosuid,
+            nodev: self.nodev,
+            noexec: self.noexec,
+            noatime: self.noatime,
+            allow_other: self.allow_other.unwrap_or_else(root),
+        }
+    }
+
     /// Reads lists of options; later ones win.
     ///
     /// # Errors

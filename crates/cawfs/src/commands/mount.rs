@@ -11,11 +11,12 @@ use crate::stuck;
 
 /// Mounts a store.
 pub fn run(args: &Mount) -> Outcome {
-    if Options::parse(&args.options)?.remount {
+    let options = Options::parse(&args.options)?;
+    if options.remount {
         super::remount::run(&args.store, &args.dir, &args.options)?;
         return Ok(0);
     }
-    let plan = plan(args)?;
+    let plan = planned(args, options)?;
     if !args.foreground {
         start::launch(&plan, &args.options)?;
         return Ok(0);
@@ -27,7 +28,10 @@ pub fn run(args: &Mount) -> Outcome {
 
 /// Checks the command line of a mount and makes its paths absolute.
 pub fn plan(args: &Mount) -> Result<Plan, Failure> {
-    let options = Options::parse(&args.options)?;
+    planned(args, Options::parse(&args.options)?)
+}
+
+fn planned(args: &Mount, options: Options) -> Result<Plan, Failure> {
     let missing = !args.store.exists();
     if missing && !args.create {
         return Err(Failure::at(&args.store, "there is no such store")

@@ -10,7 +10,6 @@ use crate::control;
 use crate::failure::Failure;
 use crate::mounts::{self, MountEntry};
 use crate::options::Options;
-use rustix::mount::MountFlags;
 use std::path::Path;
 
 /// Gives the mount on `dir` the options in `given`, which ask for it with `remount`.
@@ -34,7 +33,7 @@ pub fn run(store: &Path, dir: &Path, given: &[String]) -> Result<(), Failure> {
         return Err(Failure::at(&dir, "the store is open without changes")
             .hint("unmount it (cawfs umount DIR) and mount it again without ro"));
     }
-    rustix::mount::mount_remount(&dir, flags(&wanted), "")
+    cawfs_fuse::remount(&dir, &wanted.for_kernel(&entry.source))
         .map_err(|e| Failure::io(&dir, "cannot change the options of the mount", e))
 }
 
@@ -71,17 +70,6 @@ fn serves_only_readers(dir: &Path) -> Result<bool, Failure> {
     Ok(stats["read_only"] == true)
 }
 
-fn flags(options: &Options) -> MountFlags {
-    let mut flags = MountFlags::empty();
-    flags.set(MountFlags::RDONLY, options.read_only);
-    flags.set(MountFlags::NOSUID, options.nosuid);
-    flags.set(MountFlags::NODEV, options.nodev);
-    flags.set(MountFlags::NOEXEC, options.noexec);
-    flags.set(MountFlags::NOATIME, options.noatime);
-    flags.set(MountFlags::RELATIME, !options.noatime);
-    flags
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +89,6 @@ mod tests {
         let list = |text: &str| vec![text.to_owned()];
         let o = wanted(&entry(), &list("remount,ro,exec,user_id=0,group_id=0")).unwrap();
         assert!(o.read_only && o.nosuid && !o.noexec && !o.nodev);
-        assert!(flags(&o).contains(MountFlags::RDONLY | MountFlags::NOSUID));
         for text in ["remount,cache=1G", "remount,commit=9", "remount,log=/x"] {
             assert_eq!(wanted(&entry(), &list(text)).unwrap_err().code, 2, "{text}");
         }

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::options::Options;
 use crate::store;
 use cawfs_fs::{Fs, Time};
-use cawfs_fuse::{Mount, MountOptions};
+use cawfs_fuse::Mount;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +57,8 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
     let fs = Fs::mount(store.clone(), options)
         .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))?;
     let fs = Arc::new(fs);
-    let mount = Mount::attach(&plan.dir, &mount_options(plan)).map_err(Failure::from)?;
+    let mount =
+        Mount::attach(&plan.dir, &plan.options.for_kernel(&plan.store)).map_err(Failure::from)?;
     let keeper = (!plan.options.read_only).then(|| keeper::start(fs.clone()));
     let signals =
         signals::watch(&plan.dir, fs.clone()).map_err(|e| system("cannot watch signals", &e));
@@ -142,20 +143,6 @@ fn open(plan: &Plan, tell: store::Tell<'_>) -> Result<cawdb::Store, Failure> {
         read_only: plan.options.read_only,
     };
     store::open(&plan.store, &options, tell)
-}
-
-fn mount_options(plan: &Plan) -> MountOptions {
-    let root = rustix::process::geteuid().is_root();
-    MountOptions {
-        source: plan.store.to_string_lossy().into_owned(),
-        subtype: plan.options.subtype.clone(),
-        read_only: plan.options.read_only,
-        nosuid: plan.options.nosuid,
-        nodev: plan.options.nodev,
-        noexec: plan.options.noexec,
-        noatime: plan.options.noatime,
-        allow_other: plan.options.allow_other.unwrap_or(root),
-    }
 }
 
 impl From<cawfs_fuse::MountError> for Failure {
