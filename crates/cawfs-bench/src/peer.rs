@@ -70,14 +70,6 @@ impl Peer {
         run(line[0], args)
     }
 
-    fn mount(&mut self) -> Result<()> {
-        let options = ["-o", "noatime"].map(OsStr::new);
-        let places = [self.image.device().as_os_str(), self.dir.as_os_str()];
-        run("mount", options.into_iter().chain(places))?;
-        self.mounted = true;
-        self.overlays.as_ref().map_or(Ok(()), Overlays::mount_all)
-    }
-
     fn snapshots(&self) -> bool {
         self.kind == Kind::BtrfsSnap
     }
@@ -97,10 +89,12 @@ impl System for Peer {
         self.mount()
     }
 
-    fn remount_cold(&mut self) -> Result<()> {
-        self.unmount()?;
-        drop_caches()?;
-        self.mount()
+    fn mount(&mut self) -> Result<()> {
+        let options = ["-o", "noatime"].map(OsStr::new);
+        let places = [self.image.device().as_os_str(), self.dir.as_os_str()];
+        run("mount", options.into_iter().chain(places))?;
+        self.mounted = true;
+        self.overlays.as_ref().map_or(Ok(()), Overlays::mount_all)
     }
 
     fn unmount(&mut self) -> Result<()> {
@@ -114,8 +108,8 @@ impl System for Peer {
         Ok(())
     }
 
-    fn path(&self, tree: &str) -> PathBuf {
-        self.dir.join(tree)
+    fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn new_tree(&mut self, tree: &str) -> Result<()> {
@@ -164,10 +158,6 @@ impl System for Peer {
         run("sync", ["-f".as_ref(), self.dir.as_os_str()])
     }
 
-    fn space(&self) -> Result<(u64, u64)> {
-        space(&self.dir)
-    }
-
     fn counts(&self) -> Result<Option<Counts>> {
         self.image.counts().map(Some)
     }
@@ -187,16 +177,4 @@ impl Drop for Peer {
             process::tidy_up("umount", ["-l".as_ref(), dir]);
         }
     }
-}
-
-/// Drops what the kernel has cached of anything that is written; what was unmounted is.
-pub fn drop_caches() -> Result<()> {
-    Ok(std::fs::write("/proc/sys/vm/drop_caches", "3")?)
-}
-
-/// Bytes in use and bytes free on the file system mounted at `dir`.
-pub fn space(dir: &Path) -> Result<(u64, u64)> {
-    let stat = rustix::fs::statvfs(dir)?;
-    let used = stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
-    Ok((used, stat.f_bavail * stat.f_frsize))
 }

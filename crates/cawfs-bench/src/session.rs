@@ -105,13 +105,7 @@ impl Session<'_> {
         let after = self.system.server();
         let device_after = self.system.counts()?;
         let used_bytes = self.system.space()?.0;
-        self.push(Sample {
-            workload: self.workload,
-            step,
-            system: self.system.kind(),
-            repeat: self.repeat,
-            round,
-            seconds,
+        let sample = Sample {
             device: device.zip(device_after).map(|(a, b)| b.since(a)),
             client_seconds,
             // A step that mounts anew has a new server.
@@ -120,7 +114,9 @@ impl Session<'_> {
             space_bytes: used_bytes.cast_signed() - used.cast_signed(),
             used_bytes,
             amount,
-        });
+            ..self.sample(step, round, seconds)
+        };
+        self.samples.push(sample);
         Ok(seconds)
     }
 
@@ -139,7 +135,13 @@ impl Session<'_> {
 
     /// Records a time that a program told of itself within the step before.
     pub fn told(&mut self, step: &'static str, round: u32, seconds: f64) {
-        let sample = Sample {
+        let sample = self.sample(step, round, seconds);
+        self.samples.push(sample);
+    }
+
+    /// A time, with nothing counted.
+    fn sample(&self, step: &'static str, round: u32, seconds: f64) -> Sample {
+        Sample {
             workload: self.workload,
             step,
             system: self.system.kind(),
@@ -153,12 +155,7 @@ impl Session<'_> {
             space_bytes: 0,
             used_bytes: 0,
             amount: None,
-        };
-        self.push(sample);
-    }
-
-    fn push(&mut self, sample: Sample) {
-        self.samples.push(sample);
+        }
     }
 
     /// Makes everything durable, unmounts, drops the caches, and mounts; not timed, because no workload of a user does it.

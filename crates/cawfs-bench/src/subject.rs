@@ -3,7 +3,6 @@
 //! Invariant: dropping it unmounts it, also if the daemon does not answer.
 
 use crate::image::Image;
-use crate::peer::{drop_caches, space};
 use crate::process;
 use crate::system::{Counts, Kind, Server, System};
 use anyhow::{Context, Result};
@@ -47,15 +46,6 @@ impl Cawfs {
     fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
         process::run_with(&self.program, args, &[0])
     }
-
-    fn mount(&mut self) -> Result<()> {
-        let (store, dir) = (self.store.as_os_str(), self.dir.as_os_str());
-        let options = ["-o", "noatime"].map(OsStr::new);
-        self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
-        self.mounted = true;
-        self.daemon = process::find(&["daemon".as_ref(), store, dir]);
-        Ok(())
-    }
 }
 
 impl System for Cawfs {
@@ -75,10 +65,13 @@ impl System for Cawfs {
         self.mount()
     }
 
-    fn remount_cold(&mut self) -> Result<()> {
-        self.unmount()?;
-        drop_caches()?;
-        self.mount()
+    fn mount(&mut self) -> Result<()> {
+        let (store, dir) = (self.store.as_os_str(), self.dir.as_os_str());
+        let options = ["-o", "noatime"].map(OsStr::new);
+        self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
+        self.mounted = true;
+        self.daemon = process::find(&["daemon".as_ref(), store, dir]);
+        Ok(())
     }
 
     fn unmount(&mut self) -> Result<()> {
@@ -90,8 +83,8 @@ impl System for Cawfs {
         Ok(())
     }
 
-    fn path(&self, tree: &str) -> PathBuf {
-        self.dir.join(tree)
+    fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn new_tree(&mut self, tree: &str) -> Result<()> {
@@ -121,10 +114,6 @@ impl System for Cawfs {
 
     fn sync(&self) -> Result<()> {
         self.run(["sync".as_ref(), self.dir.as_os_str()]).map(drop)
-    }
-
-    fn space(&self) -> Result<(u64, u64)> {
-        space(&self.dir)
     }
 
     fn counts(&self) -> Result<Option<Counts>> {

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The systems that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
@@ -94,12 +94,22 @@ pub trait System {
     fn kind(&self) -> Kind;
     /// Makes it anew, empty, and mounts it.
     fn make(&mut self) -> Result<()>;
-    /// Writes everything, unmounts, drops all caches, mounts again.
-    fn remount_cold(&mut self) -> Result<()>;
-    /// Unmounts it.
+    /// Mounts it.
+    fn mount(&mut self) -> Result<()>;
+    /// Unmounts it, which writes everything.
     fn unmount(&mut self) -> Result<()>;
+    /// Unmounts, drops what the kernel has cached of anything that is written, mounts again.
+    fn remount_cold(&mut self) -> Result<()> {
+        self.unmount()?;
+        std::fs::write("/proc/sys/vm/drop_caches", "3")?;
+        self.mount()
+    }
+    /// Where it is mounted.
+    fn dir(&self) -> &Path;
     /// Where a tree is.
-    fn path(&self, tree: &str) -> PathBuf;
+    fn path(&self, tree: &str) -> PathBuf {
+        self.dir().join(tree)
+    }
     /// Makes an empty tree.
     fn new_tree(&mut self, tree: &str) -> Result<()>;
     /// Clones a tree. The answer: seconds of it within the cloning program, after it had started, where that tells.
@@ -114,7 +124,11 @@ pub trait System {
     /// Makes everything durable, by a program, as every system is asked the same way.
     fn sync(&self) -> Result<()>;
     /// Bytes in use, and bytes that are free, as `df` shows them.
-    fn space(&self) -> Result<(u64, u64)>;
+    fn space(&self) -> Result<(u64, u64)> {
+        let stat = rustix::fs::statvfs(self.dir())?;
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
+        Ok((used, stat.f_bavail * stat.f_frsize))
+    }
     /// What has passed through its device; `None` where there is no device of its own.
     fn counts(&self) -> Result<Option<Counts>>;
     /// What its server has used.

@@ -86,6 +86,13 @@ fn absolute(
     }
 }
 
+/// The first of two numbers may be at most `limit` times the second.
+fn against(found: &mut Vec<Target>, of: Of, what: &str, sides: [Option<f64>; 2], limit: f64) {
+    let [ours, theirs] = sides;
+    let ratio = ours.zip(theirs).map(|(ours, theirs)| ours / theirs);
+    absolute(found, of, what, ratio, limit, times);
+}
+
 fn times(ratio: f64) -> String {
     format!("{} x", number(ratio))
 }
@@ -103,14 +110,8 @@ fn dooku(found: &mut Vec<Target>, of: Of, requests: f64, kibibytes: f64) {
     }
     let read = |sample: &Sample| sample.device.map_or(0, |counts| counts.read_bytes) as f64;
     let what = "bytes read by the cold grep, likewise";
-    absolute(
-        found,
-        of,
-        what,
-        growth(of, &["cold grep"], read),
-        1.1,
-        times,
-    );
+    let growth = growth(of, &["cold grep"], read);
+    absolute(found, of, what, growth, 1.1, times);
 
     let reads = |sample: &Sample| sample.device.map(|counts| counts.reads as f64);
     let fresh = of.spread(Kind::Cawfs, "cold grep of the original", reads);
@@ -121,15 +122,9 @@ fn dooku(found: &mut Vec<Target>, of: Of, requests: f64, kibibytes: f64) {
         .into_iter()
         .map(|(_, reads)| reads)
         .reduce(f64::max);
-    let ratio = fresh.zip(worst).map(|(fresh, worst)| worst / fresh.median);
-    absolute(
-        found,
-        of,
-        "requests of the worst cold grep against a fresh copy's",
-        ratio,
-        requests,
-        times,
-    );
+    let what = "requests of the worst cold grep against a fresh copy's";
+    let sides = [worst, fresh.map(|fresh| fresh.median)];
+    against(found, of, what, sides, requests);
 
     dooku_peers(found, of);
     let space = of.space(Kind::Cawfs, "cold grep of the original", "cold grep");
@@ -193,104 +188,60 @@ fn tree(found: &mut Vec<Target>, of: Of) {
         ("copy in: cp -a + sync", 1.3),
         ("rm -r + sync", 1.5),
     ] {
-        let ext4 = of.seconds(Kind::Ext4, step);
-        let ratio = of
-            .seconds(Kind::Cawfs, step)
-            .zip(ext4)
-            .map(|(ours, ext4)| ours / ext4);
-        absolute(
-            found,
-            of,
-            &format!("{step}, against ext4"),
-            ratio,
-            limit,
-            times,
-        );
+        let what = format!("{step}, against ext4");
+        let sides = [Kind::Cawfs, Kind::Ext4].map(|kind| of.seconds(kind, step));
+        against(found, of, &what, sides, limit);
     }
-    for step in ["remove the tree the quickest way", "rename the tree"] {
+    let told = "clone, without starting the program";
+    for (what, step, limit) in [
+        ("", "remove the tree the quickest way", 0.001),
+        ("", "rename the tree", 0.001),
+        ("cold ", told, 0.0003),
+    ] {
+        let what = format!("{what}{step}");
         absolute(
             found,
             of,
-            step,
+            &what,
             of.seconds(Kind::Cawfs, step),
-            0.001,
+            limit,
             seconds,
         );
     }
-    let inner = of.seconds(Kind::Cawfs, "clone, without starting the program");
-    absolute(
-        found,
-        of,
-        "clone, cold, without starting the program",
-        inner,
-        0.0003,
-        seconds,
-    );
 }
 
 fn vm(found: &mut Vec<Target>, of: Of) {
-    let told = of.rounds(Kind::Cawfs, &["clone, without starting the program"], |s| {
-        s.seconds
-    });
-    let worst = told
-        .into_iter()
-        .map(|(_, seconds)| seconds)
-        .reduce(f64::max);
-    absolute(
-        found,
-        of,
-        "clone in the slowest round, without starting the program",
-        worst,
-        0.001,
-        seconds,
-    );
+    let told = "clone, without starting the program";
+    let rounds = of.rounds(Kind::Cawfs, &[told], |sample| sample.seconds);
+    let worst = rounds.into_iter().map(|(_, s)| s).reduce(f64::max);
+    let what = format!("{told}, in the slowest round");
+    absolute(found, of, &what, worst, 0.001, seconds);
     // A peer that copies is no cloning peer.
     let cloning = |kind: Kind, step| of.cost(kind, step).filter(|_| kind.shares());
     let step = "random 4-KiB writes + sync";
     against_best(found, of, step, 1.0, |kind| cloning(kind, step));
     let (before, after) = ("cold read before", "cold read after");
-    let own = |step| of.cost(Kind::Cawfs, step);
-    let ratio = own(after)
-        .zip(own(before))
-        .map(|(after, before)| after / before);
-    absolute(
+    let ours = |step| of.cost(Kind::Cawfs, step);
+    let what = "cold read after the writes";
+    let sides = [ours(after), ours(before)];
+    against(
         found,
         of,
-        "cold read after the writes, against before",
-        ratio,
+        &format!("{what}, against before"),
+        sides,
         1.0 / 0.9,
-        times,
     );
-    let ratio = own(after)
-        .zip(of.cost(Kind::Xfs, after))
-        .map(|(ours, xfs)| ours / xfs);
-    absolute(
-        found,
-        of,
-        "cold read after the writes, against XFS",
-        ratio,
-        1.0 / 0.9,
-        times,
-    );
+    let sides = [ours(after), of.cost(Kind::Xfs, after)];
+    against(found, of, &format!("{what}, against XFS"), sides, 1.0 / 0.9);
 }
 
 fn agents(found: &mut Vec<Target>, of: Of) {
     let all = of.seconds(Kind::Cawfs, "clone all");
     absolute(found, of, "all clones", all, 0.1, seconds);
     let step = "load in one clone";
-    let snapshots = of.seconds(Kind::BtrfsSnap, step);
-    let ratio = of
-        .seconds(Kind::Cawfs, step)
-        .zip(snapshots)
-        .map(|(ours, theirs)| ours / theirs);
-    absolute(
-        found,
-        of,
-        "the load in a clone, against a Btrfs snapshot",
-        ratio,
-        1.0,
-        times,
-    );
+    let sides = [Kind::Cawfs, Kind::BtrfsSnap].map(|kind| of.seconds(kind, step));
+    let what = "the load in a clone, against a Btrfs snapshot";
+    against(found, of, what, sides, 1.0);
 }
 
 fn baseline(found: &mut Vec<Target>, of: Of) {
@@ -303,21 +254,14 @@ fn baseline(found: &mut Vec<Target>, of: Of) {
     for (step, limit) in rows {
         against_best(found, of, step, limit, |kind| of.cost(kind, step));
     }
-    let own = |step| of.cost(Kind::Cawfs, step);
-    let fresh = own("cold sequential read");
+    let ours = |step| of.cost(Kind::Cawfs, step);
     for step in [
         "cold sequential read after 4-KiB writes",
         "cold sequential read after 4-byte writes",
     ] {
-        let ratio = own(step).zip(fresh).map(|(after, before)| after / before);
-        absolute(
-            found,
-            of,
-            &format!("{step}, against before"),
-            ratio,
-            1.0 / 0.9,
-            times,
-        );
+        let sides = [ours(step), ours("cold sequential read")];
+        let what = format!("{step}, against before");
+        against(found, of, &what, sides, 1.0 / 0.9);
     }
     for (step, limit) in [
         ("create small files + sync, 1 thread", 1.0 / 0.7),
@@ -330,16 +274,7 @@ fn baseline(found: &mut Vec<Target>, of: Of) {
         ("append 128 bytes", 1.25),
         ("SQLite transactions", 1.25),
     ] {
-        let ratio = own(step)
-            .zip(of.cost(Kind::Ext4, step))
-            .map(|(ours, ext4)| ours / ext4);
-        absolute(
-            found,
-            of,
-            &format!("{step}, against ext4"),
-            ratio,
-            limit,
-            times,
-        );
+        let sides = [ours(step), of.cost(Kind::Ext4, step)];
+        against(found, of, &format!("{step}, against ext4"), sides, limit);
     }
 }
