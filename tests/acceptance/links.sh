@@ -52,7 +52,7 @@ os.link("named", "again")
 assert (os.fstat(fd).st_nlink, os.stat("named").st_ino) == (2, os.stat("again").st_ino)
 os.unlink("named"); os.unlink("again")
 assert os.fstat(fd).st_nlink == 0
-for wrong, names in ((errno.EPERM, ("work", "x")), (errno.EEXIST, ("work/b/pipe", "work/a/link"))):
+for wrong, names in ((errno.EPERM, ("project", "x")), (errno.EEXIST, ("project/b/pipe", "project/a/link"))):
     try: os.link(*names); raise SystemExit("linked")
     except OSError as e: assert e.errno == wrong, e
 PYTHON
