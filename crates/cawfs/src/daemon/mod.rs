@@ -46,17 +46,7 @@ const HANDLE_SHARE: u64 = 4;
 pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(), Failure> {
     let store = open(plan, tell)?;
     tell_opening(&store);
-    let options = cawfs_fs::MountOptions {
-        read_only: plan.options.read_only,
-        atime: !plan.options.noatime,
-        handle_bytes: store.cache_bytes() / HANDLE_SHARE,
-        clock: Box::new(now),
-        seed: fastrand::u64(..),
-        ..cawfs_fs::MountOptions::default()
-    };
-    let fs = Fs::mount(store.clone(), options)
-        .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))?;
-    let fs = Arc::new(fs);
+    let fs = Arc::new(file_system(plan, &store)?);
     let mount =
         Mount::attach(&plan.dir, &plan.options.for_kernel(&plan.store)).map_err(Failure::from)?;
     let keeper = (!plan.options.read_only).then(|| keeper::start(fs.clone()));
@@ -94,25 +84,37 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
         keeper.stop();
     }
     drop(background);
-    let synced = if plan.options.read_only {
-        Ok(())
-    } else {
-        fs.sync_all()
-    };
-    drop(fs);
-    let read_only = plan.options.read_only;
-    let closed = if read_only {
-        Ok(())
-    } else {
-        store::close(&store, &plan.store)
-    };
-    synced.map_err(|e| Failure::at(&plan.store, e))?;
-    closed?;
+    close(plan, &store, fs)?;
     match served {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(system("the connection to the kernel broke", &e)),
         Err(_) => Err(Failure::new("a thread of the mount panicked")),
     }
+}
+
+fn file_system(plan: &Plan, store: &cawdb::Store) -> Result<Fs, Failure> {
+    let options = cawfs_fs::MountOptions {
+        read_only: plan.options.read_only,
+        atime: !plan.options.noatime,
+        handle_bytes: store.cache_bytes() / HANDLE_SHARE,
+        clock: Box::new(now),
+        seed: fastrand::u64(..),
+        ..cawfs_fs::MountOptions::default()
+    };
+    Fs::mount(store.clone(), options)
+        .map_err(|e| Failure::at(&plan.store, format_args!("cannot mount it: {e}")))
+}
+
+/// Writes what is left and closes the store, also if the first fails.
+fn close(plan: &Plan, store: &cawdb::Store, fs: Arc<Fs>) -> Result<(), Failure> {
+    if plan.options.read_only {
+        return Ok(());
+    }
+    let synced = fs.sync_all();
+    drop(fs);
+    let closed = store::close(store, &plan.store);
+    synced.map_err(|e| Failure::at(&plan.store, e))?;
+    closed
 }
 
 /// Logs what opening took: above all, how much of the journal was replayed.
