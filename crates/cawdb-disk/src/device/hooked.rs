@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 type Hook = dyn Fn(OpKind, u64) + Send + Sync;
 
-/// See the [module](self).
+/// A disk that calls a hook before each request to the one below.
 pub struct HookedDisk {
     inner: Arc<dyn Disk>,
     before: Box<Hook>,
