@@ -150,7 +150,7 @@ edit() {
             1) printf 'patch-%s' "$salt" | dd of="$file" bs=1 seek=100 conv=notrunc status=none ;;
             2) rm -f "$file" ;;
             3) mv "$file" "$file.renamed-$salt" ;;
-            4) mkdir -p "$file.d/deep" && echo "$salt" >"$file.d/deep/new" && ln -s ../new "$file.d/deep/link" ;;
+            4) mkdir -p "$file.d/deep" && echo "$salt" >"$file.d/deep/new" && ln -sfn ../new "$file.d/deep/link" ;;
             5) chmod 600 "$file" ;;
             6) truncate -s 5000 "$file" ;;
         esac
