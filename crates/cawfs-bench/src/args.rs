@@ -18,7 +18,7 @@ pub struct Args {
     /// How often each workload runs on each system (default: 3, with --quick 1)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: Option<u32>,
-    /// Which systems, separated by commas; cawfs is always among them
+    /// Which systems, separated by commas; ours are always among them
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     pub systems: Vec<Kind>,
     /// Where results.json, results.md and the plots go
@@ -27,6 +27,9 @@ pub struct Args {
     /// The program that is measured (default: $CAWFS, or cawfs beside this program)
     #[arg(long, value_name = "PATH")]
     pub cawfs: Option<PathBuf>,
+    /// The program that serves engines (default: bench-engine beside this program)
+    #[arg(long, value_name = "PATH")]
+    pub engines: Option<PathBuf>,
     /// Rounds of dooku (default: 64, with --quick 3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
@@ -86,6 +89,22 @@ pub struct Sizes {
     pub names: u32,
     /// Operations that are made durable one by one.
     pub durable: u32,
+    /// Memory of an engine for what it has read.
+    pub engine_cache_bytes: u64,
+    /// Pairs in `engine`, ten times as much.
+    pub engine_keys: u64,
+    /// Of these, written again at random.
+    pub engine_writes: u64,
+    /// And read at random.
+    pub engine_reads: u64,
+    /// Pairs that are cloned and copied.
+    pub engine_cloned: u64,
+    /// How often they are cloned.
+    pub engine_clones: u32,
+    /// Bytes in `growth`, round by round.
+    pub growth_bytes: Vec<u64>,
+    /// Clones after that, round by round.
+    pub growth_clones: Vec<u32>,
 }
 
 impl Args {
@@ -114,6 +133,20 @@ impl Args {
             small_files: pick(600, 200_000),
             names: pick(500, 100_000),
             durable: pick(20, 1000),
+            engine_cache_bytes: if self.quick { 2 << 20 } else { 128 << 20 },
+            engine_keys: pick(50_000, 3_200_000).into(),
+            engine_writes: pick(4000, 500_000).into(),
+            engine_reads: pick(1000, 100_000).into(),
+            engine_cloned: pick(10_000, 1_000_000).into(),
+            engine_clones: pick(5, 100),
+            growth_bytes: match self.quick {
+                true => vec![4 << 20, 16 << 20],
+                false => [1, 2, 5, 10, 20].map(|gib| gib << 30).to_vec(),
+            },
+            growth_clones: match self.quick {
+                true => vec![1, 50],
+                false => vec![1, 10, 100, 1000, 10_000],
+            },
         }
     }
 
@@ -123,10 +156,11 @@ impl Args {
         Name::WORKLOADS.into_iter().filter(wanted).collect()
     }
 
-    /// The systems asked for; cawfs is always among them, as everything is compared with it.
+    /// The systems asked for that some workload asked for suits; ours are always among them, as everything is compared with them.
     pub fn systems(&self) -> Vec<Kind> {
         let wanted = |kind: &Kind| {
-            self.systems.is_empty() || *kind == Kind::Cawfs || self.systems.contains(kind)
+            let asked = self.systems.is_empty() || self.systems.contains(kind) || kind.is_ours();
+            asked && self.workloads().iter().any(|workload| workload.suits(*kind))
         };
         Kind::ALL.into_iter().filter(wanted).collect()
     }

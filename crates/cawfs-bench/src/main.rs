@@ -6,11 +6,13 @@
 //!              results.json   results.md (medians, spread, ratios, targets)   *.svg  ◄────┘
 //! ```
 //!
-//! Nothing of the workspace is linked in: cawfs is measured as its users have it, through its command and the kernel.
+//! Nothing of the workspace is linked in: cawfs is measured as its users have it, through its command and the kernel; engines are
+//! served by a program of its own, `bench-engine`, in a package apart from the workspace.
 //! Progress goes to standard error, the tables to standard output too. Exit codes: 0 done, 1 something of cawfs failed or
 //! the counts make no sense, 2 wrong usage. Peers that cannot be made here are left out, and a line says which and why.
 
 mod args;
+mod engine;
 mod files;
 mod image;
 mod overlay;

@@ -28,6 +28,10 @@ pub fn missing(kind: Kind) -> Option<String> {
         Kind::Xfs => (&["mkfs.xfs"], &["xfs"]),
         Kind::Btrfs | Kind::BtrfsSnap => (&["mkfs.btrfs", "btrfs"], &["btrfs"]),
         Kind::Overlay => (&["mkfs.ext4"], &["ext4", "overlay"]),
+        // Engines lie in files on it.
+        Kind::Cawdb | Kind::RocksDb | Kind::Fjall | Kind::Redb | Kind::Lmdb => {
+            (&["mkfs.ext4"], &["ext4"])
+        }
     };
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let has = |name: &&&str| known.split_whitespace().any(|word| word == **name);

@@ -36,6 +36,13 @@ pub fn go_on() -> Result<()> {
     Ok(())
 }
 
+/// From now on a signal also ends this child; none: no child.
+pub fn tie(child: Option<u32>) {
+    if let Ok(mut running) = CHILD.lock() {
+        *running = child.and_then(|id| Pid::from_raw(id.cast_signed()));
+    }
+}
+
 /// Runs a program; what it prints is dropped. A failure tells what it said.
 pub fn run<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<()> {
     run_with(program, args, &[0]).map(drop)
@@ -57,13 +64,9 @@ pub fn run_with<A: AsRef<OsStr>>(
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {program}"))?;
-    if let Ok(mut running) = CHILD.lock() {
-        *running = Pid::from_raw(child.id().cast_signed());
-    }
+    tie(Some(child.id()));
     let output = child.wait_with_output();
-    if let Ok(mut running) = CHILD.lock() {
-        *running = None;
-    }
+    tie(None);
     go_on()?;
     let output = output?;
     if !output

@@ -28,6 +28,8 @@ pub struct Sample {
     pub seconds: f64,
     /// What passed through the device.
     pub device: Option<Counts>,
+    /// Bytes of keys and values that an engine was given; zero where files are written.
+    pub payload_bytes: u64,
     /// Seconds of processor time of the programs that were run, and of this one.
     pub client_seconds: f64,
     /// Seconds of processor time of the server in user space.
@@ -120,6 +122,29 @@ impl Session<'_> {
         Ok(seconds)
     }
 
+    /// Has an engine do what some lines say; the seconds within the engine.
+    pub fn ask(
+        &mut self,
+        step: &'static str,
+        round: u32,
+        amount: Option<(f64, &'static str)>,
+        lines: &[String],
+    ) -> Result<f64> {
+        let (mut seconds, mut bytes) = (0.0, 0);
+        self.measured(step, round, amount, |system| {
+            for line in lines {
+                let answer = system.ask(line)?;
+                seconds += answer.seconds;
+                bytes += answer.bytes;
+            }
+            Ok(())
+        })?;
+        if let Some(sample) = self.samples.last_mut() {
+            sample.payload_bytes = bytes;
+        }
+        Ok(seconds)
+    }
+
     /// Clones a tree, also without the start of the program, if it tells; the seconds of all.
     pub fn clone_step(&mut self, round: u32, source: &str, name: &str) -> Result<f64> {
         let mut inner = None;
@@ -149,6 +174,7 @@ impl Session<'_> {
             round,
             seconds,
             device: None,
+            payload_bytes: 0,
             client_seconds: 0.0,
             server_seconds: 0.0,
             server_peak_bytes: 0,

@@ -9,6 +9,7 @@
 //! the order in which they are dropped.
 
 use crate::args::{Args, Sizes};
+use crate::engine::{self, EngineOn};
 use crate::image::Image;
 use crate::peer::{self, Peer};
 use crate::process;
@@ -24,10 +25,12 @@ use std::sync::Arc;
 
 struct Stage {
     program: PathBuf,
+    engines: PathBuf,
     image: Option<Arc<Image>>,
     mount_dir: PathBuf,
     store: PathBuf,
     bytes: u64,
+    cache: u64,
 }
 
 /// Runs all that is asked for, and writes the results; also what was measured before a failure.
@@ -63,10 +66,12 @@ impl Stage {
         });
         Ok(Self {
             program: program(args)?,
+            engines: engines(args),
             image: image.ok().map(Arc::new),
             mount_dir,
             store: scratch.join("store"),
             bytes: sizes.image_bytes,
+            cache: sizes.engine_cache_bytes,
         })
     }
 
@@ -75,7 +80,9 @@ impl Stage {
         let why_not = |kind: Kind| {
             let device = kind == Kind::Cawfs || self.image.is_some();
             let no_device = (!device).then(|| "there is no loop device".to_owned());
-            no_device.or_else(|| peer::missing(kind))
+            no_device
+                .or_else(|| peer::missing(kind))
+                .or_else(|| engine::missing(kind, &self.engines))
         };
         let mut found = Vec::new();
         for kind in kinds {
@@ -97,6 +104,10 @@ impl Stage {
             (Kind::Cawfs, image) => {
                 let (program, store) = (&self.program, self.store.clone());
                 Box::new(Cawfs::new(program, dir, image.clone(), store, self.bytes))
+            }
+            (kind, Some(image)) if kind.is_engine() => {
+                let ext4 = Peer::new(Kind::Ext4, dir, image.clone());
+                Box::new(EngineOn::new(kind, ext4, &self.engines, self.cache))
             }
             (_, Some(image)) => Box::new(Peer::new(kind, dir, image.clone())),
             (_, None) => bail!("a peer without a device"),
@@ -153,13 +164,18 @@ impl Stage {
         let outcome = outcome.and_then(|()| session.system.unmount());
         match outcome {
             // A peer that fails is told of; the others go on.
-            Err(error) if kind != Kind::Cawfs && process::go_on().is_ok() => {
+            Err(error) if !kind.is_ours() && process::go_on().is_ok() => {
                 session.note(&format!("failed: {error:#}"));
                 Ok(())
             }
             outcome => outcome.with_context(|| format!("{} on {}", workload.label(), kind.label())),
         }
     }
+}
+
+fn engines(args: &Args) -> PathBuf {
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.join("bench-engine"));
+    args.engines.clone().or_else(beside).unwrap_or_default()
 }
 
 fn program(args: &Args) -> Result<PathBuf> {

@@ -3,11 +3,11 @@
 //! A system holds *trees*, each known by a name and found at `path(name)`. Contract: `make` gives an empty, mounted one
 //! whatever was there before; `remount_cold` leaves nothing of it in any cache; dropping it leaves nothing behind.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The systems that can be measured.
+/// The systems that can be measured: file systems, and engines that store pairs of keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -23,17 +23,33 @@ pub enum Kind {
     Xfs,
     /// ext4, where a clone is `cp -a`.
     Ext4,
+    /// cawdb, the engine below cawfs.
+    Cawdb,
+    /// RocksDB.
+    #[value(name = "rocksdb")]
+    RocksDb,
+    /// fjall.
+    Fjall,
+    /// redb.
+    Redb,
+    /// LMDB.
+    Lmdb,
 }
 
 impl Kind {
     /// All, in the order of the tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::Cawfs,
         Self::BtrfsSnap,
         Self::Overlay,
         Self::Btrfs,
         Self::Xfs,
         Self::Ext4,
+        Self::Cawdb,
+        Self::RocksDb,
+        Self::Fjall,
+        Self::Redb,
+        Self::Lmdb,
     ];
 
     /// The name in tables.
@@ -45,7 +61,25 @@ impl Kind {
             Self::Btrfs => "Btrfs reflink",
             Self::Xfs => "XFS reflink",
             Self::Ext4 => "ext4 cp -a",
+            Self::Cawdb => "cawdb",
+            Self::RocksDb => "RocksDB",
+            Self::Fjall => "fjall",
+            Self::Redb => "redb",
+            Self::Lmdb => "LMDB",
         }
+    }
+
+    /// Whether it is ours, with which the others are compared.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Cawfs | Self::Cawdb)
+    }
+
+    /// Whether it is an engine, and no file system.
+    pub fn is_engine(self) -> bool {
+        matches!(
+            self,
+            Self::Cawdb | Self::RocksDb | Self::Fjall | Self::Redb | Self::Lmdb
+        )
     }
 
     /// Whether its clones are made without copying the data.
@@ -88,7 +122,16 @@ pub struct Server {
     pub peak_bytes: u64,
 }
 
-/// A file system that is measured.
+/// What an engine says of what it did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer {
+    /// Seconds within the engine.
+    pub seconds: f64,
+    /// Bytes of the keys and values that it was given, or gave.
+    pub bytes: u64,
+}
+
+/// A file system that is measured, or an engine on one.
 pub trait System {
     /// Which one it is.
     fn kind(&self) -> Kind;
@@ -133,4 +176,8 @@ pub trait System {
     fn counts(&self) -> Result<Option<Counts>>;
     /// What its server has used.
     fn server(&self) -> Server;
+    /// Has an engine do what a line says (`bench-engine` tells which there are); bytes of keys and values that were dealt with.
+    fn ask(&mut self, line: &str) -> Result<Answer> {
+        bail!("{line:?} is said to engines only")
+    }
 }

@@ -13,7 +13,7 @@ pub fn page(results: &Results, plots: &[String]) -> String {
         "# cawfs-bench\n\n`{}`\n\n{}\n",
         results.command, results.machine
     );
-    text.push_str("\nMedian (lowest to highest) of all rounds and runs; below it the time as a multiple of that of cawfs.\n");
+    text.push_str("\nMedian (lowest to highest) of all rounds and runs; below it the time as a multiple of ours.\n");
     for workload in results.workloads() {
         let of = Of::new(&results.samples, workload);
         let _ = write!(text, "\n## {workload}\n");
@@ -33,18 +33,10 @@ pub fn page(results: &Results, plots: &[String]) -> String {
             "device: reads, bytes read; writes, bytes written",
             device,
         );
+        table(&mut text, of, "bytes written at the device for each byte of keys and values", amplification);
         table(&mut text, of, "space", space);
         clones(&mut text, of);
-        let peak = of
-            .all()
-            .map(|sample| sample.server_peak_bytes)
-            .max()
-            .unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "\nLargest resident size of the daemon: {}",
-            bytes(peak as f64)
-        );
+        peaks(&mut text, of);
     }
     let targets = targets::all(results);
     if !targets.is_empty() {
@@ -140,8 +132,7 @@ fn time(of: Of, kind: Kind, step: &str) -> Option<String> {
             format!("{} ({least} to {most}) {unit}/s", rate(spread.median))
         }
     };
-    let ours = of.cost(Kind::Cawfs, step);
-    let ours = ours.filter(|_| kind != Kind::Cawfs);
+    let ours = of.cost(of.ours(), step).filter(|_| !kind.is_ours());
     let theirs = of.cost(kind, step)?;
     let ratio = ours.map(|ours| format!("<br>{} x", number(theirs / ours)));
     Some(shown + &ratio.unwrap_or_default())
@@ -171,6 +162,30 @@ fn device(of: Of, kind: Kind, step: &str) -> Option<String> {
         _ => format!("{count:.0}, {}", bytes(sum)),
     };
     Some(format!("{}; {}", show(reads, read), show(writes, written)))
+}
+
+/// Of steps that write. Reads have a payload too, and write nothing that they were given.
+fn amplification(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let writes = ["puts", "patches", "copy", "fill"];
+    writes.iter().find(|word| step.contains(**word))?;
+    let ratio = |sample: &Sample| {
+        let payload = Some(sample.payload_bytes).filter(|bytes| *bytes > 0)?;
+        Some(sample.device?.written_bytes as f64 / payload as f64)
+    };
+    Some(number(of.spread(kind, step, ratio)?.median))
+}
+
+/// The largest resident sizes of servers in user space.
+fn peaks(text: &mut String, of: Of) {
+    let peak = |kind: &Kind| {
+        let samples = of.all().filter(|sample| sample.system == *kind);
+        let most = samples.map(|sample| sample.server_peak_bytes).max()?;
+        (most > 0).then(|| format!("{} {}", kind.label(), bytes(most as f64)))
+    };
+    let peaks: Vec<String> = of.systems().iter().filter_map(peak).collect();
+    if !peaks.is_empty() {
+        let _ = writeln!(text, "\nLargest resident size of the server: {}", peaks.join(", "));
+    }
 }
 
 fn space(of: Of, kind: Kind, step: &str) -> Option<String> {

@@ -37,17 +37,17 @@ const PANELS: [Panel; 4] = [
 
 fn colour(kind: Kind) -> RGBColor {
     match kind {
-        Kind::Cawfs => RGBColor(214, 39, 40),
-        Kind::BtrfsSnap => RGBColor(31, 119, 180),
-        Kind::Overlay => RGBColor(44, 160, 44),
+        Kind::Cawfs | Kind::Cawdb => RGBColor(214, 39, 40),
+        Kind::BtrfsSnap | Kind::RocksDb => RGBColor(31, 119, 180),
+        Kind::Overlay | Kind::Fjall => RGBColor(44, 160, 44),
         Kind::Btrfs => RGBColor(23, 190, 207),
-        Kind::Xfs => RGBColor(148, 103, 189),
-        Kind::Ext4 => RGBColor(127, 127, 127),
+        Kind::Xfs | Kind::Redb => RGBColor(148, 103, 189),
+        Kind::Ext4 | Kind::Lmdb => RGBColor(127, 127, 127),
     }
 }
 
 fn width(kind: Kind) -> u32 {
-    if kind == Kind::Cawfs { 3 } else { 2 }
+    if kind.is_ours() { 3 } else { 2 }
 }
 
 /// Draws all; their names, without the ending.
@@ -207,15 +207,16 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>,
 
 /// The systems of one step, each a little lower than the one before, so that none hides another.
 fn row(chart: &mut Chart, of: Of, step: &str, y: f64) -> Result<()> {
-    for (index, kind) in of.systems().into_iter().enumerate().rev() {
+    let systems = of.systems();
+    for (index, kind) in systems.iter().copied().enumerate().rev() {
         let Some(spread) = of.spread(kind, step, |sample| Some(sample.cost())) else {
             continue;
         };
-        let y = y + 0.3 - 0.6 * index as f64 / (Kind::ALL.len() - 1) as f64;
+        let y = y + 0.3 - 0.6 * index as f64 / systems.len().max(2) as f64;
         let range = vec![(spread.least, y), (spread.most, y)];
         let style = colour(kind).mix(0.5).stroke_width(2);
         chart.draw_series([PathElement::new(range, style)])?;
-        let size = if kind == Kind::Cawfs { 6 } else { 4 };
+        let size = if kind.is_ours() { 6 } else { 4 };
         let dot = Circle::new((spread.median, y), size, colour(kind).filled());
         chart.draw_series([dot])?;
     }

@@ -54,6 +54,12 @@ impl<'a> Of<'a> {
             .filter(move |sample| sample.workload == self.workload)
     }
 
+    /// That of ours which the others are compared with.
+    pub fn ours(self) -> Kind {
+        let engine = self.all().any(|sample| sample.system == Kind::Cawdb);
+        if engine { Kind::Cawdb } else { Kind::Cawfs }
+    }
+
     /// The steps, in the order in which they were first done.
     pub fn steps(self) -> Vec<&'static str> {
         let mut found = Vec::new();

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod baseline;
 pub mod dooku;
+pub mod engine;
 pub mod tree;
 pub mod vm;
 
@@ -29,17 +30,23 @@ pub enum Name {
     Agents,
     /// What any file system does all day, without clones
     Baseline,
+    /// The engine alone, ten times as much as its cache, beside other engines
+    Engine,
+    /// What the engine costs as it grows, in bytes and in clones
+    Growth,
 }
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 6] = [
+    pub const WORKLOADS: [Self; 8] = [
         Self::DookuFan,
         Self::DookuChain,
         Self::Tree,
         Self::Vm,
         Self::Agents,
         Self::Baseline,
+        Self::Engine,
+        Self::Growth,
     ];
 
     /// The name in tables and files.
@@ -53,6 +60,8 @@ impl Name {
             Self::Vm => "vm",
             Self::Agents => "agents",
             Self::Baseline => "baseline",
+            Self::Engine => "engine",
+            Self::Growth => "growth",
         }
     }
 
@@ -64,7 +73,12 @@ impl Name {
 
     /// Whether it makes sense on a system: without clones, two of them are others twice.
     pub fn suits(self, kind: Kind) -> bool {
-        self != Self::Baseline || !matches!(kind, Kind::BtrfsSnap | Kind::Overlay)
+        match self {
+            Self::Engine => kind.is_engine(),
+            Self::Growth => kind == Kind::Cawdb,
+            Self::Baseline => !kind.is_engine() && !matches!(kind, Kind::BtrfsSnap | Kind::Overlay),
+            _ => !kind.is_engine(),
+        }
     }
 
     /// Runs it.
@@ -77,6 +91,8 @@ impl Name {
             Self::Vm => vm::run(session),
             Self::Agents => agents::run(session),
             Self::Baseline => baseline::run(session),
+            Self::Engine => engine::run(session),
+            Self::Growth => engine::growth(session),
         }
     }
 }
