@@ -6,6 +6,7 @@ use crate::engine::{Change, Engine, patched};
 use anyhow::{Context, Result};
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions};
+use std::ops::Bound;
 use std::path::Path;
 
 /// How far it may grow: an address range, not memory.
@@ -42,6 +43,11 @@ impl Lmdb {
     }
 }
 
+/// From the first to before the second.
+fn between<'a>(lo: &'a [u8], hi: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    (Bound::Included(lo), Bound::Excluded(hi))
+}
+
 impl Engine for Lmdb {
     fn commit(&self, changes: Vec<Change>, durable: bool) -> Result<()> {
         let mut transaction = self.environment.write_txn()?;
@@ -55,7 +61,7 @@ impl Engine for Lmdb {
                     }
                 }
                 Change::DeleteRange(lo, hi) => {
-                    let range = &lo[..]..&hi[..];
+                    let range = between(&lo, &hi);
                     self.pairs.delete_range(&mut transaction, &range)?;
                 }
             }
@@ -85,7 +91,11 @@ impl Engine for Lmdb {
         see: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
         let transaction = self.environment.read_txn()?;
-        for pair in self.pairs.range(&transaction, &(lo..hi))?.take(limit) {
+        for pair in self
+            .pairs
+            .range(&transaction, &between(lo, hi))?
+            .take(limit)
+        {
             let (key, value) = pair?;
             see(key, value);
         }

@@ -36,7 +36,9 @@ fn main() -> ExitCode {
             Ok(())
         }
         [engine, dir, cache] => serve(engine, Path::new(dir), cache),
-        _ => Err(anyhow::anyhow!("usage: bench-engine list | ENGINE DIR CACHE")),
+        _ => Err(anyhow::anyhow!(
+            "usage: bench-engine list | ENGINE DIR CACHE"
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +89,9 @@ fn serve(engine: &str, dir: &Path, cache: &str) -> Result<()> {
             break;
         }
         let answer = match work::run(&*engine, &line) {
-            Ok(done) => serde_json::json!({"seconds": done.seconds, "items": done.items, "bytes": done.bytes}),
+            Ok(done) => {
+                serde_json::json!({"seconds": done.seconds, "items": done.items, "bytes": done.bytes})
+            }
             Err(error) => serde_json::json!({"error": format!("{error:#}")}),
         };
         writeln!(output, "{answer}")?;

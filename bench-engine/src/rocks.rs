@@ -86,7 +86,11 @@ impl Engine for Rocks {
     ) -> Result<()> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(lo.to_vec()..hi.to_vec());
-        for pair in self.database.iterator_opt(IteratorMode::Start, options).take(limit) {
+        for pair in self
+            .database
+            .iterator_opt(IteratorMode::Start, options)
+            .take(limit)
+        {
             let (key, value) = pair?;
             see(&key, &value);
         }

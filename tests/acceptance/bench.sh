@@ -3,6 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 BENCH=$(dirname "$CAWFS")/cawfs-bench
 [ -x "$BENCH" ] || fail "there is no cawfs-bench beside $CAWFS: build the whole workspace"
+[ -x "$(dirname "$CAWFS")/bench-engine" ] ||
+    fail "there is no bench-engine beside $CAWFS: cargo build --manifest-path bench-engine/Cargo.toml --target-dir target"
 SCRATCH=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/cawfs-$SCRIPT.XXXXXX")")
 M=$SCRATCH/mnt
 trap cleanup EXIT
@@ -17,7 +19,7 @@ start=$SECONDS
 point "quick sizes of all workloads" "$((SECONDS - start)) s"
 { grep 'is left out' "$SCRATCH/said" || true; } | while IFS= read -r line; do point "a peer less" "${line#cawfs-bench: }"; done
 point "samples" "$(grep -c '"step"' "$SCRATCH/results/results.json")"
-for plot in dooku-fan dooku-chain tree vm agents baseline; do
+for plot in dooku-fan dooku-chain tree vm agents baseline engine growth; do
     [ -s "$SCRATCH/results/$plot.svg" ] || fail "there is no plot of $plot"
 done
 # What is interrupted leaves nothing behind.

@@ -160,7 +160,11 @@ impl Args {
     pub fn systems(&self) -> Vec<Kind> {
         let wanted = |kind: &Kind| {
             let asked = self.systems.is_empty() || self.systems.contains(kind) || kind.is_ours();
-            asked && self.workloads().iter().any(|workload| workload.suits(*kind))
+            asked
+                && self
+                    .workloads()
+                    .iter()
+                    .any(|workload| workload.suits(*kind))
         };
         Kind::ALL.into_iter().filter(wanted).collect()
     }

@@ -53,7 +53,9 @@ pub fn missing(kind: Kind, program: &Path) -> Option<String> {
     }
     let path = program.to_string_lossy();
     match process::run_with(&path, ["list"], &[0]) {
-        Err(_) => Some(format!("there is no program {path}: name it with --engines")),
+        Err(_) => Some(format!(
+            "there is no program {path}: name it with --engines"
+        )),
         Ok(list) if list.split_whitespace().any(|word| word == name(kind)) => None,
         Ok(_) => Some(format!("{path} was built without it")),
     }
@@ -78,17 +80,25 @@ impl EngineOn {
     /// The process enters its limit before it becomes the program.
     fn start(&mut self) -> Result<()> {
         let line = "[ -z \"$0\" ] || echo $$ >\"$0\" || exit 1; exec \"$@\"";
-        let door = self.limit.as_ref().map(|limit| limit.dir.join("cgroup.procs"));
+        let door = self
+            .limit
+            .as_ref()
+            .map(|limit| limit.dir.join("cgroup.procs"));
         let mut command = Command::new("sh");
         command.args(["-c", line]).arg(door.unwrap_or_default());
         command.arg(&self.program).arg(name(self.kind));
         command.arg(self.below.dir()).arg(self.cache.to_string());
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut child =
+            child.with_context(|| format!("cannot start {}", self.program.display()))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let input = input.context("no input")?;
         let output = BufReader::new(output.context("no output")?);
-        let running = self.running.insert(Running { child, input, output });
+        let running = self.running.insert(Running {
+            child,
+            input,
+            output,
+        });
         running.answer().map(drop)
     }
 
@@ -211,7 +221,8 @@ impl MemoryLimit {
         for (parent, file) in places {
             let dir = Path::new(parent).join(format!("cawfs-bench.{}", std::process::id()));
             let limit = Self { dir: dir.clone() };
-            if fs::create_dir(&dir).is_ok() && fs::write(dir.join(file), bytes.to_string()).is_ok() {
+            if fs::create_dir(&dir).is_ok() && fs::write(dir.join(file), bytes.to_string()).is_ok()
+            {
                 return Ok(limit);
             }
         }

@@ -1,8 +1,7 @@
 //! The results as a page of tables.
 
-use crate::report::Results;
-use crate::report::summary::Of;
-use crate::report::targets;
+use crate::report::summary::{Of, Spread};
+use crate::report::{Results, engines, targets};
 use crate::session::Sample;
 use crate::system::Kind;
 use std::fmt::Write;
@@ -33,9 +32,15 @@ pub fn page(results: &Results, plots: &[String]) -> String {
             "device: reads, bytes read; writes, bytes written",
             device,
         );
-        table(&mut text, of, "bytes written at the device for each byte of keys and values", amplification);
+        table(
+            &mut text,
+            of,
+            "bytes written at the device for each byte of keys and values",
+            amplification,
+        );
         table(&mut text, of, "space", space);
         clones(&mut text, of);
+        rounds(&mut text, of, results);
         peaks(&mut text, of);
     }
     let targets = targets::all(results);
@@ -77,6 +82,35 @@ fn clones(text: &mut String, of: Of) {
         }
     }
     text.push('\n');
+}
+
+/// What our engine costs as it grows, a line for each size.
+fn rounds(text: &mut String, of: Of, results: &Results) {
+    if of.workload != "growth" {
+        return;
+    }
+    let sizes = results.sizes.growth_bytes.iter();
+    let sizes = sizes.map(|size| bytes(*size as f64));
+    let clones = results.sizes.growth_clones.iter();
+    let names = sizes.chain(clones.map(|clones| format!("{clones} clones of that")));
+    let steps = engines::GROWING.map(|(step, _)| step);
+    let _ = writeln!(
+        text,
+        "\n| each | {} |\n|---|---|---|---|",
+        steps.join(" | ")
+    );
+    for (name, round) in names.zip(1..) {
+        let cost = |step: &&'static str| {
+            let samples = of
+                .step(of.ours(), step)
+                .filter(|sample| sample.round == round);
+            Some(seconds(Spread::of(samples.map(Sample::cost))?.median))
+        };
+        let costs: Vec<String> = steps.iter().filter_map(cost).collect();
+        if !costs.is_empty() {
+            let _ = writeln!(text, "| {name} | {} |", costs.join(" | "));
+        }
+    }
 }
 
 fn table(text: &mut String, of: Of, title: &str, cell: fn(Of, Kind, &str) -> Option<String>) {
@@ -184,7 +218,11 @@ fn peaks(text: &mut String, of: Of) {
     };
     let peaks: Vec<String> = of.systems().iter().filter_map(peak).collect();
     if !peaks.is_empty() {
-        let _ = writeln!(text, "\nLargest resident size of the server: {}", peaks.join(", "));
+        let _ = writeln!(
+            text,
+            "\nLargest resident size of the server: {}",
+            peaks.join(", ")
+        );
     }
 }
 

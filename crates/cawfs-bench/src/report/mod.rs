@@ -1,5 +1,6 @@
 //! What was measured, as JSON, as a table, as plots; which targets are met; whether the counts make sense.
 
+pub mod engines;
 pub mod markdown;
 pub mod plot;
 pub mod sanity;

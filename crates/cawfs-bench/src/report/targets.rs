@@ -3,9 +3,9 @@
 //! A target is judged only where its workload was run, and against the peers that were run. "The best peer" is the one
 //! with the least median. Trends over rounds are those of medians of nine rounds, so that one busy moment is no trend.
 
-use crate::report::Results;
 use crate::report::markdown::{bytes, number, seconds};
 use crate::report::summary::{Of, Spread, smooth};
+use crate::report::{Results, engines};
 use crate::session::Sample;
 use crate::system::Kind;
 
@@ -33,6 +33,8 @@ pub fn all(results: &Results) -> Vec<Target> {
             "vm" => vm(&mut found, of),
             "agents" => agents(&mut found, of),
             "baseline" => baseline(&mut found, of),
+            "engine" => engines::engine(&mut found, of),
+            "growth" => engines::growth(&mut found, of),
             _ => {}
         }
     }
@@ -40,17 +42,17 @@ pub fn all(results: &Results) -> Vec<Target> {
 }
 
 /// A time that may be at most `limit` times that of the best peer.
-fn against_best(
+pub fn against_best(
     found: &mut Vec<Target>,
     of: Of,
     what: &str,
     limit: f64,
     time: impl Fn(Kind) -> Option<f64>,
 ) {
-    let peers = of.systems().into_iter().filter(|kind| *kind != Kind::Cawfs);
+    let peers = of.systems().into_iter().filter(|kind| !kind.is_ours());
     let best = peers.filter_map(|kind| Some((kind, time(kind)?)));
     let best = best.min_by(|a, b| a.1.total_cmp(&b.1));
-    let (Some(ours), Some((kind, theirs))) = (time(Kind::Cawfs), best) else {
+    let (Some(ours), Some((kind, theirs))) = (time(of.ours()), best) else {
         return;
     };
     found.push(Target {
@@ -68,7 +70,7 @@ fn against_best(
 }
 
 /// A number with a limit of its own.
-fn absolute(
+pub fn absolute(
     found: &mut Vec<Target>,
     of: Of,
     what: &str,
@@ -93,7 +95,8 @@ fn against(found: &mut Vec<Target>, of: Of, what: &str, sides: [Option<f64>; 2],
     absolute(found, of, what, ratio, limit, times);
 }
 
-fn times(ratio: f64) -> String {
+/// A ratio for people.
+pub fn times(ratio: f64) -> String {
     format!("{} x", number(ratio))
 }
 

@@ -32,7 +32,10 @@ pub fn run(session: &mut Session) -> Result<()> {
     let puts = "puts";
     let line = format!("load a 0 {keys}");
     step(session, "sequential puts + sync", keys, puts, line)?;
-    look(session, ["cold point reads", "cold scan", "cold short scans"])?;
+    look(
+        session,
+        ["cold point reads", "cold scan", "cold short scans"],
+    )?;
     session.cold()?;
     let line = format!("puts a {writes} {keys} {seed}");
     step(session, "random puts + sync", writes, puts, line)?;
@@ -66,7 +69,11 @@ fn look(session: &mut Session, steps: [&'static str; 3]) -> Result<()> {
     let lines = [
         (reads, "reads", format!("reads a {reads} {keys} {seed}")),
         (keys, "pairs", "scan a".to_owned()),
-        (short * SHORT, "pairs", format!("ranges a {short} {SHORT} {keys} {seed}")),
+        (
+            short * SHORT,
+            "pairs",
+            format!("ranges a {short} {SHORT} {keys} {seed}"),
+        ),
     ];
     for (step, (count, unit, line)) in steps.into_iter().zip(lines) {
         session.cold()?;
@@ -83,7 +90,12 @@ fn clones(session: &mut Session) -> Result<()> {
     session.ask("fill a prefix + sync", 0, amount, &lines)?;
     if session.system.kind() == Kind::Cawdb {
         for round in 1..=session.sizes.engine_clones {
-            let seconds = session.ask("clone the prefix", round, None, &[format!("clone p q{round}")])?;
+            let seconds = session.ask(
+                "clone the prefix",
+                round,
+                None,
+                &[format!("clone p q{round}")],
+            )?;
             session.told("clone the prefix, in the engine", round, seconds);
         }
     }
@@ -96,15 +108,18 @@ fn clones(session: &mut Session) -> Result<()> {
 pub fn growth(session: &mut Session) -> Result<()> {
     let (mut keys, mut round) = (0, 0);
     for bytes in session.sizes.growth_bytes.clone() {
+        round += 1;
         // Background work needs room, too.
         if session.system.space()?.1 < (bytes - keys * PAIR_BYTES) * 3 / 2 {
             session.note(&format!("{} MiB do not fit into the image", bytes >> 20));
-            break;
+            continue;
         }
         let grown = bytes / PAIR_BYTES;
-        let lines = [format!("load a {keys} {}", grown - keys), "sync a".to_owned()];
+        let lines = [
+            format!("load a {keys} {}", grown - keys),
+            "sync a".to_owned(),
+        ];
         let amount = Some(((grown - keys) as f64, "puts"));
-        round += 1;
         session.ask("sequential puts + sync", round, amount, &lines)?;
         keys = grown;
         questions(session, round, keys)?;
@@ -128,7 +143,10 @@ pub fn growth(session: &mut Session) -> Result<()> {
 }
 
 fn questions(session: &mut Session, round: u32, keys: u64) -> Result<()> {
-    let (writes, reads) = (session.sizes.engine_writes / 5, session.sizes.engine_reads / 5);
+    let (writes, reads) = (
+        session.sizes.engine_writes / 5,
+        session.sizes.engine_reads / 5,
+    );
     let seed = session.random.u64(1..u64::MAX);
     let scans = (reads / 500).max(1);
     let sync = || "sync a".to_owned();
