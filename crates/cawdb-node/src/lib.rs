@@ -27,8 +27,8 @@ pub use node::{Node, NodeHandle, NodeId, NodeState};
 pub use patch::{MAX_VALUE, Patch};
 pub use ranges::RangeSet;
 pub use run::{
-    Damage, Direction, EncodedRun, MemRun, MemRunBuilder, PlacedImage, Run, RunCursor, RunId,
-    RunMeta, RunSource,
+    Damage, Direction, EncodedRun, MemRun, MemRunBuilder, PlacedImage, ReadAhead, Run, RunCursor,
+    RunId, RunMeta, RunSource,
 };
 pub use shelf::Shelf;
 pub use slot::{Edge, RunRef, Slot, same_edge};

@@ -8,6 +8,7 @@
 //!   base ─────────────────                   lies under it: space comes back although nothing is rewritten
 //! ```
 
+use crate::stream::{Direction, ReadAhead};
 use crate::tree::Tree;
 use cawdb_node::{Key, KeyRange, Node, Result, RunRef, Slot};
 
@@ -86,7 +87,11 @@ impl Tree {
             let only_deletes = oldest.run.has_delete_ranges()
                 && oldest
                     .run
-                    .cursor(&oldest.tr.range_down(range), crate::Direction::Forward)?
+                    .cursor(
+                        &oldest.tr.range_down(range),
+                        Direction::Forward,
+                        ReadAhead::Adaptive,
+                    )?
                     .next()?
                     .is_none();
             if !only_deletes {

@@ -29,5 +29,5 @@ pub use counters::{Counter, Counters};
 pub use policy::Policy;
 pub use read::{Scan, TopLayer, get};
 pub use root::CloneSpec;
-pub use stream::{Direction, Layer, Points, Stream};
+pub use stream::{Direction, Layer, Points, ReadAhead, Stream};
 pub use tree::{Roots, Tree};

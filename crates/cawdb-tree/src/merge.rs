@@ -15,7 +15,7 @@
 //! - the pieces of a merge cover its range.
 
 use crate::memo::{Memo, MergeKey, MergeOutcome};
-use crate::stream::{Direction, Layer, Stream};
+use crate::stream::{Direction, Layer, ReadAhead, Stream};
 use crate::tree::Tree;
 use cawdb_node::{
     Key, KeyRange, MemRunBuilder, Message, Result, RunRef, Translation, common_prefix,
@@ -227,7 +227,8 @@ impl Job<'_> {
         let mut inputs = Vec::with_capacity(layers.len());
         for layer in layers {
             let tr = back.then(&layer.tr);
-            inputs.push(Layer::of_run(&layer.run, &tr, &range, Direction::Forward)?);
+            let way = (Direction::Forward, ReadAhead::Adaptive);
+            inputs.push(Layer::of_run(&layer.run, &tr, &range, way)?);
         }
         let mut stream = Stream::new(inputs, Direction::Forward);
         if let (Some(open), false) = (&mut self.open[0], bottom) {

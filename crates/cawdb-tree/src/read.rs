@@ -1,7 +1,7 @@
 //! Reading a root: the value of a key, and ordered scans. Nothing here changes anything or takes a lock for long.
 
 use crate::path::descend;
-use crate::stream::{Direction, Layer, Stream};
+use crate::stream::{Direction, Layer, ReadAhead, Stream};
 use bytes::Bytes;
 use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Shelf};
 use std::sync::Arc;
@@ -60,17 +60,18 @@ pub struct Scan {
     root: Arc<Node>,
     rest: KeyRange,
     direction: Direction,
+    ahead: ReadAhead,
     top: Option<TopLayer>,
     stream: Option<Stream>,
 }
 
 impl Scan {
-    /// A walk over `range` in the given direction.
+    /// A walk over `range` on the given way.
     pub fn new(
         shelf: Arc<Shelf>,
         root: Arc<Node>,
         range: KeyRange,
-        direction: Direction,
+        (direction, ahead): (Direction, ReadAhead),
         top: Option<TopLayer>,
     ) -> Self {
         Self {
@@ -78,6 +79,7 @@ impl Scan {
             root,
             rest: range,
             direction,
+            ahead,
             top,
             stream: None,
         }
@@ -116,7 +118,8 @@ impl Scan {
             layers.push(top(&interval, self.direction)?);
         }
         for (run, tr) in &path.layers {
-            layers.push(Layer::of_run(run, tr, &interval, self.direction)?);
+            let way = (self.direction, self.ahead);
+            layers.push(Layer::of_run(run, tr, &interval, way)?);
         }
         match (self.direction, interval.hi) {
             (Direction::Forward, Some(hi)) => self.rest.lo = hi,

@@ -13,7 +13,7 @@
 use cawdb_node::{Key, KeyRange, Message, Result, Run, RunCursor, Translation, successor};
 use std::sync::Arc;
 
-pub use cawdb_node::Direction;
+pub use cawdb_node::{Direction, ReadAhead};
 
 /// Points in key order, in one direction.
 pub trait Points: Send {
@@ -52,7 +52,7 @@ impl Layer {
         run: &Arc<Run>,
         tr: &Translation,
         range: &KeyRange,
-        direction: Direction,
+        (direction, ahead): (Direction, ReadAhead),
     ) -> Result<Self> {
         let down = tr.range_down(range);
         let deletes = match run.has_delete_ranges() {
@@ -63,7 +63,7 @@ impl Layer {
                 .collect(),
             false => Vec::new(),
         };
-        let cursor = run.cursor(&down, direction)?;
+        let cursor = run.cursor(&down, direction, ahead)?;
         let points = Box::new(RunPoints {
             cursor,
             tr: tr.clone(),

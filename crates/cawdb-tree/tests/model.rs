@@ -9,7 +9,7 @@ use cawdb_disk::{RamDisk, SpaceMap};
 use cawdb_node::{
     Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Shelf, Slot,
 };
-use cawdb_tree::{CloneSpec, Direction, Policy, Roots, Scan, Tree, get, inspect};
+use cawdb_tree::{CloneSpec, Direction, Policy, ReadAhead, Roots, Scan, Tree, get, inspect};
 use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, run};
 use std::sync::{Arc, Mutex};
 
@@ -74,18 +74,12 @@ impl Owner {
     }
 
     fn scan(&self, root: &Arc<Node>, range: KeyRange, down: bool) -> Result<Vec<Pair>, String> {
-        let direction = if down {
-            Direction::Backward
+        let way = if down {
+            (Direction::Backward, ReadAhead::Adaptive)
         } else {
-            Direction::Forward
+            (Direction::Forward, ReadAhead::Full)
         };
-        let mut scan = Scan::new(
-            self.tree.shelf.clone(),
-            root.clone(),
-            range,
-            direction,
-            None,
-        );
+        let mut scan = Scan::new(self.tree.shelf.clone(), root.clone(), range, way, None);
         let mut all = Vec::new();
         while let Some((k, v)) = scan.next().map_err(|e| e.to_string())? {
             all.push((k.to_vec(), v.to_vec()));

@@ -6,7 +6,7 @@ use crate::store::Inner;
 use crate::view::Pinned;
 use bytes::Bytes;
 use cawdb_node::{Key, KeyRange, Message};
-use cawdb_tree::{Direction, Layer, Points, get};
+use cawdb_tree::{Direction, Layer, Points, ReadAhead, get};
 use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -38,19 +38,24 @@ impl Snapshot {
 
     /// Ascending walk over a range.
     pub fn scan(&self, range: KeyRange) -> Scan {
-        self.walk(range, Direction::Forward)
+        self.walk(range, (Direction::Forward, ReadAhead::Adaptive))
+    }
+
+    /// The same for who goes to the end of the range: with the longest requests to the disk from the start.
+    pub fn scan_whole(&self, range: KeyRange) -> Scan {
+        self.walk(range, (Direction::Forward, ReadAhead::Full))
     }
 
     /// Descending walk over a range.
     pub fn scan_reverse(&self, range: KeyRange) -> Scan {
-        self.walk(range, Direction::Backward)
+        self.walk(range, (Direction::Backward, ReadAhead::Adaptive))
     }
 
-    fn walk(&self, range: KeyRange, direction: Direction) -> Scan {
+    fn walk(&self, range: KeyRange, way: (Direction, ReadAhead)) -> Scan {
         let (mem, seq) = (self.pinned.view.mem.clone(), self.pinned.seq);
         let top = move |range: &KeyRange, direction| Ok(mem_layer(&mem, seq, range, direction));
         let (shelf, root) = (self.inner.shelf.clone(), self.pinned.view.root.clone());
-        let scan = cawdb_tree::Scan::new(shelf, root, range, direction, Some(Box::new(top)));
+        let scan = cawdb_tree::Scan::new(shelf, root, range, way, Some(Box::new(top)));
         Scan {
             scan,
             failed: false,

@@ -13,7 +13,7 @@ use crate::errno::Result;
 use crate::inode::{Inode, blocks_of};
 use crate::schema::{Location, block_number};
 use crate::types::BLOCK_BYTES;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cawdb::{Batch, Snapshot};
 
 /// The part of a block that a byte range covers.
@@ -34,49 +34,76 @@ fn pieces(offset: u64, end: u64) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Bytes of a file from `offset` on, at most `len`, fewer at its end.
+/// Bytes of a file from `offset` on, at most `len`, fewer at its end: in pieces, as they lie in memory.
 pub(crate) fn read(
     view: &Snapshot,
     at: &Location,
     inode: &Inode,
     offset: u64,
     len: u64,
-) -> Result<Bytes> {
+) -> Result<Vec<Bytes>> {
     let end = offset.saturating_add(len).min(inode.size);
+    let mut out = Assembly {
+        pieces: Vec::new(),
+        position: offset,
+    };
     if offset >= end {
-        return Ok(Bytes::new());
+        return Ok(out.pieces);
     }
     let first = offset / BLOCK_BYTES;
     if blocks_of(end) == first + 1 {
         let value = view.get(&at.block(first))?.unwrap_or_default();
-        let (from, to) = (
-            (offset % BLOCK_BYTES) as usize,
-            (end - first * BLOCK_BYTES) as usize,
-        );
-        if to <= value.len() {
-            return Ok(value.slice(from..to));
+        out.block(first, &value, end);
+    } else {
+        for item in view.scan_whole(at.block_range(first, Some(blocks_of(end)))) {
+            let (key, value) = item?;
+            if let Some(block) = block_number(&key) {
+                out.block(block, &value, end);
+            }
         }
-        let mut out = value.get(from..).unwrap_or_default().to_vec();
-        out.resize(to - from, 0);
-        return Ok(out.into());
     }
-    let mut out = BytesMut::zeroed((end - offset) as usize);
-    for item in view.scan(at.block_range(first, Some(blocks_of(end)))) {
-        let (key, value) = item?;
-        let Some(block) = block_number(&key) else {
-            continue;
-        };
+    out.zeros_to(end);
+    Ok(out.pieces)
+}
+
+/// Pieces that follow each other, as one; copied if they are several.
+pub(crate) fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        1 => pieces.swap_remove(0),
+        _ => pieces.concat().into(),
+    }
+}
+
+/// What holes are made of.
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+/// Consecutive bytes of a file.
+struct Assembly {
+    pieces: Vec<Bytes>,
+    /// Where in the file the next piece goes.
+    position: u64,
+}
+
+impl Assembly {
+    /// Appends what the value of a block says of the bytes up to `end`.
+    fn block(&mut self, block: u64, value: &Bytes, end: u64) {
         let start = block.saturating_mul(BLOCK_BYTES);
-        let skip = offset.saturating_sub(start) as usize;
-        let limit = end.saturating_sub(start).min(BLOCK_BYTES) as usize;
-        let source = head(&value, limit);
-        let source = source.get(skip..).unwrap_or_default();
-        let target = start.saturating_sub(offset) as usize;
-        if let Some(room) = out.get_mut(target..target + source.len()) {
-            room.copy_from_slice(source);
+        self.zeros_to(start.min(end));
+        let within = |position: u64| position.saturating_sub(start).min(BLOCK_BYTES) as usize;
+        let (from, to) = (within(self.position), within(end).min(value.len()));
+        if from < to {
+            self.pieces.push(value.slice(from..to));
+            self.position += (to - from) as u64;
         }
     }
-    Ok(out.freeze())
+
+    fn zeros_to(&mut self, end: u64) {
+        while self.position < end {
+            let len = (end - self.position).min(BLOCK_BYTES);
+            self.pieces.push(Bytes::from_static(&ZEROS[..len as usize]));
+            self.position += len;
+        }
+    }
 }
 
 /// Plans to write `data` at `offset`; size and block count of the inode follow.

@@ -6,8 +6,9 @@
 use super::stats::{Clocks, Counters};
 use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::{Error, Extent, Result};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::num::NonZero;
@@ -118,6 +119,22 @@ impl FileDisk {
     }
 }
 
+/// Reads `len` bytes into the spare room of `bytes`, which is empty.
+fn fill(file: &File, bytes: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), Errno> {
+    while bytes.len() < len {
+        let next = offset + bytes.len() as u64;
+        match pread(file, spare_capacity(bytes), next) {
+            // Nobody but us changes the length, and it was asked for.
+            Ok(0) => return Err(Errno::IO),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    // What an allocator gave beyond what was asked for may be filled, too.
+    bytes.truncate(len);
+    Ok(())
+}
+
 fn sync_folder_of(path: &Path) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -142,6 +159,16 @@ impl Disk for FileDisk {
         self.clocks
             .read(|| self.file.read_exact_at(buf, offset))
             .map_err(|e| self.error("read", e))
+    }
+
+    fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        end_within(&self.name(), offset, len, self.len())?;
+        self.counters.read(len);
+        let mut bytes = Vec::with_capacity(len);
+        self.clocks
+            .read(|| fill(&self.file, &mut bytes, offset, len))
+            .map_err(|e| self.error("read", e))?;
+        Ok(bytes)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {

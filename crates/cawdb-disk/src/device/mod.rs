@@ -47,6 +47,16 @@ pub trait Disk: Send + Sync + Debug {
     /// [`Error::Corrupt`] if that reaches beyond the end; [`Error::Io`].
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()>;
 
+    /// The same for `len` bytes in memory of their own, which need not be cleared before where the medium can fill it.
+    ///
+    /// # Errors
+    /// As for [`Disk::read_at`].
+    fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.read_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors

@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Invariants: no segment outside of the cursor's range is read; what was read ahead is kept as it is stored, and
-//! verified and decoded when it is reached; at most [`MAX_WINDOW`] bytes, or one segment, are kept.
+//! verified and decoded when it is reached; at most [`MAX_WINDOW`] bytes, or one segment, are kept. A segment of one large
+//! point does not go into the cache: who passes it has what it holds, and does not come back for a neighbour.
 
-use super::cursor::Direction;
+use super::cursor::{Direction, ReadAhead};
 use super::disk::DiskRun;
-use super::index::RunIndex;
+use super::index::{RunIndex, SegmentInfo};
 use super::segment::Segment;
 use crate::Result;
 use bytes::Bytes;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 
 /// Bytes of the second request in a row.
 const FIRST_WINDOW: u64 = 256 << 10;
-/// Bytes of the longest request.
-const MAX_WINDOW: u64 = 1 << 20;
+/// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
+const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
+/// A stored point from this length on is a large one, in bytes.
+const LARGE: usize = 16 << 10;
 
 /// What one cursor has read ahead.
-#[derive(Default)]
 pub(super) struct Ahead {
+    policy: ReadAhead,
     /// How much the next request may read; 0 before the first.
     window: u64,
     /// Stored segments, one after the other.
@@ -34,9 +37,22 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Starts anew with short requests, since the cursor jumped.
+    pub(super) fn new(policy: ReadAhead) -> Self {
+        let window = match policy {
+            ReadAhead::Adaptive => 0,
+            ReadAhead::Full => MAX_WINDOW,
+        };
+        Self {
+            policy,
+            window,
+            stored: Bytes::new(),
+            offset: 0,
+        }
+    }
+
+    /// Starts anew, since the cursor jumped.
     pub(super) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.policy);
     }
 
     /// Segment `number`; those of `among` that come after it, in `direction`, will be wanted next.
@@ -59,16 +75,20 @@ impl Ahead {
             (self.stored, self.offset) = (disk.read(offset, len as usize)?, offset);
             self.window = (self.window * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         }
+        let stored = self.find(index, number).unwrap_or_default();
+        if is_large(&index.segments[number]) {
+            return disk.decode_segment(index, number, stored);
+        }
         // Copied, so that a cached segment that is stored as it is does not keep its neighbours in memory.
-        let stored = Bytes::copy_from_slice(self.find(index, number).unwrap_or_default());
-        disk.keep_segment(index, number, stored)
+        disk.keep_segment(index, number, Bytes::copy_from_slice(&stored))
     }
 
     /// The stored bytes of a segment, if they were read ahead.
-    fn find(&self, index: &RunIndex, number: usize) -> Option<&[u8]> {
+    fn find(&self, index: &RunIndex, number: usize) -> Option<Bytes> {
         let info = &index.segments[number];
         let start = usize::try_from(info.offset.checked_sub(self.offset)?).ok()?;
-        self.stored.get(start..start.checked_add(info.stored_len)?)
+        let end = start.checked_add(info.stored_len)?;
+        (end <= self.stored.len()).then(|| self.stored.slice(start..end))
     }
 
     /// The segments to read in one request: `number`, and those after it that fit the window.
@@ -95,4 +115,8 @@ impl Ahead {
             }
         }
     }
+}
+
+fn is_large(segment: &SegmentInfo) -> bool {
+    segment.entries == 1 && segment.stored_len >= LARGE
 }

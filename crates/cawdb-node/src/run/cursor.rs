@@ -14,6 +14,15 @@ pub enum Direction {
     Backward,
 }
 
+/// How far a cursor over a run on disk reads ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadAhead {
+    /// It may be left after any point: requests grow as it goes on.
+    Adaptive,
+    /// It goes to the end of its range: the longest requests from the start.
+    Full,
+}
+
 /// Goes over the points of a run within a range. It never goes back, and keeps what it reads from alive.
 pub struct RunCursor {
     body: Body,

@@ -11,6 +11,7 @@
 
 use super::ahead::Ahead;
 use super::cursor::Direction::{self, Backward, Forward};
+use super::cursor::ReadAhead;
 use super::disk::DiskRun;
 use super::index::RunIndex;
 use super::mem::just_above;
@@ -44,7 +45,12 @@ enum Position {
 }
 
 impl DiskCursor {
-    pub(super) fn new(disk: Arc<DiskRun>, range: &KeyRange, direction: Direction) -> Result<Self> {
+    pub(super) fn new(
+        disk: Arc<DiskRun>,
+        range: &KeyRange,
+        direction: Direction,
+        ahead: ReadAhead,
+    ) -> Result<Self> {
         let index = disk.index()?;
         let position = if range.is_empty() {
             Position::End
@@ -58,7 +64,7 @@ impl DiskCursor {
             direction,
             position,
             coming: Vec::new(),
-            ahead: Ahead::default(),
+            ahead: Ahead::new(ahead),
         })
     }
 

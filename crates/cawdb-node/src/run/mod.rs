@@ -32,7 +32,7 @@ mod tests;
 
 pub use builder::MemRunBuilder;
 pub use check::Damage;
-pub use cursor::{Direction, RunCursor};
+pub use cursor::{Direction, ReadAhead, RunCursor};
 pub use disk::RunSource;
 pub use encode::EncodedRun;
 pub(crate) use index::RunIndex;
@@ -318,10 +318,15 @@ impl Run {
     ///
     /// # Errors
     /// If the index cannot be read, or is damaged.
-    pub fn cursor(self: &Arc<Self>, range: &KeyRange, direction: Direction) -> Result<RunCursor> {
+    pub fn cursor(
+        self: &Arc<Self>,
+        range: &KeyRange,
+        direction: Direction,
+        ahead: ReadAhead,
+    ) -> Result<RunCursor> {
         Ok(match self.body() {
             Body::Memory(content) => RunCursor::memory(content, range, direction),
-            Body::Disk(disk) => RunCursor::disk(DiskCursor::new(disk, range, direction)?),
+            Body::Disk(disk) => RunCursor::disk(DiskCursor::new(disk, range, direction, ahead)?),
         })
     }
 }

@@ -27,9 +27,7 @@ impl RunSource for PlacedImage {
             let what = format!("bytes {offset} + {len} of a run's image");
             return Err(Error::mismatch(what, extent, "an end beyond it"));
         }
-        let mut bytes = vec![0; len];
-        self.disk.read_at(&mut bytes, extent.offset + offset)?;
-        Ok(bytes.into())
+        Ok(self.disk.read_vec(extent.offset + offset, len)?.into())
     }
 
     fn place(&self) -> Option<&Arc<Place>> {

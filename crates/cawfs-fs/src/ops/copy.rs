@@ -165,7 +165,7 @@ impl Job<'_> {
         to: u64,
         len: u64,
     ) -> Result<()> {
-        let bytes = data::read(self.view, self.from, self.origin, from, len)?;
-        data::write(self.view, batch, self.to, inode, to, &bytes)
+        let pieces = data::read(self.view, self.from, self.origin, from, len)?;
+        data::write(self.view, batch, self.to, inode, to, &data::joined(pieces))
     }
 }

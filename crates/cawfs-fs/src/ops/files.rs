@@ -45,17 +45,23 @@ impl Fs {
 
     /// Reads at most `len` bytes from `offset` on; fewer only at the end of the file.
     pub fn read(&self, node: NodeId, offset: u64, len: u32) -> Result<Bytes> {
+        Ok(data::joined(self.read_pieces(node, offset, len)?))
+    }
+
+    /// The same without a copy: pieces that follow each other, as they lie in memory.
+    pub fn read_pieces(&self, node: NodeId, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         let _names = self.shared();
         let file = self.file(node)?;
         let (at, view, inode) = {
             let _held = read(&file.busy);
             (self.resolve(&file)?.at, self.store.snapshot(), file.inode())
         };
-        let bytes = data::read(&view, &at, &inode, offset, u64::from(len))?;
+        let pieces = data::read(&view, &at, &inode, offset, u64::from(len))?;
         add(&self.counters.reads, 1);
-        add(&self.counters.read_bytes, bytes.len() as u64);
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        add(&self.counters.read_bytes, bytes as u64);
         self.accessed(&file);
-        Ok(bytes)
+        Ok(pieces)
     }
 
     /// Writes all of `data`; returns its length. One batch: nobody sees half of it.

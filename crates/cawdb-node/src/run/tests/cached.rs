@@ -17,7 +17,7 @@ fn a_small_image_is_opened_by_one_request_and_a_large_one_by_two() {
     for i in 0..100_u32 {
         assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
     }
-    run.cursor(&KeyRange::all(), Direction::Forward)
+    run.cursor(&KeyRange::all(), Direction::Forward, ReadAhead::Adaptive)
         .unwrap()
         .next()
         .unwrap();
@@ -68,7 +68,9 @@ fn the_budget_holds_and_removed_runs_leave_nothing() {
 #[test]
 fn cursors_of_the_old_body_outlive_settling() {
     let run = Run::in_memory(RunId(3), small_run(200, 100));
-    let mut cursor = run.cursor(&KeyRange::all(), Direction::Forward).unwrap();
+    let mut cursor = run
+        .cursor(&KeyRange::all(), Direction::Forward, ReadAhead::Adaptive)
+        .unwrap();
     let first = cursor.next().unwrap().unwrap();
     let encoded = run.encode(Compression::Zstd);
     let source = Image::new(encoded.bytes.clone());
@@ -135,26 +137,49 @@ fn the_image_on_a_disk_is_read_within_its_place() {
 fn a_cursor_reads_ahead_but_not_beyond_its_range() {
     for budget in [0, 1 << 30] {
         for direction in [Direction::Forward, Direction::Backward] {
-            let (_, run, source) = both_bodies(small_run(64, 64 << 10), Compression::None, budget);
-            let mut cursor = run.cursor(&KeyRange::all(), direction).unwrap();
-            assert_eq!(source.reads(), 1, "the index");
-            assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 64);
-            assert!(
-                source.reads() <= 10,
-                "{} requests for 4 MiB",
-                source.reads()
-            );
+            for (ahead, requests) in [(ReadAhead::Adaptive, 10), (ReadAhead::Full, 5)] {
+                let (_, run, source) =
+                    both_bodies(small_run(64, 64 << 10), Compression::None, budget);
+                let mut cursor = run.cursor(&KeyRange::all(), direction, ahead).unwrap();
+                assert_eq!(source.reads(), 1, "the index");
+                assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 64);
+                assert!(
+                    source.reads() <= requests,
+                    "{} requests for 4 MiB",
+                    source.reads()
+                );
+            }
         }
     }
-    let (_, run, source) = both_bodies(small_run(64, 64 << 10), Compression::None, 1 << 30);
+}
+
+/// Reads three points of 60 with one cursor: how many requests it took, and then how many the same points one by one and the
+/// next one took.
+fn requests_for_three(value: usize, ahead: ReadAhead) -> (usize, usize, usize) {
+    let content = small_run(64, value);
+    let (_, run, source) = both_bodies(content, Compression::None, 1 << 30);
     let few = KeyRange::new(10_u32.to_be_bytes().to_vec(), 13_u32.to_be_bytes().to_vec());
-    let mut cursor = run.cursor(&few, Direction::Forward).unwrap();
+    let mut cursor = run.cursor(&few, Direction::Forward, ahead).unwrap();
     assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 3);
-    assert_eq!(source.reads(), 3, "index, one segment, the other two");
+    let scan = source.reads();
     for i in 10..13_u32 {
         assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
     }
-    assert_eq!(source.reads(), 3, "all three are cached now");
+    let again = source.reads() - scan;
     assert!(run.get(&13_u32.to_be_bytes()).unwrap().is_some());
-    assert_eq!(source.reads(), 4, "the one after the range was not read");
+    (scan, again, source.reads() - scan - again)
+}
+
+#[test]
+fn large_points_that_a_cursor_passed_are_not_cached() {
+    let large = |ahead| requests_for_three(64 << 10, ahead);
+    assert_eq!(
+        large(ReadAhead::Adaptive),
+        (3, 3, 1),
+        "index, one segment, the other two"
+    );
+    assert_eq!(large(ReadAhead::Full), (2, 3, 1), "index, all three");
+    // Several points to a segment: the three, and the next one, are cached with what is around them.
+    let (scan, again, _) = requests_for_three(30_000, ReadAhead::Full);
+    assert_eq!((scan, again), (2, 0));
 }

@@ -23,7 +23,8 @@ fn walk(rng: &mut Rng, name: &str, size: Size, model: &Model, run: &Arc<Run>) {
     if !forward {
         coming.make_contiguous().reverse();
     }
-    let mut cursor = run.cursor(&range, direction).unwrap();
+    let ahead = [ReadAhead::Adaptive, ReadAhead::Full][rng.usize(..2)];
+    let mut cursor = run.cursor(&range, direction, ahead).unwrap();
     let seeks = rng.u8(1..12);
     for _ in 0..400 {
         let want = coming.front().map(|(k, m)| ((*k).clone(), (*m).clone()));
@@ -76,7 +77,9 @@ fn whole_runs_both_ways() {
     for_random_runs(|_, name, _, model, memory, disk| {
         for run in [memory, disk] {
             for direction in [Direction::Forward, Direction::Backward] {
-                let mut cursor = run.cursor(&KeyRange::all(), direction).unwrap();
+                let mut cursor = run
+                    .cursor(&KeyRange::all(), direction, ReadAhead::Adaptive)
+                    .unwrap();
                 let mut found: Vec<_> = std::iter::from_fn(|| cursor.next().unwrap()).collect();
                 if direction == Direction::Backward {
                     found.reverse();
