@@ -269,6 +269,15 @@ impl Table {
     pub(crate) fn place(&self, id: NodeId) -> Option<Place> {
         self.slots.get(&id).map(|slot| slot.place.clone())
     }
+    /// Appends the known nodes in a directory.
+    pub(crate) fn children(&self, id: NodeId, to: &mut Vec<NodeId>) {
+        to.extend(
+            self.slots
+                .get(&id)
+                .iter()
+                .flat_map(|slot| slot.children.values()),
+        );
+    }
     /// Epoch of a directory.
     pub(crate) fn epoch(&self, id: NodeId) -> u64 {
         self.slots.get(&id).map_or(0, |slot| slot.epoch)

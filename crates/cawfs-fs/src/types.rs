@@ -283,6 +283,15 @@ pub enum Invalidation {
         /// The name.
         name: Bytes,
     },
+    /// A name is gone, and with it all that was below: many names may be known there.
+    Removed {
+        /// The directory.
+        parent: NodeId,
+        /// The name.
+        name: Bytes,
+        /// What it named.
+        node: NodeId,
+    },
     /// Attributes of a node changed; its pages did not.
     Attributes(NodeId),
     /// Attributes and content of a node changed.

@@ -17,8 +17,10 @@ pub enum Answer {
     Silence,
     /// The body of a reply.
     Reply(Vec<u8>),
-    /// The body of a READ, not copied once more.
+    /// The same, not copied once more.
     Data(Bytes),
+    /// The body of a READ: pieces that follow each other, each as it lies in memory.
+    Pieces(Vec<Bytes>),
 }
 
 impl Answer {
@@ -45,6 +47,8 @@ pub enum Notice {
         parent: u64,
         /// The name in it.
         name: Vec<u8>,
+        /// Only ask again when it is used next; what is below stays in memory until then, or until it is pruned.
+        expire: bool,
     },
     /// Forget nodes that nobody uses.
     Prune(Vec<u64>),
@@ -75,14 +79,18 @@ impl Connection {
 
     /// Answers a request; `Err` holds an errno. A reply nobody waits for any more is no failure.
     pub fn reply(&self, unique: u64, answer: Result<Answer, i32>) {
-        let (error, body): (i32, &[u8]) = match &answer {
+        let (error, body): (i32, Vec<&[u8]>) = match &answer {
             Ok(Answer::Silence) => return,
-            Ok(Answer::Reply(bytes)) => (0, bytes),
-            Ok(Answer::Data(bytes)) => (0, bytes),
-            Err(errno) => (*errno, &[]),
+            Ok(Answer::Reply(bytes)) => (0, vec![bytes]),
+            Ok(Answer::Data(bytes)) => (0, vec![bytes]),
+            Ok(Answer::Pieces(pieces)) => (0, pieces.iter().map(|piece| &piece[..]).collect()),
+            Err(errno) => (*errno, Vec::new()),
         };
-        let header = reply::header(unique, error, body.len());
-        let slices = [IoSlice::new(&header), IoSlice::new(body)];
+        let header = reply::header(unique, error, body.iter().map(|part| part.len()).sum());
+        let slices: Vec<_> = std::iter::once(&header[..])
+            .chain(body)
+            .map(IoSlice::new)
+            .collect();
         match (&self.device).write_vectored(&slices) {
             Ok(_) => {}
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
@@ -116,10 +124,14 @@ impl Notice {
         match self {
             Self::Inode(node) => (2, inode(*node, 0)),
             Self::Attributes(node) => (2, inode(*node, -1)),
-            Self::Entry { parent, name } => {
+            Self::Entry {
+                parent,
+                name,
+                expire,
+            } => {
                 let mut body = parent.to_le_bytes().to_vec();
                 body.extend((name.len() as u32).to_le_bytes());
-                body.extend([0; 4]);
+                body.extend(u32::from(*expire).to_le_bytes());
                 body.extend(name);
                 body.push(0);
                 (3, body)

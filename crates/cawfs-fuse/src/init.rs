@@ -37,6 +37,7 @@ mod flag {
     pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
     pub const SETXATTR_EXT: u64 = 1 << 29;
     pub const INIT_EXT: u64 = 1 << 30;
+    pub const HAS_EXPIRE_ONLY: u64 = 1 << 35;
     pub const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
     pub const HAS_RESEND: u64 = 1 << 39;
 }
@@ -60,6 +61,7 @@ const WANTED: u64 = flag::ASYNC_READ
     | flag::HANDLE_KILLPRIV_V2
     | flag::SETXATTR_EXT
     | flag::INIT_EXT
+    | flag::HAS_EXPIRE_ONLY
     | flag::DIRECT_IO_ALLOW_MMAP
     | flag::HAS_RESEND;
 
@@ -68,6 +70,8 @@ const MAJOR: u32 = 7;
 const OUR_MINOR: u32 = 45;
 /// From here on SETXATTR has the longer form that `wire` reads.
 const OLDEST_MINOR: u32 = 34;
+/// From here on the kernel knows PRUNE.
+const PRUNE_MINOR: u32 = 45;
 const PAGE: usize = 4096;
 const BACKGROUND: u16 = 64;
 const CONGESTION: u16 = 48;
@@ -76,6 +80,12 @@ impl Agreed {
     /// Whether opens that bypass the page cache may be mapped shared, so that they do no harm.
     pub fn direct_mmap(self) -> bool {
         self.flags & flag::DIRECT_IO_ALLOW_MMAP != 0
+    }
+
+    /// Whether the kernel can be told that a name is gone at once, and forget what was below later: it knows PRUNE, and names
+    /// that only expire.
+    pub fn forgets_later(self) -> bool {
+        self.minor >= PRUNE_MINOR && self.flags & flag::HAS_EXPIRE_ONLY != 0
     }
 }
 

@@ -1,4 +1,5 @@
-//! The thread that makes the kernel forget nodes which nobody uses, when there are more than our memory is for.
+//! The thread that makes the kernel forget nodes which nobody uses: when there are more than our memory is for, and when the
+//! tree they were in is removed.
 //!
 //! ```text
 //!   request makes a node ─► more than the budget? ─► thread: the oldest idle ones ─► PRUNE ─► kernel: FORGET, in its
@@ -12,7 +13,7 @@
 //! Invariant: this thread holds no lock of ours while it talks to the kernel, and nobody waits for it.
 
 use crate::connection::{Connection, Notice};
-use cawfs_fs::{Aged, FileType, Fs};
+use cawfs_fs::{Aged, FileType, Fs, NodeId};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 #[derive(Default)]
 struct Orders {
     wanted: bool,
+    /// Tops of trees that were removed.
+    removed: Vec<NodeId>,
     ended: bool,
 }
 
@@ -61,6 +64,12 @@ impl Waker {
             self.0.orders().wanted = true;
             self.0.changed.notify_all();
         }
+    }
+
+    /// Has all nodes of a removed tree forgotten, some time soon. Only for kernels that know PRUNE.
+    pub fn forget_tree(&self, top: NodeId) {
+        self.0.orders().removed.push(top);
+        self.0.changed.notify_all();
     }
 }
 
@@ -107,8 +116,15 @@ impl Shared {
 
     fn run(&self) {
         let mut pause = PAUSE;
-        while self.wait(Duration::MAX, |orders| !orders.wanted) {
-            self.orders().wanted = false;
+        let idle = |orders: &Orders| !orders.wanted && orders.removed.is_empty();
+        while self.wait(Duration::MAX, idle) {
+            let removed = std::mem::take(&mut self.orders().removed);
+            if !removed.into_iter().all(|top| self.forget_tree(top)) {
+                return;
+            }
+            if !std::mem::take(&mut self.orders().wanted) {
+                continue;
+            }
             loop {
                 let before = self.fs.handle_memory();
                 if !before.is_near() {
@@ -138,6 +154,15 @@ impl Shared {
         !waited.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 
+    /// Asks the kernel to forget a removed tree, from the leaves up; false if it is gone.
+    fn forget_tree(&self, top: NodeId) -> bool {
+        let nodes = self.fs.nodes_below(top);
+        nodes.chunks(BATCH).all(|some| {
+            let notice = Notice::Prune(some.iter().map(|node| node.0).collect());
+            self.connection.notify(&notice).is_ok() && self.wait(Duration::ZERO, |_| true)
+        })
+    }
+
     /// Asks the kernel to forget nodes; false if it is gone.
     fn forget(&self, aged: Vec<Aged>) -> bool {
         if aged.is_empty() {
@@ -163,6 +188,7 @@ impl Shared {
             let notice = Notice::Entry {
                 parent: parent.0,
                 name,
+                expire: false,
             };
             // A directory that is not empty, or gone: nothing to forget there.
             if let Err(error) = self.connection.notify(&notice) {

@@ -112,12 +112,25 @@ impl Fs {
         content::erase(&mut change.batch, &home, &self.kept(&top));
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
         // The kernel removed nothing itself, so it must hear which objects have fewer links.
-        let mut stale = vec![Invalidation::Entry { parent, name }];
+        let node = top.id;
+        let mut stale = vec![Invalidation::Removed { parent, name, node }];
         stale.extend(change.nodes().map(Invalidation::Attributes));
         change.commit()?;
         add(&self.counters.trees_removed, 1);
         self.settle(moves);
         Ok(stale)
+    }
+
+    /// The nodes at and below one that was removed, those below first, to be forgotten. One directory at a time, so that
+    /// nobody waits for long.
+    pub fn nodes_below(&self, removed: NodeId) -> Vec<NodeId> {
+        let (mut found, mut at) = (vec![removed], 0);
+        while let Some(&node) = found.get(at) {
+            lock(&self.table).children(node, &mut found);
+            at += 1;
+        }
+        found.reverse();
+        found
     }
 
     /// The object of a name that must exist.

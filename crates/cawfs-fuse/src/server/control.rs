@@ -53,8 +53,16 @@ impl Server {
             .fs
             .ioctl(caller, node, handle, command, input)
             .map_err(errno)?;
-        self.notifier
-            .send_and_wait(answer.invalidations.into_iter().map(notice).collect());
+        let later = self.fixed.agreed.forgets_later();
+        let notices = answer.invalidations.iter().map(|i| notice(i, later));
+        self.notifier.send_and_wait(notices.collect());
+        for invalidation in answer.invalidations {
+            if let Invalidation::Removed { node, .. } = invalidation
+                && later
+            {
+                self.pruner.forget_tree(node);
+            }
+        }
         Ok(answer.data)
     }
 
@@ -77,12 +85,17 @@ impl Server {
     }
 }
 
-fn notice(invalidation: Invalidation) -> Notice {
+/// A name that is gone only expires if what was below is forgotten `later`: dropping it at once takes the kernel some µs for each
+/// name it remembers there, while it holds the directory's lock.
+fn notice(invalidation: &Invalidation, later: bool) -> Notice {
+    let entry = |parent: &NodeId, name: &[u8], expire| Notice::Entry {
+        parent: parent.0,
+        name: name.to_vec(),
+        expire,
+    };
     match invalidation {
-        Invalidation::Entry { parent, name } => Notice::Entry {
-            parent: parent.0,
-            name: name.to_vec(),
-        },
+        Invalidation::Entry { parent, name } => entry(parent, name, false),
+        Invalidation::Removed { parent, name, .. } => entry(parent, name, later),
         Invalidation::Attributes(node) => Notice::Attributes(node.0),
         Invalidation::Inode(node) => Notice::Inode(node.0),
     }

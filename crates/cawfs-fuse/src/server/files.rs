@@ -117,7 +117,8 @@ impl Server {
         let fs = &self.fs;
         match *op {
             Op::Read { offset, size, .. } => {
-                fs.read(node, offset, size).map(Answer::Data).map_err(errno)
+                let pieces = fs.read_pieces(node, offset, size).map_err(errno)?;
+                Ok(Answer::Pieces(pieces))
             }
             Op::Write {
                 offset,

@@ -1,8 +1,11 @@
 //! Who may clone and remove what, and what a clone gives away: nothing that its maker could not have had.
 
 use crate::site::{Site, USER, done, refused};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
+use std::time::{Duration, Instant};
 
 #[test]
 fn users_clone_what_is_theirs() {
@@ -202,6 +205,32 @@ fn trees_are_removed_whole() {
         .map(|e| e.unwrap().file_name())
         .collect();
     assert_eq!(names, ["b"]);
+}
+
+/// The kernel drops what it knew below behind the caller's back. Who stands there keeps his place, and makes nothing in it.
+#[test]
+fn a_removed_tree_is_forgotten_by_and_by() {
+    let site = Site::new();
+    for number in 0..300 {
+        let dir = site.path(&format!("tree/{}/deep", number % 10));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(number.to_string()), "x").unwrap();
+    }
+    let handles = || site.stats()["memory"]["handles"].as_u64().unwrap();
+    let (held, before) = (File::open(site.path("tree/0/deep")).unwrap(), handles());
+    assert!(before > 300, "{before}");
+    done(site.run(&["rm", "tree"]));
+    assert!(!site.path("tree/1/deep/1").exists());
+    let end = Instant::now() + Duration::from_secs(20);
+    while handles() > before - 300 {
+        assert!(Instant::now() < end, "{} of {before} are left", handles());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let made = OFlags::CREATE | OFlags::WRONLY;
+    let made = rustix::fs::openat(&held, "new", made, Mode::RWXU);
+    assert_eq!(made.unwrap_err(), Errno::NOENT);
+    fs::create_dir_all(site.path("tree/0")).unwrap();
+    assert_eq!(fs::read_dir(site.path("tree/0")).unwrap().count(), 0);
 }
 
 #[test]
