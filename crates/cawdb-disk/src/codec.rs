@@ -37,6 +37,11 @@ impl Writer {
         }
     }
 
+    /// One that goes on behind these bytes.
+    pub fn onto(bytes: Vec<u8>) -> Self {
+        Self { buf: bytes }
+    }
+
     /// Appends a byte.
     pub fn u8(&mut self, value: u8) {
         self.buf.push(value);

@@ -50,17 +50,50 @@ impl Compression {
     }
 }
 
-/// `raw` compressed as asked, or as it is where that saves less than a sixteenth: then reading it back costs no
-/// copy. Says which of the two it did.
+/// Compresses one piece of bytes after the other, in the same memory.
+pub struct Packer {
+    compression: Compression,
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    /// One that compresses so.
+    pub fn new(compression: Compression) -> Self {
+        let packed = Vec::new();
+        Self {
+            compression,
+            packed,
+        }
+    }
+
+    /// `raw` compressed as asked, and how. None where that saves less than a sixteenth: it is then kept as it is, and
+    /// reading it back costs no copy.
+    pub fn pack(&mut self, raw: &[u8]) -> Option<(Compression, &[u8])> {
+        let most = match self.compression {
+            Compression::None => return None,
+            Compression::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
+            Compression::Zstd => zstd::zstd_safe::compress_bound(raw.len()),
+        };
+        if self.packed.len() < most {
+            self.packed.resize(most, 0);
+        }
+        // There is room enough, so it can only fail for want of memory; then the bytes are kept as they are.
+        let len = match self.compression {
+            Compression::None => None,
+            Compression::Lz4 => lz4_flex::block::compress_into(raw, &mut self.packed).ok(),
+            Compression::Zstd => {
+                zstd::bulk::compress_to_buffer(raw, &mut self.packed[..], ZSTD_LEVEL).ok()
+            }
+        };
+        let len = len.filter(|len| len + raw.len() / 16 < raw.len())?;
+        Some((self.compression, &self.packed[..len]))
+    }
+}
+
+/// The same for a single piece: how it is kept, and as what.
 pub fn compress_best(compression: Compression, raw: &[u8]) -> (Compression, Cow<'_, [u8]>) {
-    let packed = match compression {
-        Compression::None => None,
-        Compression::Lz4 => Some(lz4_flex::block::compress(raw)),
-        // It can only fail for want of memory; then the bytes are kept as they are.
-        Compression::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
-    };
-    match packed.filter(|p| p.len() + raw.len() / 16 < raw.len()) {
-        Some(packed) => (compression, packed.into()),
+    match Packer::new(compression).pack(raw) {
+        Some((compression, packed)) => (compression, packed.to_vec().into()),
         None => (Compression::None, raw.into()),
     }
 }

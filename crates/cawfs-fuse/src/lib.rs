@@ -9,6 +9,7 @@
 //! Only this crate knows the protocol; it does not know keys or the store. [`Mount`] is the door:
 //! attach with [`Mount::attach`], then [`Mount::serve`] until somebody unmounts.
 
+mod buffers;
 mod connection;
 #[doc(hidden)]
 pub mod fuzz;

@@ -16,8 +16,9 @@
 //! Invariant: at most one thread believes that it holds the seat, since it only keeps it by an
 //! atomic exchange of the number it saw.
 
+use crate::buffers::Buffers;
 use crate::connection::{Answer, Connection};
-use crate::wire::{BUFFER, Op, Request};
+use crate::wire::{Op, Request};
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,6 +58,7 @@ struct Line {
 struct Shared<S> {
     connection: Arc<Connection>,
     service: Arc<S>,
+    buffers: Arc<Buffers>,
     line: Mutex<Line>,
     changed: Condvar,
     seat: AtomicU64,
@@ -71,6 +73,7 @@ pub fn serve<S: Service>(connection: Arc<Connection>, service: Arc<S>) -> io::Re
     let shared = Arc::new(Shared {
         connection,
         service,
+        buffers: Arc::default(),
         line: Mutex::default(),
         changed: Condvar::new(),
         seat: AtomicU64::new(0),
@@ -142,7 +145,7 @@ impl<S: Service> Shared<S> {
     }
 
     fn read_on(self: &Arc<Self>, watchdog: &Thread) {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = self.buffers.take();
         while self.sit() {
             loop {
                 let length = match self.connection.receive(&mut buffer) {
@@ -154,8 +157,12 @@ impl<S: Service> Shared<S> {
                 if self.dozing.swap(false, SeqCst) {
                     watchdog.unpark();
                 }
-                let message = buffer.get(..length).unwrap_or_default();
-                if self.handle(message, serving, watchdog) {
+                let lent = self.buffers.lend(&mut buffer, length);
+                let request = match &lent {
+                    Some(message) => Request::parse_owned(message),
+                    None => Request::parse(buffer.get(..length).unwrap_or_default()),
+                };
+                if self.handle(request, serving, watchdog) {
                     break;
                 }
             }
@@ -163,9 +170,14 @@ impl<S: Service> Shared<S> {
     }
 
     /// Serves one message; true if the seat is gone meanwhile.
-    fn handle(self: &Arc<Self>, message: &[u8], serving: u64, watchdog: &Thread) -> bool {
-        let Some(request) = Request::parse(message) else {
-            tracing::error!(bytes = message.len(), "a message without a whole header");
+    fn handle(
+        self: &Arc<Self>,
+        request: Option<Request<'_>>,
+        serving: u64,
+        watchdog: &Thread,
+    ) -> bool {
+        let Some(request) = request else {
+            tracing::error!("a message without a whole header");
             return self
                 .seat
                 .compare_exchange(serving, serving + 1, SeqCst, SeqCst)

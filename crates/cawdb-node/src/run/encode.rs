@@ -4,7 +4,8 @@ use super::bloom::{Bloom, hash};
 use super::index::{RunIndex, SegmentInfo};
 use super::segment_writer::SegmentWriter;
 use super::{RunId, RunMeta};
-use crate::{Compression, MemRun, compress};
+use crate::compress::Packer;
+use crate::{Compression, MemRun};
 use cawdb_disk::Checksum;
 
 /// The image of a run, to be written in one piece.
@@ -15,55 +16,61 @@ pub struct EncodedRun {
     pub meta: RunMeta,
 }
 
-/// The image so far.
-struct Image {
-    bytes: Vec<u8>,
-    segments: Vec<SegmentInfo>,
-    compression: Compression,
+/// What is known of the segments so far, which end the image.
+struct Segments {
+    infos: Vec<SegmentInfo>,
+    packer: Packer,
 }
 
-impl Image {
-    fn append(&mut self, writer: SegmentWriter) {
-        if writer.is_empty() {
-            return;
-        }
+impl Segments {
+    /// Ends a segment, and compresses it where it lies; gives the image back.
+    fn end(&mut self, writer: SegmentWriter) -> Vec<u8> {
         let segment = writer.finish();
-        let (compression, stored) = compress::compress_best(self.compression, &segment.raw);
-        self.segments.push(SegmentInfo {
+        let (mut image, start) = (segment.image, segment.start);
+        let raw_len = image.len() - start;
+        let mut compression = Compression::None;
+        if let Some((how, packed)) = self.packer.pack(&image[start..]) {
+            compression = how;
+            image.truncate(start);
+            image.extend_from_slice(packed);
+        }
+        let stored = &image[start..];
+        self.infos.push(SegmentInfo {
             first: segment.first,
             last: segment.last,
-            offset: self.bytes.len() as u64,
+            offset: start as u64,
             stored_len: stored.len(),
-            raw_len: segment.raw.len(),
+            raw_len,
             compression,
-            checksum: Checksum::of(&stored),
+            checksum: Checksum::of(stored),
             entries: segment.entries.into(),
             bytes: segment.bytes,
         });
-        self.bytes.extend_from_slice(&stored);
+        image
     }
 }
 
 /// The image of `run` under the name `id`. O(bytes).
 pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> EncodedRun {
-    let mut image = Image {
-        bytes: Vec::new(),
-        segments: Vec::new(),
-        compression,
+    let mut segments = Segments {
+        infos: Vec::new(),
+        packer: Packer::new(compression),
     };
-    let mut writer = SegmentWriter::default();
+    let mut writer = SegmentWriter::behind(Vec::with_capacity(run.bytes() as usize));
     let mut hashes = Vec::with_capacity(run.points().len());
     for (key, message) in run.points() {
         if writer.is_full_for(key, message) {
-            image.append(std::mem::take(&mut writer));
+            writer = SegmentWriter::behind(segments.end(writer));
         }
         writer.push(key, message);
         hashes.push(hash(key));
     }
-    image.append(writer);
-    let index = RunIndex::new(image.segments, run.ranges().clone(), Bloom::build(&hashes));
+    let mut bytes = match writer.is_empty() {
+        true => Vec::new(),
+        false => segments.end(writer),
+    };
+    let index = RunIndex::new(segments.infos, run.ranges().clone(), Bloom::build(&hashes));
     let block = index.encode(id);
-    let mut bytes = image.bytes;
     bytes.extend_from_slice(&block);
     let meta = RunMeta {
         len: bytes.len() as u64,

@@ -10,10 +10,12 @@ use cawdb_disk::codec::Writer;
 /// blocks of a file, so that each is read alone.
 const TARGET_BYTES: usize = 128 << 10;
 
-/// A segment being laid out.
+/// A segment being laid out, at the end of an image.
 #[derive(Default)]
 pub(super) struct SegmentWriter {
-    raw: Writer,
+    image: Writer,
+    /// Where it starts in the image.
+    start: usize,
     restarts: Vec<(u32, u32)>,
     first: Key,
     last: Key,
@@ -21,9 +23,12 @@ pub(super) struct SegmentWriter {
     bytes: u64,
 }
 
-/// A segment laid out: its bytes and what the index says about it.
+/// A segment laid out: where it lies, and what the index says about it.
 pub(super) struct RawSegment {
-    pub(super) raw: Vec<u8>,
+    /// The image, up to its end.
+    pub(super) image: Vec<u8>,
+    /// Where it starts there.
+    pub(super) start: usize,
     pub(super) first: Key,
     pub(super) last: Key,
     pub(super) entries: u32,
@@ -31,6 +36,20 @@ pub(super) struct RawSegment {
 }
 
 impl SegmentWriter {
+    /// An empty segment behind what there is of an image.
+    pub(super) fn behind(image: Vec<u8>) -> Self {
+        Self {
+            start: image.len(),
+            image: Writer::onto(image),
+            ..Self::default()
+        }
+    }
+
+    /// Its bytes so far.
+    fn len(&self) -> usize {
+        self.image.len() - self.start
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries == 0
     }
@@ -40,7 +59,7 @@ impl SegmentWriter {
         let table = (self.restarts.len() + 1) * RESTART_BYTES + TRAILER_BYTES;
         // Three numbers of at most five bytes stand before a key.
         let entry = 15 + key.len() + message.payload_len();
-        !self.is_empty() && self.raw.len() + table + entry > TARGET_BYTES
+        !self.is_empty() && self.len() + table + entry > TARGET_BYTES
     }
 
     /// Appends a point above the one before.
@@ -48,18 +67,17 @@ impl SegmentWriter {
         let mut shared = common_prefix(&self.last, key);
         if (self.entries as usize).is_multiple_of(BLOCK_ENTRIES) {
             shared = 0;
-            self.restarts
-                .push((self.raw.len() as u32, self.bytes as u32));
+            self.restarts.push((self.len() as u32, self.bytes as u32));
         }
         if self.is_empty() {
             self.first = key.clone();
         }
         let payload = message.payload_len() as u64;
-        self.raw.varint(shared as u64);
-        self.raw.varint((key.len() - shared) as u64);
-        self.raw.varint(payload << 2 | u64::from(message.kind()));
-        self.raw.raw(&key[shared..]);
-        message.write_payload(&mut self.raw);
+        self.image.varint(shared as u64);
+        self.image.varint((key.len() - shared) as u64);
+        self.image.varint(payload << 2 | u64::from(message.kind()));
+        self.image.raw(&key[shared..]);
+        message.write_payload(&mut self.image);
         self.last = key.clone();
         self.entries += 1;
         self.bytes += point_bytes(key, message);
@@ -68,7 +86,8 @@ impl SegmentWriter {
     /// The segment; it must have a point.
     pub(super) fn finish(self) -> RawSegment {
         let Self {
-            mut raw,
+            mut image,
+            start,
             restarts,
             first,
             last,
@@ -76,12 +95,13 @@ impl SegmentWriter {
             bytes,
         } = self;
         for (offset, before) in &restarts {
-            raw.u32(*offset);
-            raw.u32(*before);
+            image.u32(*offset);
+            image.u32(*before);
         }
-        raw.u32(restarts.len() as u32);
+        image.u32(restarts.len() as u32);
         RawSegment {
-            raw: raw.into_vec(),
+            image: image.into_vec(),
+            start,
             first,
             last,
             entries,

@@ -66,13 +66,23 @@ impl Fs {
 
     /// Writes all of `data`; returns its length. One batch: nobody sees half of it.
     pub fn write(&self, node: NodeId, offset: u64, data: &[u8], flags: WriteFlags) -> Result<u32> {
+        self.write_bytes(node, offset, Bytes::copy_from_slice(data), flags)
+    }
+
+    /// The same without a copy: what `data` is a part of stays in memory until it is on disk.
+    pub fn write_bytes(
+        &self,
+        node: NodeId,
+        offset: u64,
+        data: Bytes,
+        flags: WriteFlags,
+    ) -> Result<u32> {
         let Ok(len) = u32::try_from(data.len()) else {
             return Err(Kind::Invalid.because("a write of more than 4 GiB"));
         };
         if data.is_empty() {
             return Ok(0);
         }
-        let bytes = Bytes::copy_from_slice(data);
         let _names = self.shared();
         let file = self.file(node)?;
         let _held = write(&file.busy);
@@ -85,7 +95,7 @@ impl Fs {
             return Err(Kind::FileTooBig.because("beyond the largest file"));
         }
         let (mut change, view) = (self.change(), self.store.snapshot());
-        data::write(&view, &mut change.batch, &at, &mut inode, offset, &bytes)?;
+        data::write(&view, &mut change.batch, &at, &mut inode, offset, &data)?;
         kill_caps(&mut change, &at, &mut inode);
         if flags.kill_suidgid {
             inode.kill_set_id();

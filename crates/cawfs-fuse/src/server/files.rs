@@ -3,6 +3,7 @@
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
 use crate::wire::{Op, reply};
+use bytes::Bytes;
 use cawfs_fs::{Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
 
 /// Answers of OPEN.
@@ -113,29 +114,34 @@ impl Server {
         }
     }
 
+    /// Writes what came with a request.
+    pub(super) fn write(&self, node: NodeId, op: &Op<'_>, data: Bytes) -> Reply {
+        let Op::Write {
+            offset,
+            flags,
+            from_cache,
+            kill_suidgid,
+            ..
+        } = *op
+        else {
+            return Err(libc::ENOSYS);
+        };
+        // What comes from the page cache has its place already.
+        let append = !from_cache && flags as i32 & libc::O_APPEND != 0;
+        let flags = WriteFlags {
+            append,
+            kill_suidgid,
+        };
+        let written = self.fs.write_bytes(node, offset, data, flags);
+        Ok(Answer::Reply(reply::count(written.map_err(errno)?)))
+    }
+
     fn content(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
         let fs = &self.fs;
         match *op {
             Op::Read { offset, size, .. } => {
                 let pieces = fs.read_pieces(node, offset, size).map_err(errno)?;
                 Ok(Answer::Pieces(pieces))
-            }
-            Op::Write {
-                offset,
-                data,
-                flags,
-                from_cache,
-                kill_suidgid,
-                ..
-            } => {
-                // What comes from the page cache has its place already.
-                let append = !from_cache && flags as i32 & libc::O_APPEND != 0;
-                let flags = WriteFlags {
-                    append,
-                    kill_suidgid,
-                };
-                let written = fs.write(node, offset, data, flags).map_err(errno)?;
-                Ok(Answer::Reply(reply::count(written)))
             }
             Op::Fsync { .. } => self.sync(|fs| fs.fsync(node)),
             Op::SyncFs => self.sync(cawfs_fs::Fs::sync_all),

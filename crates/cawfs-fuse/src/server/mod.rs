@@ -182,6 +182,7 @@ impl Server {
                 let handle = (!directory).then_some(cawfs_fs::FileHandle(*fh));
                 self.ioctl(&caller, node, handle, *command, data, *out_size as usize)
             }
+            Op::Write { data, .. } => self.write(node, op, request.keep(data)),
             Op::OpenDir { .. } | Op::ReadDir { .. } | Op::ReleaseDir { .. } | Op::FsyncDir => {
                 self.directory(node, op)
             }

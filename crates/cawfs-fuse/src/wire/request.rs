@@ -7,6 +7,7 @@
 
 use super::cursor::Cursor;
 use super::{IN_HEADER, Op};
+use bytes::Bytes;
 
 /// Who asks, about which node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub header: Header,
     /// What is asked; `None` if its fixed part is cut short.
     pub op: Option<Op<'a>>,
+    /// The whole message, if it may be kept.
+    message: Option<&'a Bytes>,
 }
 
 impl<'a> Request<'a> {
@@ -54,7 +57,25 @@ impl<'a> Request<'a> {
         Some(Self {
             header,
             op: Op::parse(header.opcode, body),
+            message: None,
         })
+    }
+
+    /// The same for a message that may be kept.
+    pub fn parse_owned(message: &'a Bytes) -> Option<Self> {
+        let request = Self::parse(message)?;
+        Some(Self {
+            message: Some(message),
+            ..request
+        })
+    }
+
+    /// A part of this request, to be kept; copied if the message cannot be.
+    pub fn keep(&self, part: &[u8]) -> Bytes {
+        match self.message {
+            Some(message) => message.slice_ref(part),
+            None => Bytes::copy_from_slice(part),
+        }
     }
 
     /// The name of the operation, for the log.

@@ -193,7 +193,7 @@ fn forged_segments_never_panic() {
     let (_, mem) = random_run(&mut rng, SIZES[1]);
     let mut writer = segment_writer::SegmentWriter::default();
     mem.points().iter().for_each(|(k, m)| writer.push(k, m));
-    let good = writer.finish().raw;
+    let good = writer.finish().image;
     for round in 0..20_000 {
         let mut bad = good.clone();
         for _ in 0..rng.usize(1..4) {
