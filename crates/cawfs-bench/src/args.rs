@@ -30,6 +30,9 @@ pub struct Args {
     /// The program that serves engines (default: bench-engine beside this program)
     #[arg(long, value_name = "PATH")]
     pub engines: Option<PathBuf>,
+    /// Small files made in baseline (default: 1000000, with --quick 600)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub files: Option<u32>,
     /// Rounds of dooku (default: 64, with --quick 3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
@@ -85,6 +88,8 @@ pub struct Sizes {
     pub large_writes: u32,
     /// Small files in `baseline`.
     pub small_files: u32,
+    /// Messages in a mail store in `baseline`, and what is done with them.
+    pub mail_messages: u32,
     /// Entries of a large directory.
     pub names: u32,
     /// Operations that are made durable one by one.
@@ -111,6 +116,7 @@ impl Args {
     /// The sizes of this run.
     pub fn sizes(&self) -> Sizes {
         let pick = |small, full| if self.quick { small } else { full };
+        let long = self.workloads.contains(&Name::DookuLong);
         Sizes {
             repeat: self.repeat.unwrap_or(pick(1, 3)),
             seed: self.seed,
@@ -118,7 +124,10 @@ impl Args {
             image_written: !self.quick,
             dooku_files: pick(8, 64),
             dooku_file_bytes: if self.quick { 1 << 20 } else { 4 << 20 },
-            dooku_rounds: self.rounds.unwrap_or(pick(3, 64)),
+            dooku_rounds: self.rounds.unwrap_or(match long {
+                true => pick(30, 1000),
+                false => pick(3, 64),
+            }),
             tree: self.tree.clone(),
             tree_files: pick(600, 50_000),
             tree_edits: if self.quick { 8 } else { 64 },
@@ -130,7 +139,8 @@ impl Args {
             agents_clones: pick(3, 200),
             large_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
             large_writes: pick(400, 65_536),
-            small_files: pick(600, 200_000),
+            small_files: self.files.unwrap_or(pick(600, 1_000_000)),
+            mail_messages: pick(60, 10_000),
             names: pick(500, 100_000),
             durable: pick(20, 1000),
             engine_cache_bytes: if self.quick { 2 << 20 } else { 128 << 20 },

@@ -14,6 +14,7 @@
 mod args;
 mod engine;
 mod files;
+mod floor;
 mod image;
 mod overlay;
 mod peer;

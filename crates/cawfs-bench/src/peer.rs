@@ -23,7 +23,7 @@ pub struct Peer {
 /// What a kind needs: programs, and the name under which the kernel must know it.
 pub fn missing(kind: Kind) -> Option<String> {
     let (programs, kernel): (&[&str], &[&str]) = match kind {
-        Kind::Cawfs => (&[], &[]),
+        Kind::Cawfs | Kind::Floor => (&[], &[]),
         Kind::Ext4 => (&["mkfs.ext4"], &["ext4"]),
         Kind::Xfs => (&["mkfs.xfs"], &["xfs"]),
         Kind::Btrfs | Kind::BtrfsSnap => (&["mkfs.btrfs", "btrfs"], &["btrfs"]),

@@ -28,6 +28,8 @@ pub struct Sample {
     pub seconds: f64,
     /// What passed through the device.
     pub device: Option<Counts>,
+    /// Requests of the kernel to a server in user space.
+    pub requests: Option<u64>,
     /// Bytes of keys and values that an engine was given; zero where files are written.
     pub payload_bytes: u64,
     /// Seconds of processor time of the programs that were run, and of this one.
@@ -98,6 +100,7 @@ impl Session<'_> {
             self.repeat
         ));
         let used = self.system.space()?.0;
+        let requests = self.system.requests()?;
         let (device, server) = (self.system.counts()?, self.system.server());
         let client = process::seconds_of("self");
         let start = Instant::now();
@@ -106,9 +109,14 @@ impl Session<'_> {
         let client_seconds = process::seconds_of("self") - client;
         let after = self.system.server();
         let device_after = self.system.counts()?;
+        let requests_after = self.system.requests()?;
         let used_bytes = self.system.space()?.0;
         let sample = Sample {
             device: device.zip(device_after).map(|(a, b)| b.since(a)),
+            // A step that mounts anew begins to count anew.
+            requests: requests
+                .zip(requests_after)
+                .and_then(|(a, b)| b.checked_sub(a)),
             client_seconds,
             // A step that mounts anew has a new server.
             server_seconds: (after.seconds - server.seconds).max(0.0),
@@ -174,6 +182,7 @@ impl Session<'_> {
             round,
             seconds,
             device: None,
+            requests: None,
             payload_bytes: 0,
             client_seconds: 0.0,
             server_seconds: 0.0,

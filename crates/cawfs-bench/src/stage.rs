@@ -10,6 +10,7 @@
 
 use crate::args::{Args, Sizes};
 use crate::engine::{self, EngineOn};
+use crate::floor::{self, Floor};
 use crate::image::Image;
 use crate::peer::{self, Peer};
 use crate::process;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 struct Stage {
     program: PathBuf,
     engines: PathBuf,
+    floor: PathBuf,
     image: Option<Arc<Image>>,
     mount_dir: PathBuf,
     store: PathBuf,
@@ -64,8 +66,10 @@ impl Stage {
                 "cawfs-bench: no loop device, so cawfs alone is measured, in a file: {error:#}"
             );
         });
+        let program = program(args)?;
         Ok(Self {
-            program: program(args)?,
+            floor: program.with_file_name("examples").join("floor"),
+            program,
             engines: engines(args),
             image: image.ok().map(Arc::new),
             mount_dir,
@@ -82,6 +86,7 @@ impl Stage {
             let no_device = (!device).then(|| "there is no loop device".to_owned());
             no_device
                 .or_else(|| peer::missing(kind))
+                .or_else(|| floor::missing(kind, &self.floor))
                 .or_else(|| engine::missing(kind, &self.engines))
         };
         let mut found = Vec::new();
@@ -101,6 +106,7 @@ impl Stage {
     fn system(&self, kind: Kind) -> Result<Box<dyn System>> {
         let dir = self.mount_dir.clone();
         Ok(match (kind, &self.image) {
+            (Kind::Floor, _) => Box::new(Floor::new(&self.floor, dir)),
             (Kind::Cawfs, image) => {
                 let (program, store) = (&self.program, self.store.clone());
                 Box::new(Cawfs::new(program, dir, image.clone(), store, self.bytes))

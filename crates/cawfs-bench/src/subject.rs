@@ -6,6 +6,7 @@ use crate::image::Image;
 use crate::process;
 use crate::system::{Counts, Kind, Server, System};
 use anyhow::{Context, Result};
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Cawfs {
     image: Option<Arc<Image>>,
     daemon: Option<u32>,
     mounted: bool,
+    /// Requests that it takes to ask for their number, and how often that was done.
+    asking: Cell<(u64, u64)>,
 }
 
 impl Cawfs {
@@ -40,7 +43,17 @@ impl Cawfs {
             image,
             daemon: None,
             mounted: false,
+            asking: Cell::default(),
         }
+    }
+
+    /// All requests that have an answer, also those of asking.
+    fn all_requests(&self) -> Result<u64> {
+        let said = self.run(["stats".as_ref(), "--json".as_ref(), self.dir.as_os_str()])?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        let kinds = said["latency"]["requests"].as_object();
+        let kinds = kinds.context("cawfs stats tells no requests")?.values();
+        Ok(kinds.filter_map(|kind| kind["count"].as_u64()).sum())
     }
 
     fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
@@ -71,6 +84,8 @@ impl System for Cawfs {
         self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
         self.mounted = true;
         self.daemon = process::find(&["daemon".as_ref(), store, dir]);
+        let before = self.all_requests()?;
+        self.asking.set((self.all_requests()? - before, 0));
         Ok(())
     }
 
@@ -126,6 +141,12 @@ impl System for Cawfs {
             counts.written_bytes = process::written_bytes(pid);
         }
         Ok(Some(counts))
+    }
+
+    fn requests(&self) -> Result<Option<u64>> {
+        let (each, times) = self.asking.get();
+        self.asking.set((each, times + 1));
+        Ok(Some(self.all_requests()?.saturating_sub(each * times)))
     }
 
     fn server(&self) -> Server {

@@ -23,6 +23,8 @@ pub enum Kind {
     Xfs,
     /// ext4, where a clone is `cp -a`.
     Ext4,
+    /// A file system in memory over the same FUSE floor, which keeps nothing: what FUSE costs by itself.
+    Floor,
     /// cawdb, the engine below cawfs.
     Cawdb,
     /// RocksDB.
@@ -38,13 +40,14 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order of the tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cawfs,
         Self::BtrfsSnap,
         Self::Overlay,
         Self::Btrfs,
         Self::Xfs,
         Self::Ext4,
+        Self::Floor,
         Self::Cawdb,
         Self::RocksDb,
         Self::Fjall,
@@ -61,6 +64,7 @@ impl Kind {
             Self::Btrfs => "Btrfs reflink",
             Self::Xfs => "XFS reflink",
             Self::Ext4 => "ext4 cp -a",
+            Self::Floor => "FUSE in memory",
             Self::Cawdb => "cawdb",
             Self::RocksDb => "RocksDB",
             Self::Fjall => "fjall",
@@ -74,6 +78,11 @@ impl Kind {
         matches!(self, Self::Cawfs | Self::Cawdb)
     }
 
+    /// Whether ours has to be as good: not as what keeps nothing.
+    pub fn is_peer(self) -> bool {
+        !self.is_ours() && self != Self::Floor
+    }
+
     /// Whether it is an engine, and no file system.
     pub fn is_engine(self) -> bool {
         matches!(
@@ -84,7 +93,7 @@ impl Kind {
 
     /// Whether its clones are made without copying the data.
     pub fn shares(self) -> bool {
-        self != Self::Ext4
+        !matches!(self, Self::Ext4 | Self::Floor)
     }
 }
 
@@ -174,6 +183,10 @@ pub trait System {
     }
     /// What has passed through its device; `None` where there is no device of its own.
     fn counts(&self) -> Result<Option<Counts>>;
+    /// Requests that the kernel has sent its server, but for those that asking for this takes; `None` where there is no server.
+    fn requests(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// What its server has used.
     fn server(&self) -> Server;
     /// Has an engine do what a line says (`bench-engine` tells which there are); bytes of keys and values that were dealt with.

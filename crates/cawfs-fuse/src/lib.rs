@@ -12,6 +12,8 @@
 mod buffers;
 mod connection;
 #[doc(hidden)]
+pub mod floor;
+#[doc(hidden)]
 pub mod fuzz;
 mod init;
 mod invalidate;

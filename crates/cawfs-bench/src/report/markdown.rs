@@ -38,6 +38,8 @@ pub fn page(results: &Results, plots: &[String]) -> String {
             "bytes written at the device for each byte of keys and values",
             amplification,
         );
+        let title = "requests of the kernel to the server";
+        table(&mut text, of, title, requests);
         table(&mut text, of, "space", space);
         clones(&mut text, of);
         rounds(&mut text, of, results);
@@ -196,6 +198,11 @@ fn device(of: Of, kind: Kind, step: &str) -> Option<String> {
         _ => format!("{count:.0}, {}", bytes(sum)),
     };
     Some(format!("{}; {}", show(reads, read), show(writes, written)))
+}
+
+fn requests(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let requests = |sample: &Sample| sample.requests.map(|requests| requests as f64);
+    Some(format!("{:.0}", of.spread(kind, step, requests)?.median))
 }
 
 /// Of steps that write. Reads have a payload too, and write nothing that they were given.

@@ -42,6 +42,7 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::Overlay | Kind::Fjall => RGBColor(44, 160, 44),
         Kind::Btrfs => RGBColor(23, 190, 207),
         Kind::Xfs | Kind::Redb => RGBColor(148, 103, 189),
+        Kind::Floor => RGBColor(214, 160, 60),
         Kind::Ext4 | Kind::Lmdb => RGBColor(127, 127, 127),
     }
 }

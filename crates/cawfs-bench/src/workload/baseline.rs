@@ -5,6 +5,7 @@
 use crate::files::{self, random_block_reads, random_block_writes, read_through};
 use crate::process::{self, run_with};
 use crate::session::Session;
+use crate::workload::mail;
 use crate::workload::vm::mebibytes;
 use anyhow::{Result, bail};
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ pub fn run(session: &mut Session) -> Result<()> {
     creates(session, "create small files + sync, 2 threads", "two", 2)?;
     many_names(session)?;
     durable(session)?;
+    mail::run(session)?;
     sqlite(session)
 }
 

@@ -4,6 +4,8 @@ pub mod agents;
 pub mod baseline;
 pub mod dooku;
 pub mod engine;
+pub mod mail;
+pub mod tools;
 pub mod tree;
 pub mod vm;
 
@@ -18,6 +20,8 @@ pub enum Name {
     All,
     /// Both of the next two
     Dooku,
+    /// Both of the next two with 1000 rounds
+    DookuLong,
     /// Clones of one original, 16 bytes written into each file of each
     DookuFan,
     /// The same, each a clone of the one before
@@ -54,6 +58,7 @@ impl Name {
         match self {
             Self::All => "all",
             Self::Dooku => "dooku",
+            Self::DookuLong => "dooku-long",
             Self::DookuFan => "dooku-fan",
             Self::DookuChain => "dooku-chain",
             Self::Tree => "tree",
@@ -68,7 +73,9 @@ impl Name {
     /// Whether a name given on the command line means this workload.
     pub fn means(self, workload: Self) -> bool {
         let dooku = matches!(workload, Self::DookuFan | Self::DookuChain);
-        self == Self::All || self == workload || (self == Self::Dooku && dooku)
+        self == Self::All
+            || self == workload
+            || (matches!(self, Self::Dooku | Self::DookuLong) && dooku)
     }
 
     /// Whether it makes sense on a system: without clones, two of them are others twice.
@@ -76,15 +83,16 @@ impl Name {
         match self {
             Self::Engine => kind.is_engine(),
             Self::Growth => kind == Kind::Cawdb,
+            Self::Tree if kind == Kind::Floor => true,
             Self::Baseline => !kind.is_engine() && !matches!(kind, Kind::BtrfsSnap | Kind::Overlay),
-            _ => !kind.is_engine(),
+            _ => !kind.is_engine() && kind != Kind::Floor,
         }
     }
 
     /// Runs it.
     pub fn run(self, session: &mut Session) -> Result<()> {
         match self {
-            Self::All | Self::Dooku => Ok(()), // groups; stage runs what is in them
+            Self::All | Self::Dooku | Self::DookuLong => Ok(()), // groups; stage runs what is in them
             Self::DookuFan => dooku::run(session, false),
             Self::DookuChain => dooku::run(session, true),
             Self::Tree => tree::run_tree(session),

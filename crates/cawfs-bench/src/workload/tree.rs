@@ -6,6 +6,7 @@
 use crate::files;
 use crate::process::run;
 use crate::session::Session;
+use crate::workload::tools;
 use anyhow::Result;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ pub fn run_tree(session: &mut Session) -> Result<()> {
         }
         system.sync()
     })?;
+    tools::rsync(session)?;
+    tools::git(session, &listed)?;
     session.step("rename the tree", 0, |system| {
         Ok(std::fs::rename(
             system.path("orig"),
@@ -65,7 +68,7 @@ pub fn run_tree(session: &mut Session) -> Result<()> {
     })?;
     session.step("rm -r + sync", 0, |system| {
         // A subvolume itself stays, as rm may not remove it; what it holds is what counts.
-        shell("rm -r \"$1\"/*", &[&system.path("renamed")])?;
+        shell("rm -r \"$1\"/* \"$1\"/.git", &[&system.path("renamed")])?;
         system.sync()
     })?;
     Ok(())
@@ -148,7 +151,7 @@ fn one_round(session: &mut Session, round: u32, listed: &[(PathBuf, u64)]) -> Re
 }
 
 /// A line of shell; the paths are $1, $2.
-fn shell(line: &str, paths: &[&Path]) -> Result<()> {
+pub fn shell(line: &str, paths: &[&Path]) -> Result<()> {
     let args = ["-c", line, "sh"].map(OsStr::new);
     run(
         "sh",

@@ -10,13 +10,16 @@ const KEEP_CACHE: u32 = 1 << 1;
 /// It may use and fill the listing it keeps.
 const CACHE_DIR: u32 = 1 << 3;
 
+/// What is answered to opening a directory whose names may be cached.
+pub const DIRECTORY_FLAGS: u32 = KEEP_CACHE | CACHE_DIR;
+
 impl Server {
     pub(super) fn directory(&self, node: NodeId, op: &Op<'_>) -> Reply {
         match *op {
             Op::OpenDir { .. } => {
                 let handle = self.fs.opendir(node).map_err(errno)?;
                 let cached = self.fs.may_cache_names(handle);
-                let flags = KEEP_CACHE | if cached { CACHE_DIR } else { 0 };
+                let flags = if cached { DIRECTORY_FLAGS } else { KEEP_CACHE };
                 Ok(Answer::Reply(reply::open(handle.0, flags)))
             }
             Op::ReleaseDir { fh } => {

@@ -2,6 +2,7 @@
 
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
+use crate::init::Agreed;
 use crate::wire::{Op, reply};
 use bytes::Bytes;
 use cawfs_fs::{Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
@@ -15,6 +16,18 @@ mod fopen {
 
 /// Most bytes copied by one old-style COPY_FILE_RANGE, whose reply has 32 bits.
 const COPY_MAX: u64 = 1 << 30;
+
+/// Files opened only for writing bypass the page cache: large writes are several times faster
+/// and no page is read for a small one. If the kernel then forbids to map such a file shared,
+/// they do not.
+pub fn open_flags(agreed: Agreed, flags: u32) -> u32 {
+    let write_only = flags as i32 & libc::O_ACCMODE == libc::O_WRONLY;
+    if write_only && agreed.direct_mmap() {
+        fopen::KEEP_CACHE | fopen::DIRECT_IO | fopen::PARALLEL_DIRECT_WRITES
+    } else {
+        fopen::KEEP_CACHE
+    }
+}
 
 impl Server {
     pub(super) fn file(&self, caller: Caller, node: NodeId, op: &Op<'_>) -> Reply {
@@ -45,7 +58,10 @@ impl Server {
             }
             Op::Open { flags } => {
                 let handle = fs.open(node, flags as i32).map_err(errno)?;
-                Ok(Answer::Reply(reply::open(handle.0, self.open_flags(flags))))
+                Ok(Answer::Reply(reply::open(
+                    handle.0,
+                    open_flags(self.fixed.agreed, flags),
+                )))
             }
             Op::Create {
                 name,
@@ -98,20 +114,8 @@ impl Server {
             entry.node.0,
             &attr,
             handle.0,
-            self.open_flags(flags),
+            open_flags(self.fixed.agreed, flags),
         ))
-    }
-
-    /// Files opened only for writing bypass the page cache: large writes are several times faster
-    /// and no page is read for a small one. If the kernel then forbids to map such a file shared,
-    /// they do not.
-    fn open_flags(&self, flags: u32) -> u32 {
-        let write_only = flags as i32 & libc::O_ACCMODE == libc::O_WRONLY;
-        if write_only && self.fixed.agreed.direct_mmap() {
-            fopen::KEEP_CACHE | fopen::DIRECT_IO | fopen::PARALLEL_DIRECT_WRITES
-        } else {
-            fopen::KEEP_CACHE
-        }
     }
 
     /// Writes what came with a request.

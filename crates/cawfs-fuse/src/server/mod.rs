@@ -11,6 +11,9 @@ mod dirs;
 mod files;
 mod names;
 
+pub use dirs::DIRECTORY_FLAGS;
+pub use files::open_flags;
+
 use crate::connection::Answer;
 use crate::init::Agreed;
 use crate::invalidate::Notifier;

@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 
 /// The arguments of SETATTR. A field counts only if its bit is set in `valid`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SetAttr {
     /// Which fields count, see the constants of this type.
     pub valid: u32,

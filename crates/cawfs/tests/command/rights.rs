@@ -212,7 +212,7 @@ fn trees_are_removed_whole() {
 fn a_removed_tree_is_forgotten_by_and_by() {
     let site = Site::new();
     for number in 0..300 {
-        let dir = site.path(&format!("tree/{}/deep", number % 10));
+        let dir = site.path(format!("tree/{}/deep", number % 10));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join(number.to_string()), "x").unwrap();
     }
