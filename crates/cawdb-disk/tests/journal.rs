@@ -323,3 +323,24 @@ fn any_bytes_in_the_ring_are_survived() {
         }
     }
 }
+
+/// A ring full of records that a checkpoint has passed is searched by its chunks, not record by record.
+#[test]
+fn older_records_cost_a_search_nothing() {
+    let disk: Arc<dyn Disk> = Arc::new(blank());
+    let mut journal = Journal::new(disk.clone(), RING, UUID).unwrap();
+    let mut seq = 1;
+    while journal.head() < 2 * RING.len {
+        journal
+            .write_group(&[Record { seq, payload: b"x" }])
+            .unwrap();
+        journal.set_tail(journal.head());
+        seq += 1;
+    }
+    let before = disk.stats().reads;
+    let (entries, reader) = read_all(disk.clone(), journal.head(), seq).unwrap();
+    assert_eq!((entries.len(), reader.rejected()), (0, 0));
+    // The record that is not there, twice, and the ring at once; what lies across its end takes two.
+    let reads = disk.stats().reads - before;
+    assert!(reads <= 8, "{reads} requests");
+}

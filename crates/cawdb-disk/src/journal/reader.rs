@@ -180,14 +180,23 @@ impl Reader {
         while at < self.ring.len() {
             let part = (self.ring.len() - at).min(SEARCH_BYTES as u64) as usize;
             self.ring.read(at, &mut chunk[..part])?;
-            for (i, word) in chunk[..part].chunks(8).enumerate() {
-                if Header::may_begin(word) {
-                    rejected.extend(self.later_record(at + 8 * i as u64)?);
+            for i in (0..part).step_by(8) {
+                if self.may_be_later(&chunk[i..part]) {
+                    rejected.extend(self.later_record(at + i as u64)?);
                 }
             }
             at += part as u64;
         }
         Ok(rejected)
+    }
+
+    /// Whether a later record may begin with these bytes, which a search has read: most records of a ring are older ones.
+    fn may_be_later(&self, bytes: &[u8]) -> bool {
+        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+            return Header::may_begin(bytes);
+        };
+        Header::may_begin(bytes)
+            && Header::decode(header, self.salt).is_some_and(|h| h.position >= self.head)
     }
 
     /// The position of the later record at this place of the ring, if there is one.
