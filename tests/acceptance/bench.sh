@@ -19,7 +19,9 @@ start=$SECONDS
 point "quick sizes of all workloads" "$((SECONDS - start)) s"
 { grep 'is left out' "$SCRATCH/said" || true; } | while IFS= read -r line; do point "a peer less" "${line#cawfs-bench: }"; done
 point "samples" "$(grep -c '"step"' "$SCRATCH/results/results.json")"
-for plot in dooku-fan dooku-chain tree vm agents baseline engine growth; do
+containers=
+command -v lxc-execute >/dev/null && containers=containers
+for plot in dooku-fan dooku-chain tree vm agents baseline engine growth $containers; do
     [ -s "$SCRATCH/results/$plot.svg" ] || fail "there is no plot of $plot"
 done
 # What is interrupted leaves nothing behind.

@@ -42,6 +42,9 @@ pub struct Args {
     /// The tree of the workload tree (default: one that is made up)
     #[arg(long, value_name = "DIR")]
     pub tree: Option<PathBuf>,
+    /// The root file system of containers (default: made by debootstrap, with --quick of a shell)
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
     /// Size of the image in MiB (default: 12288, with --quick 768)
     #[arg(long, value_name = "MIB")]
     pub image: Option<u64>,
@@ -94,6 +97,12 @@ pub struct Sizes {
     pub names: u32,
     /// Operations that are made durable one by one.
     pub durable: u32,
+    /// The root file system of containers; none: one that is made up.
+    pub rootfs: Option<PathBuf>,
+    /// Bytes of the big file in it.
+    pub container_bytes: u64,
+    /// Containers made.
+    pub containers: u32,
     /// Memory of an engine for what it has read.
     pub engine_cache_bytes: u64,
     /// Pairs in `engine`, ten times as much.
@@ -143,6 +152,9 @@ impl Args {
             mail_messages: pick(60, 10_000),
             names: pick(500, 100_000),
             durable: pick(20, 1000),
+            rootfs: self.rootfs.clone(),
+            container_bytes: if self.quick { 8 << 20 } else { 1 << 30 },
+            containers: pick(2, 5),
             engine_cache_bytes: if self.quick { 2 << 20 } else { 128 << 20 },
             engine_keys: pick(50_000, 3_200_000).into(),
             engine_writes: pick(4000, 500_000).into(),

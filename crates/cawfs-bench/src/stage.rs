@@ -129,6 +129,12 @@ impl Stage {
         );
         let sizes = results.sizes.clone();
         for workload in workloads {
+            if let Some(reason) = workload.missing() {
+                let note = format!("{} is left out: {reason}", workload.label());
+                eprintln!("cawfs-bench: {note}");
+                results.notes.push(note);
+                continue;
+            }
             for repeat in 1..=sizes.repeat {
                 for turn in 0..kinds.len() {
                     let kind = kinds[(turn + repeat as usize - 1) % kinds.len()];

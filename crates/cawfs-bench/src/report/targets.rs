@@ -33,6 +33,7 @@ pub fn all(results: &Results) -> Vec<Target> {
             "vm" => vm(&mut found, of),
             "agents" => agents(&mut found, of),
             "baseline" => baseline(&mut found, of),
+            "containers" => containers(&mut found, of),
             "engine" => engines::engine(&mut found, of),
             "growth" => engines::growth(&mut found, of),
             _ => {}
@@ -301,6 +302,29 @@ fn baseline(found: &mut Vec<Target>, of: Of) {
     ] {
         ext4_or_floor(found, of, step);
     }
+}
+
+fn containers(found: &mut Vec<Target>, of: Of) {
+    // What creating takes beyond the start of a program that does nothing; not less than a clock can tell.
+    let beyond = |kind| {
+        let empty = of.seconds(kind, "start an empty program")?;
+        Some((of.seconds(kind, "create")? - empty).max(1e-5))
+    };
+    for (kind, name, limit) in [
+        (Kind::BtrfsSnap, "LXC on Btrfs", 1.0 / 3.0),
+        (Kind::Overlay, "LXC with an overlay", 1.0 / 3.0),
+        (Kind::Ext4, "LXC in a folder", 1.0 / 100.0),
+    ] {
+        let what = format!("creation beyond an empty program, against {name}");
+        against(found, of, &what, [beyond(Kind::Cawfs), beyond(kind)], limit);
+    }
+    let sides = [
+        "first write into the big file + fsync",
+        "first write into a small file + fsync",
+    ];
+    let sides = sides.map(|step| of.seconds(Kind::Cawfs, step));
+    let what = "first write into the big file against the small one";
+    against(found, of, what, sides, 1.1);
 }
 
 /// At most 1.25 times what ext4 takes, or what FUSE takes by itself.

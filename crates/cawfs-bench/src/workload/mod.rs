@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod baseline;
+pub mod containers;
 pub mod dooku;
 pub mod engine;
 pub mod mail;
@@ -34,6 +35,8 @@ pub enum Name {
     Agents,
     /// What any file system does all day, without clones
     Baseline,
+    /// Containers of LXC, made from one root file system
+    Containers,
     /// The engine alone, ten times as much as its cache, beside other engines
     Engine,
     /// What the engine costs as it grows, in bytes and in clones
@@ -42,13 +45,14 @@ pub enum Name {
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 8] = [
+    pub const WORKLOADS: [Self; 9] = [
         Self::DookuFan,
         Self::DookuChain,
         Self::Tree,
         Self::Vm,
         Self::Agents,
         Self::Baseline,
+        Self::Containers,
         Self::Engine,
         Self::Growth,
     ];
@@ -65,6 +69,7 @@ impl Name {
             Self::Vm => "vm",
             Self::Agents => "agents",
             Self::Baseline => "baseline",
+            Self::Containers => "containers",
             Self::Engine => "engine",
             Self::Growth => "growth",
         }
@@ -82,11 +87,22 @@ impl Name {
     pub fn suits(self, kind: Kind) -> bool {
         match self {
             Self::Engine => kind.is_engine(),
+            Self::Containers => matches!(
+                kind,
+                Kind::Cawfs | Kind::BtrfsSnap | Kind::Overlay | Kind::Ext4
+            ),
             Self::Growth => kind == Kind::Cawdb,
             Self::Tree if kind == Kind::Floor => true,
             Self::Baseline => !kind.is_engine() && !matches!(kind, Kind::BtrfsSnap | Kind::Overlay),
             _ => !kind.is_engine() && kind != Kind::Floor,
         }
+    }
+
+    /// Why it cannot run here.
+    pub fn missing(self) -> Option<String> {
+        (self == Self::Containers)
+            .then(containers::missing)
+            .flatten()
     }
 
     /// Runs it.
@@ -99,6 +115,7 @@ impl Name {
             Self::Vm => vm::run(session),
             Self::Agents => agents::run(session),
             Self::Baseline => baseline::run(session),
+            Self::Containers => containers::run_all(session),
             Self::Engine => engine::run(session),
             Self::Growth => engine::growth(session),
         }
