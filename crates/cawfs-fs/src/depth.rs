@@ -130,19 +130,19 @@ impl Fs {
         self.admit_one(home)?;
         if inode.is_dir() && self.admit_tree(view, (from, reach), home)? {
             inode.flags |= MOVED;
-            self.mark(change, dir)?;
+            self.mark(change, dir, MOVED)?;
         }
         Ok(())
     }
 
-    /// Marks a directory and those above it.
-    fn mark(&self, change: &mut Change<'_>, dir: &Node) -> Result<()> {
+    /// Marks a directory and those above it with a flag.
+    pub(crate) fn mark(&self, change: &mut Change<'_>, dir: &Node, flag: u32) -> Result<()> {
         let mut id = dir.id;
         loop {
             let node = self.node(id)?;
             let mut inode = change.inode(&node);
-            if !inode.has(MOVED) {
-                inode.flags |= MOVED;
+            if !inode.has(flag) {
+                inode.flags |= flag;
                 let at = self.resolve(&node)?.at;
                 change.record(&node, &at, inode);
             }

@@ -16,7 +16,7 @@ use crate::stages::Stages;
 use crate::table::{
     Aged, NODE_BYTES, Node, Pin, Place, Resolved, Table, pin, pin_child, pin_new_child,
 };
-use crate::types::{Attr, Entry, FileType, NAME_MAX, NodeId, Time};
+use crate::types::{AccessTimes, Attr, Entry, FileType, NAME_MAX, NodeId, Time};
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Store};
 use std::collections::HashSet;
@@ -52,8 +52,8 @@ impl Default for FormatOptions {
 pub struct MountOptions {
     /// Refuse every change.
     pub read_only: bool,
-    /// Keep access times, relative: at most one step behind a change, or a day.
-    pub atime: bool,
+    /// When reading renews access times.
+    pub access_times: AccessTimes,
     /// The present.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
     /// Memory for nodes that only a front end remembers, in bytes: beyond it, it is to forget some.
@@ -70,7 +70,7 @@ impl Default for MountOptions {
         let (clock, seed) = (Box::new(system_time), fastrand::u64(..));
         Self {
             read_only: false,
-            atime: true,
+            access_times: AccessTimes::default(),
             handle_bytes: 64 << 20,
             few_links: 64,
             clock,
@@ -99,7 +99,7 @@ pub struct Fs {
     pub(crate) stages: Mutex<Stages>,
     /// Nodes whose access time is newer than in the store.
     pub(crate) lazy: Mutex<HashSet<NodeId>>,
-    pub(crate) atime: bool,
+    access_times: Mutex<AccessTimes>,
     pub(crate) counters: Counters,
     pub(crate) bounds: Mutex<Bounds>,
     numbers: Mutex<Lease>,
@@ -204,7 +204,7 @@ impl Fs {
             dirs: OpenDirs::default(),
             stages: Mutex::default(),
             lazy: Mutex::default(),
-            atime: options.atime && !options.read_only,
+            access_times: Mutex::new(options.access_times),
             counters: Counters::default(),
             bounds: Mutex::new(bounds),
             numbers: Mutex::new(Lease { next, end: next }),
@@ -228,6 +228,17 @@ impl Fs {
     /// Whether every change is refused.
     pub fn read_only(&self) -> bool {
         self.read_only
+    }
+    /// When reading renews access times; never where every change is refused.
+    pub fn access_times(&self) -> AccessTimes {
+        match self.read_only {
+            true => AccessTimes::Never,
+            false => *lock(&self.access_times),
+        }
+    }
+    /// Decides it anew, for what is read from now on.
+    pub fn set_access_times(&self, when: AccessTimes) {
+        *lock(&self.access_times) = when;
     }
     /// What was done since the mount.
     pub fn counters(&self) -> &Counters {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0 version u8 = 1   1 kind u8   2 permissions u16   4 flags u32   8 uid u32   12 gid u32
-//! 16 number u64 (relative)   24 size u64   32 blocks u64   40 links u32   44 rdev u32
+//! 16 number u64 (relative)   24 size u64   32 blocks u64   40 links u32   44 device u32
 //! 48 atime (i64 s, u32 ns)   60 mtime   72 ctime   84 btime
 //! 96 directories: shift u64, no-set-id u8 (0 none, 1 except uid, 2 all), uid u32
 //!    symbolic links: the target, to the end
@@ -85,7 +85,9 @@ pub(crate) struct Inode {
     /// Blocks stored.
     pub(crate) blocks: u64,
     pub(crate) links: u32,
-    pub(crate) rdev: u32,
+    /// Number of a device, as the kernel encodes it; of a file or directory that is guarded, what says so to whom: see
+    /// [`crate::guards`].
+    pub(crate) device: u32,
     pub(crate) atime: Time,
     pub(crate) mtime: Time,
     pub(crate) ctime: Time,
@@ -117,7 +119,7 @@ impl Inode {
             size: 0,
             blocks: 0,
             links,
-            rdev: 0,
+            device: 0,
             atime: now,
             mtime: now,
             ctime: now,
@@ -147,6 +149,13 @@ impl Inode {
     pub(crate) fn relative(&self) -> u64 {
         self.number.wrapping_add(self.shift)
     }
+    /// Device number, of a device.
+    pub(crate) fn rdev(&self) -> u32 {
+        match self.kind {
+            FileType::CharDevice | FileType::BlockDevice => self.device,
+            _ => 0,
+        }
+    }
     /// Clears what a write by an unprivileged caller clears.
     pub(crate) fn kill_set_id(&mut self) {
         self.perm &= !SET_UID;
@@ -171,7 +180,7 @@ impl Inode {
             nlink: self.links,
             uid: self.uid,
             gid: self.gid,
-            rdev: self.rdev,
+            rdev: self.rdev(),
             size: self.size,
             blocks: sectors,
             atime: self.atime,
@@ -193,7 +202,7 @@ impl Inode {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.links.to_le_bytes());
-        out.extend_from_slice(&self.rdev.to_le_bytes());
+        out.extend_from_slice(&self.device.to_le_bytes());
         for time in [self.atime, self.mtime, self.ctime, self.btime] {
             out.extend_from_slice(&time.secs.to_le_bytes());
             out.extend_from_slice(&time.nanos.to_le_bytes());
@@ -245,7 +254,7 @@ fn read_record(r: &mut Reader<'_>) -> Option<Inode> {
     inode.perm = u16::from_le_bytes(r.array()?);
     (inode.flags, inode.uid, inode.gid) = (r.u32()?, r.u32()?, r.u32()?);
     (inode.number, inode.size, inode.blocks) = (r.u64()?, r.u64()?, r.u64()?);
-    (inode.links, inode.rdev) = (r.u32()?, r.u32()?);
+    (inode.links, inode.device) = (r.u32()?, r.u32()?);
     (inode.atime, inode.mtime) = (r.time()?, r.time()?);
     (inode.ctime, inode.btime) = (r.time()?, r.time()?);
     if kind == FileType::Directory {

@@ -35,6 +35,7 @@ mod errno;
 mod fs;
 #[doc(hidden)]
 pub mod fuzz;
+mod guards;
 mod handover;
 mod inode;
 mod links;

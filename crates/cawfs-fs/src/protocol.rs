@@ -9,6 +9,7 @@
 //! SYNC         0x0000CA03                                           all that happened before on the mount is durable
 //! STATS        0xFFF0CA04  { offset u64, length u64, text }         a piece of the statistics, which are JSON
 //! SCRUB        0xFFF0CA05  { token u64, budget u64, text }          verify a part of what is on the disk; answers JSON
+//! ACCESS_TIMES 0x4004CA06  { when u32 }                             when reading renews access times, from now on
 //! ```
 //!
 //! Cloning takes two steps, so that the kernel itself checks rights, sends inotify events and keeps its caches:
@@ -42,8 +43,12 @@
 //! `budget` bytes or a moment, whichever comes first, so that the pace is the caller's. The answer has the length of its text in the
 //! place of the budget; the text is an object with the `token` to go on with, `read_bytes`, `left_bytes`, `done`, and `findings`
 //! as `cawfs check --json` prints them. A budget of 0 ends a scrub early. ENOENT: the token is not known any more.
+//!
+//! Access times are the daemon's, not the kernel's, so a remount tells it, as root or whoever serves the mount: 0 never,
+//! 1 relative, 2 always.
 
 use crate::errno::{Kind, Result};
+use crate::types::AccessTimes;
 
 const fn ioc(direction: u32, number: u32, size: u32) -> u32 {
     (direction << 30) | (size << 16) | (0xCA << 8) | number
@@ -73,6 +78,8 @@ pub const STATS: u32 = ioc(READ_WRITE, 4, STATS_BYTES as u32);
 pub const SCRUB_BYTES: usize = STATS_BYTES;
 /// `ioctl` command: verify a part of what is on the disk.
 pub const SCRUB: u32 = ioc(READ_WRITE, 5, SCRUB_BYTES as u32);
+/// `ioctl` command: when reading renews access times.
+pub const ACCESS_TIMES: u32 = ioc(WRITE, 6, 4);
 /// Flag of CLONE_STAGE: a rename of the staged tree over a directory replaces it with all it holds.
 pub const CLONE_REPLACE: u32 = 1;
 /// Most destinations of one token.
@@ -167,6 +174,26 @@ pub fn decode_scrub(asked: &[u8]) -> Result<(u64, u64)> {
             Ok((u64::from_le_bytes(token), u64::from_le_bytes(budget)))
         }
         _ => Err(Kind::Invalid.because("SCRUB takes its whole struct")),
+    }
+}
+
+/// The ACCESS_TIMES struct.
+pub fn encode_access_times(when: AccessTimes) -> [u8; 4] {
+    let code: u32 = match when {
+        AccessTimes::Never => 0,
+        AccessTimes::Relative => 1,
+        AccessTimes::Always => 2,
+    };
+    code.to_le_bytes()
+}
+
+/// What an ACCESS_TIMES struct asks for; EINVAL if that is none of the three.
+pub fn decode_access_times(bytes: &[u8]) -> Result<AccessTimes> {
+    match bytes {
+        [0, 0, 0, 0] => Ok(AccessTimes::Never),
+        [1, 0, 0, 0] => Ok(AccessTimes::Relative),
+        [2, 0, 0, 0] => Ok(AccessTimes::Always),
+        _ => Err(Kind::Invalid.because("ACCESS_TIMES takes 0, 1 or 2")),
     }
 }
 
@@ -271,5 +298,23 @@ mod tests {
         assert_eq!(SYNC, 0x0000_CA03);
         assert_eq!(STATS, 0xFFF0_CA04);
         assert_eq!(SCRUB, 0xFFF0_CA05);
+        assert_eq!(ACCESS_TIMES, 0x4004_CA06);
+    }
+
+    #[test]
+    fn access_times_come_back() {
+        for when in [
+            AccessTimes::Never,
+            AccessTimes::Relative,
+            AccessTimes::Always,
+        ] {
+            assert_eq!(
+                decode_access_times(&encode_access_times(when)).unwrap(),
+                when
+            );
+        }
+        for bad in [&[3, 0, 0, 0][..], &[0; 5], &[]] {
+            assert!(decode_access_times(bad).is_err());
+        }
     }
 }

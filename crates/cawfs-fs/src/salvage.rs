@@ -314,7 +314,7 @@ fn object(
         perm: inode.perm,
         uid: inode.uid,
         gid: inode.gid,
-        rdev: inode.rdev,
+        rdev: inode.rdev(),
         size: inode.size,
         times: [inode.atime, inode.mtime],
         target: inode.target,

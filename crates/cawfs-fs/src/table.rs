@@ -134,7 +134,8 @@ impl Table {
         table.add(root, 1, 0, Place::Root);
         table
     }
-    fn add(&mut self, inode: Inode, ino: u64, base: u64, place: Place) -> NodeId {
+    fn add(&mut self, mut inode: Inode, ino: u64, base: u64, place: Place) -> NodeId {
+        inode.keep_own_guards(ino);
         let id = NodeId(self.next);
         self.next += 1;
         let shifts = if inode.is_dir() {

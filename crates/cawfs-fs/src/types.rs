@@ -13,6 +13,31 @@ pub const BLOCK_BYTES: u64 = 64 * 1024;
 /// Largest file size, in bytes: what a signed offset reaches, in whole blocks.
 pub const FILE_MAX: u64 = i64::MAX as u64 / BLOCK_BYTES * BLOCK_BYTES;
 
+/// When reading renews the access time of what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessTimes {
+    /// Never.
+    Never,
+    /// When the object was changed since, or a day has passed.
+    #[default]
+    Relative,
+    /// Always.
+    Always,
+}
+
+/// What chattr(1) sets, of files and directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileFlags {
+    /// Nothing about it changes.
+    pub immutable: bool,
+    /// A file is only appended to, a directory only gets more names.
+    pub append_only: bool,
+    /// dump(8) is to leave it out.
+    pub no_dump: bool,
+    /// Reading does not renew the access time.
+    pub no_atime: bool,
+}
+
 /// Names an object for as long as somebody holds it; given out in rising order, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);

@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = MountOptions {
         source: "floor".into(),
         subtype: Some("floor".into()),
-        noatime: true,
+        access_times: cawfs_fs::AccessTimes::Never,
         allow_other: true,
         ..MountOptions::default()
     };

@@ -8,6 +8,7 @@
 
 use crate::connection::Connection;
 use crate::wire::{BUFFER, MAX_WRITE, reply};
+use cawfs_fs::AccessTimes;
 use std::io;
 
 /// What was agreed upon with the kernel.
@@ -37,6 +38,7 @@ mod flag {
     pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
     pub const SETXATTR_EXT: u64 = 1 << 29;
     pub const INIT_EXT: u64 = 1 << 30;
+    pub const CREATE_SUPP_GROUP: u64 = 1 << 34;
     pub const HAS_EXPIRE_ONLY: u64 = 1 << 35;
     pub const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
     pub const HAS_RESEND: u64 = 1 << 39;
@@ -61,9 +63,18 @@ const WANTED: u64 = flag::ASYNC_READ
     | flag::HANDLE_KILLPRIV_V2
     | flag::SETXATTR_EXT
     | flag::INIT_EXT
+    | flag::CREATE_SUPP_GROUP
     | flag::HAS_EXPIRE_ONLY
     | flag::DIRECT_IO_ALLOW_MMAP
     | flag::HAS_RESEND;
+
+/// What is asked for: where every reading counts, the kernel must not answer it by itself.
+fn wanted(access: AccessTimes) -> u64 {
+    match access {
+        AccessTimes::Always => WANTED & !flag::CACHE_SYMLINKS,
+        _ => WANTED,
+    }
+}
 
 const INIT: u32 = 26;
 const MAJOR: u32 = 7;
@@ -89,11 +100,11 @@ impl Agreed {
     }
 }
 
-/// Waits for the kernel's INIT and answers it.
+/// Waits for the kernel's INIT and answers it. `access`: when reading is to renew access times.
 ///
 /// # Errors
 /// If the kernel's protocol is too old or the mount went away.
-pub fn handshake(connection: &Connection) -> io::Result<Agreed> {
+pub fn handshake(connection: &Connection, access: AccessTimes) -> io::Result<Agreed> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let gone = || {
@@ -125,7 +136,7 @@ pub fn handshake(connection: &Connection) -> io::Result<Agreed> {
             continue;
         }
         let offered = u64::from(word(52)) | u64::from(word(56)) << 32;
-        let flags = WANTED & offered;
+        let flags = wanted(access) & offered;
         let body = init_out(word(44), word(48), flags);
         connection.reply(unique, Ok(crate::connection::Answer::Reply(body)));
         return Ok(Agreed {

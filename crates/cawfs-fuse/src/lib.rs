@@ -62,7 +62,7 @@ impl Mount {
         // Looked at now, as nobody answers questions about the mount itself yet.
         let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let connection = Arc::new(connection::Connection::new(mount::mount(dir, options)?));
-        match init::handshake(&connection) {
+        match init::handshake(&connection, options.access_times) {
             Ok(agreed) => Ok(Self {
                 connection,
                 agreed,

@@ -3,6 +3,7 @@
 //! Root calls the kernel itself. Everybody else goes through the set-uid helper `fusermount3`, which
 //! sends the opened device back over a socket that it finds as its standard input.
 
+use cawfs_fs::AccessTimes;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::ffi::CString;
@@ -29,8 +30,8 @@ pub struct MountOptions {
     pub nodev: bool,
     /// Nothing may be executed.
     pub noexec: bool,
-    /// Reading leaves access times as they are.
-    pub noatime: bool,
+    /// When reading renews access times. The kernel only shows it: see [`cawfs_fs::Fs::set_access_times`].
+    pub access_times: AccessTimes,
     /// Other users than the mounting one may enter.
     pub allow_other: bool,
 }
@@ -118,8 +119,18 @@ fn flags(options: &MountOptions) -> MountFlags {
         (options.nosuid, MountFlags::NOSUID),
         (options.nodev, MountFlags::NODEV),
         (options.noexec, MountFlags::NOEXEC),
-        (options.noatime, MountFlags::NOATIME),
-        (!options.noatime, MountFlags::RELATIME),
+        (
+            options.access_times == AccessTimes::Never,
+            MountFlags::NOATIME,
+        ),
+        (
+            options.access_times == AccessTimes::Relative,
+            MountFlags::RELATIME,
+        ),
+        (
+            options.access_times == AccessTimes::Always,
+            MountFlags::STRICTATIME,
+        ),
     ];
     let chosen = all.into_iter().filter(|(chosen, _)| *chosen);
     chosen.map(|(_, flag)| flag).collect()
@@ -150,7 +161,7 @@ fn mount_by_helper(dir: &Path, options: &MountOptions) -> Result<File, MountErro
         (options.nosuid, "nosuid"),
         (options.nodev, "nodev"),
         (options.noexec, "noexec"),
-        (options.noatime, "noatime"),
+        (options.access_times == AccessTimes::Never, "noatime"),
         (options.allow_other, "allow_other"),
     ];
     list.extend(flags.iter().filter(|f| f.0).map(|f| f.1.to_owned()));

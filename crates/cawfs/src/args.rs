@@ -127,14 +127,15 @@ pub struct Mkfs {
 Options after -o, separated by commas, as in fstab:
   ro, rw                   without or with changes (rw)
   nosuid, nodev, noexec    switch set-id bits, device files, programs off; suid, dev, exec: on
-  noatime                  reading leaves access times alone; relatime, strictatime: it does not
+  relatime                 reading renews an access time older than a change, or than a day (the default)
+  noatime, strictatime     reading never, or always, renews it; always: without the kernel's cache
   allow_other              other users may enter; the default for root, off with no_allow_other
   cache=SIZE               memory for data read (an eighth of the RAM, 64 MiB to 8 GiB)
   memtable=SIZE            memory for changes not yet written (1/128 of it, 32 to 256 MiB)
   commit=SECONDS           at the latest after this time everything is durable (5)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there
-  remount                  change ro, nosuid, nodev, noexec, noatime of what is mounted there
+  remount                  change ro, nosuid, nodev, noexec, and access times, of what is mounted there
   default_permissions      always on
   noauto, user, nofail, _netdev, x-*   are for others and ignored here
 

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::{ioctl, mounts};
+use cawfs_fs::AccessTimes;
 use cawfs_fs::protocol::{self, Stage};
 use rustix::io::Errno;
 use std::fs::File;
@@ -100,6 +101,12 @@ pub fn sync(object: &File) -> Result<(), Refusal> {
 pub fn is_served(object: &File) -> Result<(), Refusal> {
     let answer = rustix::fs::fstatfs(object);
     answer.map(|_| ()).map_err(|e| refusal(object, e))
+}
+
+/// Tells the daemon when reading renews access times.
+pub fn access_times(object: &File, when: AccessTimes) -> Result<(), Refusal> {
+    let mut ask = protocol::encode_access_times(when);
+    ioctl::call::<{ protocol::ACCESS_TIMES }, _>(object, &mut ask).map_err(|e| refusal(object, e))
 }
 
 /// Has the daemon verify about `budget` bytes more of its store, token 0 to begin; what it answers. Its own errors are not

@@ -1,6 +1,7 @@
 //! Mount options in the style of fstab, and sizes.
 
 use crate::failure::Failure;
+use cawfs_fs::AccessTimes;
 use cawfs_fuse::MountOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,8 +19,8 @@ pub struct Options {
     pub nodev: bool,
     /// Nothing may be executed.
     pub noexec: bool,
-    /// Reading leaves access times alone.
-    pub noatime: bool,
+    /// When reading renews access times.
+    pub access_times: AccessTimes,
     /// Other users may enter; `None`: if we are root.
     pub allow_other: Option<bool>,
     /// Memory for data read, in bytes.
@@ -42,7 +43,7 @@ impl Default for Options {
             nosuid: false,
             nodev: false,
             noexec: false,
-            noatime: false,
+            access_times: AccessTimes::Relative,
             allow_other: None,
             cache: None,
             memtable: None,
@@ -67,7 +68,6 @@ const IGNORED: &[&str] = &[
     "owner",
     "_netdev",
     "nofail",
-    "atime",
     "diratime",
     "nodiratime",
     "norelatime",
@@ -90,7 +90,7 @@ impl Options {
             nosuid: self.nosuid,
             nodev: self.nodev,
             noexec: self.noexec,
-            noatime: self.noatime,
+            access_times: self.access_times,
             allow_other: self.allow_other.unwrap_or_else(root),
         }
     }
@@ -124,8 +124,17 @@ impl Options {
             "dev" => self.nodev = false,
             "noexec" => self.noexec = true,
             "exec" => self.noexec = false,
-            "noatime" => self.noatime = true,
-            "relatime" | "strictatime" => self.noatime = false,
+            "noatime" => self.access_times = AccessTimes::Never,
+            "relatime" => self.access_times = AccessTimes::Relative,
+            "strictatime" => self.access_times = AccessTimes::Always,
+            // What mount(8) means by these: what they take back, and nothing else.
+            "atime" if self.access_times == AccessTimes::Never => {
+                self.access_times = AccessTimes::Relative;
+            }
+            "nostrictatime" if self.access_times == AccessTimes::Always => {
+                self.access_times = AccessTimes::Relative;
+            }
+            "atime" | "nostrictatime" => {}
             "allow_other" => self.allow_other = Some(true),
             "no_allow_other" => self.allow_other = Some(false),
             "remount" => self.remount = true,
@@ -224,6 +233,16 @@ mod tests {
             parse("subtype=cawfs").unwrap().subtype.as_deref(),
             Some("cawfs")
         );
+        for (text, when) in [
+            ("", AccessTimes::Relative),
+            ("noatime", AccessTimes::Never),
+            ("noatime,strictatime", AccessTimes::Always),
+            ("strictatime,nostrictatime", AccessTimes::Relative),
+            ("noatime,atime", AccessTimes::Relative),
+            ("strictatime,atime,norelatime", AccessTimes::Always),
+        ] {
+            assert_eq!(parse(text).unwrap().access_times, when, "{text}");
+        }
         for bad in ["nonsense", "cache=lots", "commit=0", "subtype=a b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

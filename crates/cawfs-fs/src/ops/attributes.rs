@@ -6,12 +6,13 @@ use crate::counters::add;
 use crate::data;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
+use crate::guards::{NO_ATIME, check_attributes};
 use crate::inode::{HAS_ACL, HAS_CAPS, Inode, PERM_BITS, SET_GID, SET_UID};
 use crate::locks::{lock, write};
 use crate::ops::xattr::CAPABILITY;
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
-use crate::types::{Attr, Caller, FILE_MAX, FileType, NodeId, SetAttr, SetTime, Time};
+use crate::types::{AccessTimes, Attr, Caller, FILE_MAX, FileType, NodeId, SetAttr, SetTime, Time};
 use std::sync::Arc;
 
 /// An access time is renewed after this many seconds, even if nothing was changed since.
@@ -41,6 +42,7 @@ impl Fs {
         set: &SetAttr,
     ) -> Result<()> {
         let mut inode = node.inode();
+        check_attributes(&inode, set)?;
         let removed = lock(&self.table).place(node.id) == Some(Place::Gone);
         let mut change = self.change();
         if removed {
@@ -76,13 +78,18 @@ impl Fs {
 
     /// Notes that an object was read. Kept in memory, until another change of the record, or sync, or the last forget.
     pub(crate) fn accessed(&self, node: &Node) {
-        if !self.atime {
+        let when = self.access_times();
+        if when == AccessTimes::Never {
             return;
         }
         let now = self.now();
         let mut inode = lock(&node.inode);
+        if inode.has(NO_ATIME) {
+            return;
+        }
         let newest = inode.mtime.max(inode.ctime);
-        if inode.atime <= newest || now.secs.saturating_sub(inode.atime.secs) >= ATIME_SECS {
+        let due = inode.atime <= newest || now.secs.saturating_sub(inode.atime.secs) >= ATIME_SECS;
+        if due || when == AccessTimes::Always {
             inode.atime = now;
             drop(inode);
             lock(&self.lazy).insert(node.id);

@@ -8,6 +8,7 @@ use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
+use crate::guards::{GUARDS, check_mutable, check_removal};
 use crate::inode::{HAS_XATTRS, Inode, NoSetId, SET_GID};
 use crate::locks::lock;
 use crate::ops::rename::drop_hidden;
@@ -123,7 +124,10 @@ impl Fs {
             {
                 return Err(Kind::NotPermitted.because("only its owner may replace a tree"));
             }
+            check_removal(&to.dir.inode(), &occupant.inode())?;
+            self.check_tree_unguarded(&view, occupant, &home)?;
         }
+        check_mutable(&to.dir.inode())?;
         let mut change = self.change();
         let moves = match &occupant {
             Some(occupant) => self.displace(&mut change, &view, occupant, &home)?,
@@ -175,6 +179,8 @@ impl Fs {
     ) -> Inode {
         let mut inode = origin.inode.clone();
         (inode.ctime, inode.btime) = (change.now, change.now);
+        inode.unguard();
+        inode.flags &= !GUARDS;
         if inode.is_dir() {
             inode.shift = to
                 .ino

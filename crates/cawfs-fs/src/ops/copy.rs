@@ -8,6 +8,7 @@ use crate::counters::add;
 use crate::data;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
+use crate::guards::check_unguarded;
 use crate::inode::{Inode, blocks_of};
 use crate::locks::{read, write};
 use crate::ops::attributes::kill_caps;
@@ -39,6 +40,7 @@ impl Fs {
         let _high = (source > target).then(|| read(&from.busy));
         let (from_at, to_at) = (self.resolve(&from)?.at, self.resolve(&to)?.at);
         let (origin, mut inode) = (from.inode(), to.inode());
+        check_unguarded(&inode)?;
         let len = len.min(origin.size.saturating_sub(source_offset));
         let end = end_of(target_offset, len)?;
         if source == target && source_offset < end && target_offset < source_offset + len {

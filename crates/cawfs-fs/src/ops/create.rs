@@ -6,6 +6,7 @@ use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
+use crate::guards::{INHERITED, check_mutable, check_unguarded};
 use crate::inode::{HAS_ACL, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, PERM_BITS, SET_GID};
 use crate::locks::{lock, write};
 use crate::schema::Location;
@@ -44,7 +45,7 @@ impl Fs {
             caller,
             parent,
             name,
-            |inode| inode.rdev = rdev,
+            |inode| inode.device = rdev,
             (kind, mode, None),
         )?;
         Ok(self.entry(&pin))
@@ -110,6 +111,7 @@ impl Fs {
         let _names = self.shared();
         self.check_writable()?;
         let (dir, handle) = (self.dir(parent)?, FileHandle::from_flags(flags));
+        check_mutable(&dir.inode())?;
         let at = self.resolve(&dir)?.at;
         let mut born = self.newborn(caller, &dir.inode(), &at, (FileType::Regular, mode))?;
         born.inode.number = self.new_number()?;
@@ -148,6 +150,8 @@ impl Fs {
         if self.child(&dir, &at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
         }
+        check_mutable(&dir.inode())?;
+        check_unguarded(&file.inode())?;
         let to = at.child(name.clone());
         self.admit_one(&to)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
@@ -199,6 +203,7 @@ impl Fs {
         if self.child(&dir, &at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
         }
+        check_mutable(&dir.inode())?;
         let mut born = self.newborn(caller, &dir.inode(), &at, (kind, mode))?;
         fill(&mut born.inode);
         let ino = self.new_number()?;
@@ -230,6 +235,7 @@ impl Fs {
     ) -> Result<Newborn> {
         let mut inode = Inode::new(kind, mode as u16 & PERM_BITS, self.now());
         (inode.uid, inode.gid) = (caller.uid, caller.gid);
+        inode.flags |= dir.flags & INHERITED;
         if dir.perm & SET_GID != 0 {
             inode.gid = dir.gid;
             if kind == FileType::Directory {

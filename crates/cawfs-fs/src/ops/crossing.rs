@@ -15,6 +15,7 @@ use crate::content;
 use crate::counters::add;
 use crate::errno::Result;
 use crate::fs::Fs;
+use crate::guards::{GUARDS, check_unguarded};
 use crate::inode::{HOME, Inode};
 use crate::links::LinkId;
 use crate::locks::lock;
@@ -117,6 +118,24 @@ impl Fs {
             }
         }
         Ok(nodes)
+    }
+
+    /// EPERM if a name below a directory, kept at `at`, is one of a guarded body above it.
+    pub(crate) fn check_crossings_unguarded(
+        &self,
+        view: &Snapshot,
+        top: &Node,
+        at: &Location,
+    ) -> Result<()> {
+        for crossing in self.crossings(view, top.id, at)? {
+            if !lock(&crossing.home.node.inode).has(GUARDS) {
+                continue;
+            }
+            for id in crossing.counts().into_keys() {
+                check_unguarded(&self.body_in(&crossing.home, id)?.inode())?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes all names below a directory, kept at `at`, from bodies above it.

@@ -4,14 +4,24 @@ use crate::counters::add;
 use crate::data;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
+use crate::guards::{check_mutable, check_unguarded};
+use crate::inode::Inode;
 use crate::locks::{lock, read, write};
 use crate::ops::attributes::kill_caps;
 use crate::table::Count;
 use crate::types::{FILE_MAX, FileHandle, NodeId, WriteFlags};
 use bytes::Bytes;
 
+/// EPERM if a guard forbids to write. What is only appended to is written at its end, whenever it was opened.
+fn check_writes(inode: &Inode, append: bool) -> Result<()> {
+    match append {
+        true => check_mutable(inode),
+        false => check_unguarded(inode),
+    }
+}
+
 impl Fs {
-    /// Opens a file (flags of open(2)); O_TRUNC is a change of attributes of its own, and left to it.
+    /// Opens a file (flags of open(2)); EPERM if a guard forbids it. O_TRUNC is a change of attributes of its own, and left to it.
     pub fn open(&self, node: NodeId, flags: i32) -> Result<FileHandle> {
         add(&self.counters.opens, 1);
         let handle = FileHandle::from_flags(flags);
@@ -22,6 +32,9 @@ impl Fs {
         }
         let _held = write(&file.busy);
         self.resolve(&file)?;
+        if handle.writable() {
+            check_writes(&file.inode(), flags & libc::O_APPEND != 0)?;
+        }
         lock(&self.table).count(node, Count::Open(handle.writable()));
         Ok(handle)
     }
@@ -50,6 +63,15 @@ impl Fs {
 
     /// The same without a copy: pieces that follow each other, as they lie in memory.
     pub fn read_pieces(&self, node: NodeId, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        self.pieces(node, offset, len, true)
+    }
+
+    /// The same, but the access time stays as it is (O_NOATIME).
+    pub fn peek_pieces(&self, node: NodeId, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        self.pieces(node, offset, len, false)
+    }
+
+    fn pieces(&self, node: NodeId, offset: u64, len: u32, noted: bool) -> Result<Vec<Bytes>> {
         let _names = self.shared();
         let file = self.file(node)?;
         let (at, view, inode) = {
@@ -60,7 +82,9 @@ impl Fs {
         add(&self.counters.reads, 1);
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         add(&self.counters.read_bytes, bytes as u64);
-        self.accessed(&file);
+        if noted {
+            self.accessed(&file);
+        }
         Ok(pieces)
     }
 
@@ -87,6 +111,7 @@ impl Fs {
         let file = self.file(node)?;
         let _held = write(&file.busy);
         let (at, mut inode) = (self.resolve(&file)?.at, file.inode());
+        check_writes(&inode, flags.append)?;
         let offset = if flags.append { inode.size } else { offset };
         if offset
             .checked_add(u64::from(len))

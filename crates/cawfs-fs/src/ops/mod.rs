@@ -6,6 +6,7 @@ mod copy;
 mod create;
 mod crossing;
 mod files;
+mod flags;
 mod links;
 mod lookup;
 mod readdir;

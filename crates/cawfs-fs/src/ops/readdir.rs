@@ -9,7 +9,7 @@ use crate::listing::{Listing, Name};
 use crate::locks::{lock, read};
 use crate::schema::Location;
 use crate::table::{Count, Node, Pin, Place, pin_child, pin_new_child};
-use crate::types::{DirEntry, DirHandle, FileType, NodeId};
+use crate::types::{AccessTimes, DirEntry, DirHandle, FileType, NodeId};
 use bytes::Bytes;
 use cawdb::{KeyRange, Scan};
 
@@ -84,6 +84,8 @@ impl Fs {
         let mut listing = lock(&listing);
         if from == 0 {
             *listing = self.listing(&dir);
+        }
+        if from == 0 || self.access_times() == AccessTimes::Always {
             self.accessed(&dir);
         }
         if !self.list_dots(&dir, from, accept)? {

@@ -6,7 +6,8 @@ use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
-use crate::inode::HAS_ACL;
+use crate::guards::check_removal;
+use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS};
 use crate::locks::{lock, write};
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
@@ -31,6 +32,7 @@ impl Fs {
         let _held = write(&dir.busy);
         let at = self.resolve(&dir)?.at;
         let file = self.existing(&dir, &at, &name)?;
+        check_removal(&dir.inode(), &file.inode())?;
         if file.is_dir() {
             return Err(Kind::IsDirectory.because("a directory"));
         }
@@ -63,6 +65,7 @@ impl Fs {
             let _held = write(&dir.busy);
             self.existing(&dir, &at, &name)?
         };
+        check_removal(&dir.inode(), &child.inode())?;
         if !child.is_dir() {
             return Err(Kind::NotDirectory.because("not a directory"));
         }
@@ -92,7 +95,7 @@ impl Fs {
     }
 
     /// Removes a name and everything below it, in O(height). Allowed to root, and to the owner of the tree's root who may
-    /// remove it from its parent. Files open below live on.
+    /// remove it from its parent; EPERM if something in it is guarded (see [`crate::FileFlags`]). Files open below live on.
     pub fn remove_tree(
         &self,
         caller: &Caller,
@@ -108,6 +111,8 @@ impl Fs {
         self.may_remove(caller, (&dir, &at), &top)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name.clone());
+        check_removal(&dir.inode(), &top.inode())?;
+        self.check_tree_unguarded(&view, &top, &home)?;
         let moves = self.displace(&mut change, &view, &top, &home)?;
         content::erase(&mut change.batch, &home, &self.kept(&top));
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
@@ -186,6 +191,8 @@ impl Fs {
             change.record(node, &orphanage, inode);
             return Ok(Place::Orphan);
         }
+        // Attributes go with their keys.
+        inode.flags &= !(HAS_XATTRS | HAS_CAPS | HAS_ACL | HAS_DEFAULT_ACL);
         (inode.links, inode.ctime) = (0, change.now);
         change.remember(node, inode);
         Ok(Place::Gone)

@@ -5,6 +5,7 @@ use crate::content;
 use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
+use crate::guards::{GUARDS, check_mutable, check_removal};
 use crate::inode::{HAS_CAPS, Inode, NoSetId, SET_GID, SET_UID};
 use crate::locks::{lock, write};
 use crate::ops::crossing::Backs;
@@ -143,12 +144,19 @@ impl Fs {
         if source.is_dir() && table.is_below(to.dir.id, source.id) {
             return Err(inside);
         }
-        let Some(target) = target else { return Ok(()) };
-        if mode == RenameMode::Exchange {
-            let nested = target.is_dir() && table.is_below(from.dir.id, target.id);
-            return if nested { Err(inside) } else { Ok(()) };
+        let exchanged = target.filter(|_| mode == RenameMode::Exchange);
+        if exchanged.is_some_and(|t| t.is_dir() && table.is_below(from.dir.id, t.id)) {
+            return Err(inside);
         }
         drop(table);
+        check_removal(&from.dir.inode(), &source.inode())?;
+        match target {
+            Some(target) => check_removal(&to.dir.inode(), &target.inode())?,
+            None => check_mutable(&to.dir.inode())?,
+        }
+        let Some(target) = target.filter(|_| mode != RenameMode::Exchange) else {
+            return Ok(());
+        };
         match (source.is_dir(), target.is_dir()) {
             (true, false) => Err(Kind::NotDirectory.because("the target is not a directory")),
             (false, true) => Err(Kind::IsDirectory.because("the target is a directory")),
@@ -181,6 +189,9 @@ impl Fs {
         let reach = self.reach(&from_home, &inode);
         let tree = (&from_home, &mut inode, reach);
         self.admit(&mut change, &view, tree, (to.dir, &to_home))?;
+        if inode.has(GUARDS) {
+            self.mark(&mut change, to.dir, GUARDS)?;
+        }
         let target_at = (&to_home, old.as_ref());
         content::copy(&view, &mut change.batch, (content_at, &inode), target_at)?;
         if inode.is_dir() && content::is_empty(&view, &from_home)? {
@@ -230,6 +241,11 @@ impl Fs {
         let [first, second] = trees;
         self.admit(&mut change, &view, first, (to.dir, &at_b))?;
         self.admit(&mut change, &view, second, (from.dir, &at_a))?;
+        for (inode, dir) in [(&a, to.dir), (&b, from.dir)] {
+            if inode.has(GUARDS) {
+                self.mark(&mut change, dir, GUARDS)?;
+            }
+        }
         content::copy(&view, &mut change.batch, (&at_a, &a), (&at_b, Some(&b)))?;
         content::copy(&view, &mut change.batch, (&at_b, &b), (&at_a, Some(&a)))?;
         let mut backs = Backs::default();

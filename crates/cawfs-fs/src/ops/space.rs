@@ -3,6 +3,7 @@
 use crate::data;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
+use crate::guards::{check_mutable, check_unguarded};
 use crate::inode::blocks_of;
 use crate::locks::{read, write};
 use crate::ops::attributes::kill_caps;
@@ -39,6 +40,10 @@ impl Fs {
         let file = self.file(node)?;
         let _held = write(&file.busy);
         let (at, mut inode) = (self.resolve(&file)?.at, file.inode());
+        match mode & !keep {
+            0 => check_mutable(&inode)?,
+            _ => check_unguarded(&inode)?,
+        }
         let (mut change, view) = (self.change(), self.store.snapshot());
         if mode & (punch | zero) != 0 {
             data::punch(&view, &mut change.batch, &at, &mut inode, (offset, end))?;

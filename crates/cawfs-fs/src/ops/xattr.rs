@@ -4,6 +4,7 @@ use crate::acl::{ACCESS, Acl, DEFAULT};
 use crate::counters::add;
 use crate::errno::{Error, Kind, Result};
 use crate::fs::Fs;
+use crate::guards::check_unguarded;
 use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, SET_GID};
 use crate::locks::{read, write};
 use crate::types::{Caller, FileType, NAME_MAX, NodeId, XATTR_VALUE_MAX, XattrMode};
@@ -73,6 +74,7 @@ impl Fs {
         let node = self.node(node)?;
         let _held = write(&node.busy);
         let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        check_unguarded(&inode)?;
         let exists = mode != XattrMode::Any
             && inode.has(HAS_XATTRS)
             && self.store.get(&at.xattr(name))?.is_some();
@@ -148,6 +150,7 @@ impl Fs {
         let node = self.node(node)?;
         let _held = write(&node.busy);
         let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        check_unguarded(&inode)?;
         if !inode.has(HAS_XATTRS) || self.store.get(&at.xattr(name))?.is_none() {
             let is_list = name == ACCESS || name == DEFAULT;
             return if is_list { Ok(()) } else { Err(none()) };

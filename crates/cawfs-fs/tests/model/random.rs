@@ -31,7 +31,7 @@ fn random_operations_agree_with_the_specification() {
 }
 
 /// All that can happen to files, and to the tree and the store below.
-const EVERYTHING: [&str; 61] = [
+const EVERYTHING: [&str; 63] = [
     "absorbed",
     "back_references_moved",
     "bodies_cloned",
@@ -55,6 +55,7 @@ const EVERYTHING: [&str; 61] = [
     "flushes",
     "flushes_shared",
     "free_cuts",
+    "guards_set",
     "hand_overs",
     "joins",
     "journal_groups",
@@ -73,6 +74,7 @@ const EVERYTHING: [&str; 61] = [
     "reaped",
     "rebases",
     "rebases_shared_tail",
+    "refused_by_guards",
     "remounts",
     "removes",
     "renames",

@@ -1,7 +1,7 @@
 //! Objects outlive their names, listings their directories, and nothing outlives its holders.
 
 use crate::mount::{ME, TOP, kind, mount, open};
-use cawfs_fs::{Invalidation, Kind, RenameMode, WriteFlags};
+use cawfs_fs::{AccessTimes, Invalidation, Kind, RenameMode, WriteFlags};
 
 #[test]
 fn access_times_wait_in_memory_until_sync() {
@@ -31,6 +31,27 @@ fn access_times_wait_in_memory_until_sync() {
         now,
         "relative: not again before a change or a day"
     );
+}
+
+#[test]
+fn access_times_are_renewed_as_asked() {
+    let m = mount();
+    let file = m.file(TOP, "f", b"x");
+    m.set_access_times(AccessTimes::Always);
+    for _ in 0..2 {
+        let now = m.tick();
+        m.content(file);
+        assert_eq!(m.getattr(file).unwrap().atime, now);
+    }
+    let before = m.getattr(file).unwrap().atime;
+    m.tick();
+    m.peek_pieces(file, 0, 1).unwrap();
+    assert_eq!(m.getattr(file).unwrap().atime, before, "O_NOATIME");
+    m.set_access_times(AccessTimes::Never);
+    m.write(file, 0, b"y", WriteFlags::default()).unwrap();
+    m.tick();
+    m.content(file);
+    assert_eq!(m.getattr(file).unwrap().atime, before, "never");
 }
 
 #[test]

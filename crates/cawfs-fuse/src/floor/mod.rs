@@ -12,6 +12,7 @@ use crate::init::Agreed;
 use crate::readers::{self, Service};
 use crate::server::{DIRECTORY_FLAGS, open_flags};
 use crate::wire::{Op, Request, reply};
+use cawfs_fs::AccessTimes;
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
@@ -86,7 +87,7 @@ impl Service for Floor {
             }
             Op::Open { flags } => Ok(Answer::Reply(reply::open(
                 0,
-                open_flags(self.agreed, flags),
+                open_flags(self.agreed, AccessTimes::Never, flags),
             ))),
             Op::Create {
                 name,
@@ -96,7 +97,7 @@ impl Service for Floor {
             } => {
                 let new = Node::new(libc::S_IFREG | (mode & !umask), header.uid, header.gid);
                 let (made, new) = state.tree.add(node, name, new)?;
-                let flags = open_flags(self.agreed, flags);
+                let flags = open_flags(self.agreed, AccessTimes::Never, flags);
                 Ok(Answer::Reply(reply::create(made, &new.attr, 0, flags)))
             }
             Op::MkNod { .. } | Op::MkDir { .. } | Op::Symlink { .. } => {

@@ -1,6 +1,6 @@
 //! The ioctls of [`cawfs_fs::protocol`]: cloning and removing trees, sync, statistics, scrubs.
 
-use super::{Reply, Server, errno};
+use super::{Reply, Server, errno, flags};
 use crate::connection::{Answer, Notice};
 use crate::wire::reply;
 use cawfs_fs::protocol;
@@ -39,6 +39,15 @@ impl Server {
                 return protocol::answer_stats(input, text.as_bytes()).map_err(errno);
             }
             protocol::SCRUB => return self.scrub(caller, input),
+            protocol::ACCESS_TIMES => {
+                self.check_serves(caller)?;
+                let when = protocol::decode_access_times(input).map_err(errno)?;
+                self.fs.set_access_times(when);
+                return Ok(Vec::new());
+            }
+            flags::GET_FLAGS | flags::SET_FLAGS | flags::GET_XATTR | flags::SET_XATTR => {
+                return self.flags(caller, (node, handle.is_some()), command, input);
+            }
             protocol::CLONE_STAGE => self.launder(node),
             protocol::REMOVE_TREE => {
                 let name = protocol::decode_remove(input).map_err(errno)?;
@@ -66,11 +75,17 @@ impl Server {
         Ok(answer.data)
     }
 
-    /// A part of a scrub, which tells names that not everybody may see, and takes time of the disk.
-    fn scrub(&self, caller: &Caller, input: &[u8]) -> Result<Vec<u8>, i32> {
+    /// EPERM to all but root and whoever serves the mount.
+    fn check_serves(&self, caller: &Caller) -> Result<(), i32> {
         if !caller.is_root() && caller.uid != rustix::process::geteuid().as_raw() {
             return Err(libc::EPERM);
         }
+        Ok(())
+    }
+
+    /// A part of a scrub, which tells names that not everybody may see, and takes time of the disk.
+    fn scrub(&self, caller: &Caller, input: &[u8]) -> Result<Vec<u8>, i32> {
+        self.check_serves(caller)?;
         let (token, budget) = protocol::decode_scrub(input).map_err(errno)?;
         let text = self.about.scrub(token, budget).ok_or(libc::ENOENT)?;
         protocol::answer_scrub(token, text.as_bytes()).map_err(errno)
@@ -78,7 +93,7 @@ impl Server {
 
     /// Makes the kernel write back what was changed through mappings at or below a node. A file with
     /// dirty pages is held open for writing by its mapping, so only such files are asked for.
-    fn launder(&self, node: NodeId) {
+    pub(super) fn launder(&self, node: NodeId) {
         let open = self.fs.writable_handles_below(node);
         self.notifier
             .send_and_wait(open.into_iter().map(|n| Notice::Inode(n.0)).collect());

@@ -3,7 +3,7 @@
 use super::{Reply, Server, convert, errno, names};
 use crate::connection::Answer;
 use crate::wire::{Op, reply};
-use cawfs_fs::{DirHandle, NodeId};
+use cawfs_fs::{AccessTimes, DirHandle, NodeId};
 
 /// The kernel may keep a listing from an earlier open; it drops it when the directory changes.
 const KEEP_CACHE: u32 = 1 << 1;
@@ -18,7 +18,9 @@ impl Server {
         match *op {
             Op::OpenDir { .. } => {
                 let handle = self.fs.opendir(node).map_err(errno)?;
-                let cached = self.fs.may_cache_names(handle);
+                // What the kernel answers from its cache renews no access time.
+                let cached = self.fs.may_cache_names(handle)
+                    && self.fs.access_times() != AccessTimes::Always;
                 let flags = if cached { DIRECTORY_FLAGS } else { KEEP_CACHE };
                 Ok(Answer::Reply(reply::open(handle.0, flags)))
             }

@@ -5,7 +5,7 @@ use crate::connection::Answer;
 use crate::init::Agreed;
 use crate::wire::{Op, reply};
 use bytes::Bytes;
-use cawfs_fs::{Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
+use cawfs_fs::{AccessTimes, Caller, FileHandle, NodeId, SetAttr, Whence, WriteFlags, XattrMode};
 
 /// Answers of OPEN.
 mod fopen {
@@ -18,11 +18,11 @@ mod fopen {
 const COPY_MAX: u64 = 1 << 30;
 
 /// Files opened only for writing bypass the page cache: large writes are several times faster
-/// and no page is read for a small one. If the kernel then forbids to map such a file shared,
-/// they do not.
-pub fn open_flags(agreed: Agreed, flags: u32) -> u32 {
+/// and no page is read for a small one. So do all where every reading is to renew the access time, as what the
+/// cache answers is not told. If the kernel then forbids to map such a file shared, they do not.
+pub fn open_flags(agreed: Agreed, access: AccessTimes, flags: u32) -> u32 {
     let write_only = flags as i32 & libc::O_ACCMODE == libc::O_WRONLY;
-    if write_only && agreed.direct_mmap() {
+    if (write_only || access == AccessTimes::Always) && agreed.direct_mmap() {
         fopen::KEEP_CACHE | fopen::DIRECT_IO | fopen::PARALLEL_DIRECT_WRITES
     } else {
         fopen::KEEP_CACHE
@@ -60,7 +60,7 @@ impl Server {
                 let handle = fs.open(node, flags as i32).map_err(errno)?;
                 Ok(Answer::Reply(reply::open(
                     handle.0,
-                    open_flags(self.fixed.agreed, flags),
+                    open_flags(self.fixed.agreed, self.fs.access_times(), flags),
                 )))
             }
             Op::Create {
@@ -114,7 +114,7 @@ impl Server {
             entry.node.0,
             &attr,
             handle.0,
-            open_flags(self.fixed.agreed, flags),
+            open_flags(self.fixed.agreed, self.fs.access_times(), flags),
         ))
     }
 
@@ -143,9 +143,17 @@ impl Server {
     fn content(&self, caller: &Caller, node: NodeId, op: &Op<'_>) -> Reply {
         let fs = &self.fs;
         match *op {
-            Op::Read { offset, size, .. } => {
-                let pieces = fs.read_pieces(node, offset, size).map_err(errno)?;
-                Ok(Answer::Pieces(pieces))
+            Op::Read {
+                offset,
+                size,
+                flags,
+                ..
+            } => {
+                let pieces = match flags as i32 & libc::O_NOATIME {
+                    0 => fs.read_pieces(node, offset, size),
+                    _ => fs.peek_pieces(node, offset, size),
+                };
+                Ok(Answer::Pieces(pieces.map_err(errno)?))
             }
             Op::Fsync { .. } => self.sync(|fs| fs.fsync(node)),
             Op::SyncFs => self.sync(cawfs_fs::Fs::sync_all),

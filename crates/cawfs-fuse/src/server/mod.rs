@@ -9,6 +9,7 @@ mod control;
 mod convert;
 mod dirs;
 mod files;
+mod flags;
 mod names;
 
 pub use dirs::DIRECTORY_FLAGS;
@@ -156,6 +157,7 @@ impl Server {
             uid: request.header.uid,
             gid: request.header.gid,
             pid: request.header.pid,
+            groups: request.header.group.into_iter().collect(),
             ..Caller::ROOT
         };
         match op {

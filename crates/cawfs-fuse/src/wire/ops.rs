@@ -99,6 +99,7 @@ pub enum Op<'a> {
         fh: u64,
         offset: u64,
         size: u32,
+        flags: u32,
     },
     Write {
         fh: u64,
@@ -334,7 +335,15 @@ fn data<'a>(opcode: u32, c: &mut Cursor<'a>) -> Option<Op<'a>> {
         15 | 28 | 44 => {
             let (fh, offset, size) = (c.u64()?, c.u64()?, c.u32()?);
             match opcode {
-                15 => Op::Read { fh, offset, size },
+                15 => {
+                    let (_bits, _owner, flags) = (c.u32()?, c.u64()?, c.u32()?);
+                    Op::Read {
+                        fh,
+                        offset,
+                        size,
+                        flags,
+                    }
+                }
                 _ => Op::ReadDir {
                     fh,
                     offset,

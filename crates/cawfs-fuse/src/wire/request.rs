@@ -24,6 +24,8 @@ pub struct Header {
     pub gid: u32,
     /// The caller's process, 0 for the kernel's own writes.
     pub pid: u32,
+    /// The group of the directory in which something is made, if the caller is in it beside his own.
+    pub group: Option<u32>,
 }
 
 /// A decoded request, borrowed from the reader's buffer.
@@ -42,18 +44,20 @@ impl<'a> Request<'a> {
     pub fn parse(message: &'a [u8]) -> Option<Self> {
         let mut c = Cursor::new(message);
         let len = c.u32()? as usize;
-        let header = Header {
+        let mut header = Header {
             opcode: c.u32()?,
             unique: c.u64()?,
             node: c.u64()?,
             uid: c.u32()?,
             gid: c.u32()?,
             pid: c.u32()?,
+            group: None,
         };
-        // Extensions stand at the end, counted in words of 8 bytes; none is asked for in INIT.
+        // Extensions stand at the end, counted in words of 8 bytes.
         let extensions = usize::from(c.u16()?) * 8;
         let end = len.min(message.len()).checked_sub(extensions)?;
         let body = message.get(IN_HEADER..end)?;
+        header.group = group(message.get(end..end + extensions)?);
         Some(Self {
             header,
             op: Op::parse(header.opcode, body),
@@ -87,6 +91,21 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Type of an extension that names groups of the caller.
+const EXT_GROUPS: u32 = 32;
+
+/// The group that an extension names: size and type u32, count u32, groups u32. The kernel names one at most.
+fn group(mut extensions: &[u8]) -> Option<u32> {
+    loop {
+        let c = &mut Cursor::new(extensions);
+        let (size, kind) = (c.u32()? as usize, c.u32()?);
+        if kind == EXT_GROUPS {
+            return if c.u32()? > 0 { c.u32() } else { None };
+        }
+        extensions = extensions.get(size.next_multiple_of(8).max(8)..)?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +127,26 @@ mod tests {
         let r = Request::parse(&m).unwrap();
         assert_eq!((r.header.unique, r.header.node), (7, 1));
         assert_eq!(r.op, Some(Op::Lookup { name: b"name" }));
+    }
+
+    #[test]
+    fn a_group_of_the_caller_is_read() {
+        let extend = |extensions: &[u8]| {
+            let mut m = message(1, b"name\0\0\0\0");
+            m.extend(extensions);
+            let len = m.len() as u32;
+            m[..4].copy_from_slice(&len.to_le_bytes());
+            m[36..38].copy_from_slice(&(extensions.len() as u16 / 8).to_le_bytes());
+            let header = Request::parse(&m).unwrap().header;
+            header.group
+        };
+        let words =
+            |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+        assert_eq!(extend(&words(&[16, 32, 1, 77])), Some(77));
+        assert_eq!(extend(&words(&[8, 1, 16, 32, 1, 77])), Some(77));
+        for none in [&[16, 32, 0, 77][..], &[0, 1, 0, 1], &[9999, 1], &[]] {
+            assert_eq!(extend(&words(none)), None);
+        }
     }
 
     #[test]

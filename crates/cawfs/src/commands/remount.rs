@@ -1,10 +1,11 @@
 //! `cawfs mount -o remount,…`: changes the options of what is mounted.
 //!
 //! ```text
-//!   options now (kernel's table) ─ options given ─► flags ─► mount(MS_REMOUNT)
+//!   options now (kernel's table) ─ options given ─► flags ─► mount(MS_REMOUNT), ACCESS_TIMES
 //! ```
 //! Invariants: what is not named stays as it is. Only what the kernel itself watches over can change (`ro`, `nosuid`, `nodev`,
-//! `noexec`, `noatime` and their opposites); the daemon's own options last as long as it does.
+//! `noexec` and their opposites), and when access times are renewed, which the kernel shows and the daemon does; the daemon's
+//! other options last as long as it does.
 
 use crate::control;
 use crate::failure::Failure;
@@ -34,7 +35,10 @@ pub fn run(store: &Path, dir: &Path, given: &[String]) -> Result<(), Failure> {
             .hint("unmount it (cawfs umount DIR) and mount it again without ro"));
     }
     cawfs_fuse::remount(&dir, &wanted.for_kernel(&entry.source))
-        .map_err(|e| Failure::io(&dir, "cannot change the options of the mount", e))
+        .map_err(|e| Failure::io(&dir, "cannot change the options of the mount", e))?;
+    let silent = |e| Failure::io(&dir, "its daemon does not take the change", e);
+    let root = std::fs::File::open(&dir).map_err(|e| Failure::io(&dir, "cannot open it", e))?;
+    control::access_times(&root, wanted.access_times).map_err(|refusal| refusal.at(&dir, silent))
 }
 
 /// The options now, changed by those given.
@@ -45,7 +49,7 @@ fn wanted(entry: &MountEntry, given: &[String]) -> Result<Options, Failure> {
         nosuid: asked.nosuid,
         nodev: asked.nodev,
         noexec: asked.noexec,
-        noatime: asked.noatime,
+        access_times: asked.access_times,
         // The kernel's table names these, and mount(8) repeats what it finds there.
         allow_other: asked.allow_other,
         subtype: asked.subtype.clone(),
@@ -58,8 +62,10 @@ fn wanted(entry: &MountEntry, given: &[String]) -> Result<Options, Failure> {
         )
         .hint("unmount it (cawfs umount DIR) and mount it again with the new options"));
     }
-    let now = std::iter::once(&entry.options);
-    Options::parse(&now.chain(given).cloned().collect::<Vec<_>>())
+    // The kernel's table says nothing of a mount whose access times are strict.
+    let mut words = vec!["strictatime".to_owned()];
+    words.extend(std::iter::once(&entry.options).chain(given).cloned());
+    Options::parse(&words)
 }
 
 /// Whether the daemon has opened its store without the right to change it.
@@ -73,6 +79,7 @@ fn serves_only_readers(dir: &Path) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cawfs_fs::AccessTimes;
 
     fn entry() -> MountEntry {
         MountEntry {
@@ -89,6 +96,19 @@ mod tests {
         let list = |text: &str| vec![text.to_owned()];
         let o = wanted(&entry(), &list("remount,ro,exec,user_id=0,group_id=0")).unwrap();
         assert!(o.read_only && o.nosuid && !o.noexec && !o.nodev);
+        assert_eq!(o.access_times, AccessTimes::Relative);
+        let strict = MountEntry {
+            options: "rw".into(),
+            ..entry()
+        };
+        for (words, when) in [
+            ("remount", AccessTimes::Always),
+            ("remount,noatime", AccessTimes::Never),
+            ("remount,relatime", AccessTimes::Relative),
+        ] {
+            let o = wanted(&strict, &list(words)).unwrap();
+            assert_eq!(o.access_times, when, "{words}");
+        }
         for text in ["remount,cache=1G", "remount,commit=9", "remount,log=/x"] {
             assert_eq!(wanted(&entry(), &list(text)).unwrap_err().code, 2, "{text}");
         }

@@ -46,7 +46,7 @@ fn refused(path: &Path, e: Errno) -> Failure {
     match e {
         Errno::BUSY => Failure::at(path, "something is mounted in it"),
         Errno::PERM | Errno::ACCESS => Failure::io(path, "cannot remove it", e)
-            .hint("a tree is removed by root, or by its owner from where he may remove it"),
+            .hint("a tree is removed by root, or by its owner from where he may remove it; nothing in it may be immutable or append-only (lsattr)"),
         _ => Failure::io(path, "cannot remove it", e),
     }
 }

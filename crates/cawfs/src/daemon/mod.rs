@@ -95,7 +95,7 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
 fn file_system(plan: &Plan, store: &cawdb::Store) -> Result<Fs, Failure> {
     let options = cawfs_fs::MountOptions {
         read_only: plan.options.read_only,
-        atime: !plan.options.noatime,
+        access_times: plan.options.access_times,
         handle_bytes: store.cache_bytes() / HANDLE_SHARE,
         clock: Box::new(now),
         seed: fastrand::u64(..),

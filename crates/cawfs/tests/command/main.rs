@@ -3,6 +3,8 @@
 //! The mount tests run as root and need `/dev/fuse`; without them they fail with one clear line.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -12,6 +14,8 @@ mod clones;
 mod damage;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod flags;
 #[cfg(test)]
 mod instants;
 #[cfg(test)]
@@ -34,3 +38,5 @@ mod rights;
 mod scrub;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod unprivileged;

@@ -84,7 +84,7 @@ impl Served {
             nosuid: false,
             nodev: false,
             noexec: false,
-            noatime: false,
+            access_times: cawfs_fs::AccessTimes::Relative,
             allow_other: true,
         };
         let mount = Mount::attach(dir.path(), &how).unwrap();

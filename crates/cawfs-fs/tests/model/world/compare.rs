@@ -3,7 +3,7 @@
 use super::tree::{Body, Id, Shown, Tree, Xattrs, join};
 use super::versions::differences;
 use super::{ME, Outcome, Trouble, World};
-use cawfs_fs::{DirEntry, Fs, NodeId};
+use cawfs_fs::{DirEntry, FileFlags, Fs, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -67,11 +67,16 @@ impl Reader<'_> {
             let value = self.fs.getxattr(node, name)?.to_vec();
             xattrs.insert(name.to_vec(), Rc::new(value));
         }
+        let flags = match attr.kind {
+            cawfs_fs::FileType::Symlink => FileFlags::default(),
+            _ => self.fs.flags(node)?,
+        };
         let shown = Shown {
             body,
             mode: u32::from(attr.perm),
             links: attr.nlink,
             xattrs,
+            flags,
         };
         Ok((shown, attr.ino))
     }

@@ -68,7 +68,7 @@ impl Source {
     }
 
     fn single(&mut self) -> Step {
-        match self.rng.u8(..100) {
+        match self.rng.u8(..103) {
             0..18 => self.make(),
             18..33 => self.write(),
             33..37 => Step::Truncate(self.file(), self.offset()),
@@ -89,7 +89,9 @@ impl Source {
             92..94 => Step::Open(self.pick()),
             94..96 => Step::Close(self.pick()),
             96..98 => Step::Tmpfile(self.pick(), self.any(), self.fill()),
-            _ => Step::Forget(self.rng.bool()),
+            98..100 => Step::Forget(self.rng.bool()),
+            100 => Step::Guard(self.pick(), self.rng.u8(..16)),
+            _ => Step::Unguard(self.pick()),
         }
     }
 

@@ -9,6 +9,7 @@ mod clones;
 mod compare;
 mod files;
 mod generate;
+mod guards;
 mod lifetimes;
 mod names;
 mod replay;
@@ -210,7 +211,12 @@ impl World {
                 self.acted();
                 Ok(Some(value))
             }
-            (Err(error), Err(errno)) if error.errno() == errno => Ok(None),
+            (Err(error), Err(errno)) if error.errno() == errno => {
+                if errno == libc::EPERM {
+                    self.count("refused_by_guards");
+                }
+                Ok(None)
+            }
             (Err(error), expected) => Err(self.trouble(&error, &format!("{expected:?}"))),
             (Ok(_), Err(errno)) => Err(Trouble::Wrong(format!("done, expected errno {errno}"))),
         }

@@ -172,6 +172,7 @@ impl World {
         let (node, value) = (self.node(id)?, fill.bytes());
         let there = self.model.objects[&id].xattrs.contains_key(name);
         let expected = match (mode, there) {
+            _ if self.model.unguarded(id).is_err() => Err(libc::EPERM),
             (XattrMode::Create, true) => Err(libc::EEXIST),
             (XattrMode::Replace, false) => Err(libc::ENODATA),
             _ => Ok(()),
@@ -189,8 +190,10 @@ impl World {
         let (path, attribute) = (self.text(id), name.escape_ascii());
         self.say(format!("remove attribute {attribute} of {path}"));
         let node = self.node(id)?;
-        let gone = self.model.object(id).xattrs.remove(name);
-        let expected = gone.map(|_| ()).ok_or(libc::ENODATA);
+        let expected = self.model.unguarded(id).and_then(|()| {
+            let gone = self.model.object(id).xattrs.remove(name);
+            gone.map(|_| ()).ok_or(libc::ENODATA)
+        });
         let real = self.fs().removexattr(&ME, node, name);
         self.agree(real, expected).map(|_| ())
     }
@@ -200,12 +203,15 @@ impl World {
         let id = self.pick(at, no_link).unwrap();
         self.say(format!("set mode {mode:o} of {}", self.text(id)));
         let node = self.node(id)?;
-        self.model.object(id).mode = u32::from(mode);
+        let expected = self.model.unguarded(id);
+        if expected.is_ok() {
+            self.model.object(id).mode = u32::from(mode);
+        }
         let change = SetAttr {
             mode: Some(u32::from(mode)),
             ..SetAttr::default()
         };
         let real = self.fs().setattr(&ME, node, &change);
-        self.agree(real, Ok(())).map(|_| ())
+        self.agree(real, expected).map(|_| ())
     }
 }

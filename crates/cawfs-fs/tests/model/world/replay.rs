@@ -128,6 +128,8 @@ impl World {
             Step::SetXattr(at, name, fill, mode) => self.set_xattr(at, name, fill, mode),
             Step::RemoveXattr(at, name) => self.remove_xattr(at, name),
             Step::Chmod(at, mode) => self.chmod(at, mode),
+            Step::Guard(at, bits) => self.guard(at, bits),
+            Step::Unguard(at) => self.unguard(at),
             Step::Clone(from, dir, name, replace, way) => {
                 self.clone(from, (dir, name), replace, way)
             }

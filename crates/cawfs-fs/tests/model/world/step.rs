@@ -82,6 +82,10 @@ pub enum Step {
     SetXattr(Pick, Pick, Fill, XattrMode),
     RemoveXattr(Pick, Pick),
     Chmod(Pick, u16),
+    /// Sets flags of chattr(1): 1 immutable, 2 append only, 4 not for dump, 8 no access times.
+    Guard(Pick, u8),
+    /// Takes all flags from something that has a guard.
+    Unguard(Pick),
     /// Of a named object, or of an open file.
     Clone(Result<Pick, PickFile>, Pick, PickName, bool, Way),
     /// Into the directory that is cloned.

@@ -2,6 +2,7 @@
 //!
 //! Objects are behind `Rc`, so that a whole model is copied cheaply: versions of it are kept, to know what a crash may leave.
 
+use cawfs_fs::FileFlags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -34,6 +35,8 @@ pub struct Object {
     pub mode: u32,
     /// Extended attributes.
     pub xattrs: Xattrs,
+    /// Flags of chattr(1).
+    pub flags: FileFlags,
     /// Open handles.
     pub opens: u32,
 }
@@ -49,6 +52,7 @@ pub struct Shown {
     pub links: u32,
     /// Extended attributes.
     pub xattrs: Xattrs,
+    pub flags: FileFlags,
 }
 
 /// What can be seen of a tree: each object under its path, names joined by slashes; the root under nothing.
@@ -176,8 +180,16 @@ impl Model {
         if self.entries(dir).contains_key(name) {
             return Err(libc::EEXIST);
         }
+        self.mutable(dir)?;
         let inherits = matches!(body, Body::Dir(_)) && self.objects[&dir].mode & 0o2000 != 0;
         let id = self.add(body, if inherits { mode | 0o2000 } else { mode });
+        if !matches!(self.objects[&id].body, Body::Link(_)) {
+            self.object(id).flags = FileFlags {
+                immutable: false,
+                append_only: false,
+                ..self.objects[&dir].flags
+            };
+        }
         self.attach(id, dir, name);
         Ok(id)
     }
@@ -215,12 +227,15 @@ impl Model {
         if self.entries(dir).contains_key(name) {
             return Err(libc::EEXIST);
         }
+        self.mutable(dir)?;
+        self.unguarded(id)?;
         self.attach(id, dir, name);
         Ok(())
     }
     /// unlink(2).
     pub fn unlink(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
         let id = self.find(dir, name)?;
+        self.removable(dir, id)?;
         if self.is_dir(id) {
             return Err(libc::EISDIR);
         }
@@ -230,6 +245,7 @@ impl Model {
     /// rmdir(2).
     pub fn rmdir(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
         let id = self.find(dir, name)?;
+        self.removable(dir, id)?;
         if !self.is_dir(id) {
             return Err(libc::ENOTDIR);
         }
@@ -241,7 +257,8 @@ impl Model {
     }
     /// Removal of all below a name.
     pub fn remove_tree(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
-        self.find(dir, name)?;
+        let id = self.find(dir, name)?;
+        self.removable_tree(dir, id)?;
         self.drop_tree(dir, name);
         Ok(())
     }
@@ -265,11 +282,16 @@ impl Model {
         if self.is_below(to, source) {
             return Err(libc::EINVAL);
         }
+        if target.is_some_and(|target| mode == 2 && self.is_below(dir, target)) {
+            return Err(libc::EINVAL);
+        }
+        self.removable(dir, source)?;
+        match target {
+            Some(target) => self.removable(to, target)?,
+            None => self.mutable(to)?,
+        }
         if let Some(target) = target {
             if mode == 2 {
-                if self.is_below(dir, target) {
-                    return Err(libc::EINVAL);
-                }
                 self.detach(dir, name);
                 self.detach(to, new);
                 self.attach(source, to, new);
@@ -298,6 +320,7 @@ impl Model {
         }
         let mut object = Object::clone(&self.objects[&id]);
         object.opens = 0;
+        (object.flags.immutable, object.flags.append_only) = (false, false);
         let copy = self.add(Body::Link(Vec::new()), 0);
         copies.insert(id, copy);
         if let Body::Dir(entries) = &mut object.body {
@@ -349,7 +372,7 @@ impl Model {
         fresh: bool,
     ) -> Result<bool, i32> {
         let Some(&target) = self.entries(dir).get(name) else {
-            return Ok(false);
+            return self.mutable(dir).map(|()| false);
         };
         if fresh {
             return Err(libc::EEXIST);
@@ -358,7 +381,7 @@ impl Model {
             (true, false) => Err(libc::ENOTDIR),
             (false, true) => Err(libc::EISDIR),
             (true, true) if !replace && !self.entries(target).is_empty() => Err(libc::ENOTEMPTY),
-            _ => Ok(true),
+            _ => self.removable_tree(dir, target).map(|()| true),
         }
     }
     /// Forgets what has no name, is no staged clone, and that nobody has open.
@@ -396,6 +419,7 @@ impl Model {
             mode: object.mode,
             links,
             xattrs: object.xattrs.clone(),
+            flags: object.flags,
         }
     }
     /// What can be seen of the whole tree.
@@ -428,6 +452,7 @@ impl Object {
             body,
             mode,
             xattrs: BTreeMap::new(),
+            flags: FileFlags::default(),
             opens: 0,
         }
     }
@@ -450,6 +475,9 @@ impl Shown {
         }
         if self.mode != got.mode {
             parts.push(format!("mode {:o}, not {:o}", got.mode, self.mode));
+        }
+        if self.flags != got.flags {
+            parts.push(format!("{:?}, not {:?}", got.flags, self.flags));
         }
         if self.links != got.links {
             parts.push(format!("{} links, not {}", got.links, self.links));

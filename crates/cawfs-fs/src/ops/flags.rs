@@ -1,0 +1,100 @@
+//! Reading and setting the flags of chattr(1), and finding what is guarded in a tree; see [`crate::guards`].
+//!
+//! A tree goes at once, but not past a guard: whoever removes or replaces one at once gets what removing it piece by piece
+//! would have come to. Where no directory is marked, that costs nothing; else a look at the entries of the marked ones.
+
+use crate::errno::{Kind, Result};
+use crate::fs::Fs;
+use crate::guards::{GUARDS, check_unguarded};
+use crate::links::Record;
+use crate::locks::lock;
+use crate::schema::{Location, META};
+use crate::table::{Node, Place};
+use crate::types::{Caller, FileFlags, FileType, NodeId};
+use cawdb::{KeyRange, Snapshot};
+
+impl Fs {
+    /// The flags of chattr(1). ENOTTY for all but files and directories.
+    pub fn flags(&self, node: NodeId) -> Result<FileFlags> {
+        let _names = self.shared();
+        Ok(lock(&self.flagged(node)?.inode).file_flags())
+    }
+
+    /// Sets them all. Allowed to the owner and to root; guards come and go by root only, and what is immutable takes no other
+    /// change of flags before. All names of a file share them. O(depth).
+    pub fn set_flags(&self, caller: &Caller, node: NodeId, flags: FileFlags) -> Result<()> {
+        let _names = self.exclusive();
+        self.check_writable()?;
+        let node = self.flagged(node)?;
+        let mut inode = node.inode();
+        let old = inode.file_flags();
+        let guards = |f: FileFlags| (f.immutable, f.append_only);
+        let root_only = guards(old) != guards(flags);
+        if !caller.is_root() && (root_only || caller.uid != inode.uid) {
+            return Err(Kind::NotPermitted.because("no right to set these flags"));
+        }
+        if old.immutable && flags.immutable && old != flags {
+            return Err(Kind::NotPermitted.because("it is immutable"));
+        }
+        let at = self.resolve(&node)?.at;
+        let mut change = self.change();
+        inode.set_file_flags(flags, node.ino);
+        inode.ctime = change.now;
+        let guarded = inode.is_guarded();
+        change.record(&node, &at, inode);
+        let place = lock(&self.table).place(node.id);
+        if let (true, Some(Place::Child(parent, _))) = (guarded, place) {
+            self.mark(&mut change, &*self.node(parent)?, GUARDS)?;
+        }
+        change.commit()
+    }
+
+    fn flagged(&self, node: NodeId) -> Result<crate::table::Pin<'_>> {
+        let node = self.node(node)?;
+        match node.kind {
+            FileType::Regular | FileType::Directory => Ok(node),
+            _ => Err(Kind::UnknownIoctl.because("only files and directories have flags")),
+        }
+    }
+
+    /// EPERM if something below a directory, kept at `at`, is guarded, or a file above it of which it holds a name. The
+    /// namespace must be held exclusively.
+    pub(crate) fn check_tree_unguarded(
+        &self,
+        view: &Snapshot,
+        top: &Node,
+        at: &Location,
+    ) -> Result<()> {
+        if !top.is_dir() {
+            return Ok(());
+        }
+        self.check_crossings_unguarded(view, top, at)?;
+        let mut dirs = Vec::new();
+        if lock(&top.inode).has(GUARDS) {
+            dirs.push((at.clone(), top.shifts));
+        }
+        while let Some((dir, shifts)) = dirs.pop() {
+            for prefix in [dir.entries(), dir.bodies(META)] {
+                let of_entry = prefix == dir.entries();
+                for item in view.scan(KeyRange::prefix(prefix.clone())) {
+                    let (key, value) = item?;
+                    let name = key.slice(prefix.len()..);
+                    // Extended attributes follow their record.
+                    if name.contains(&0) && of_entry || name.len() != 16 && !of_entry {
+                        continue;
+                    }
+                    let Record::Own(inode) = Record::decode(&value)? else {
+                        continue;
+                    };
+                    if inode.is_guarded_as(inode.shown(shifts)) {
+                        check_unguarded(&inode)?;
+                    }
+                    if inode.is_dir() && inode.has(GUARDS) {
+                        dirs.push((dir.child(name), shifts.wrapping_add(inode.shift)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
