@@ -96,8 +96,8 @@ impl System for Peer {
     fn mount(&mut self) -> Result<()> {
         let options = ["-o", "noatime"].map(OsStr::new);
         let places = [self.image.device().as_os_str(), self.dir.as_os_str()];
-        run("mount", options.into_iter().chain(places))?;
         self.mounted = true;
+        run("mount", options.into_iter().chain(places))?;
         self.overlays.as_ref().map_or(Ok(()), Overlays::mount_all)
     }
 

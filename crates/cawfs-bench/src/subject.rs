@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The system.
 pub struct Cawfs {
@@ -81,8 +82,9 @@ impl System for Cawfs {
     fn mount(&mut self) -> Result<()> {
         let (store, dir) = (self.store.as_os_str(), self.dir.as_os_str());
         let options = ["-o", "noatime"].map(OsStr::new);
-        self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
+        // A signal ends the program that mounts, but not the daemon that it has started.
         self.mounted = true;
+        self.run(["mount".as_ref(), store, dir].into_iter().chain(options))?;
         self.daemon = process::find(&["daemon".as_ref(), store, dir]);
         let before = self.all_requests()?;
         self.asking.set((self.all_requests()? - before, 0));
@@ -159,9 +161,17 @@ impl System for Cawfs {
 
 impl Drop for Cawfs {
     fn drop(&mut self) {
-        let dir = self.dir.as_os_str();
-        if self.mounted && !process::tidy_up(&self.program, ["umount".as_ref(), dir]) {
-            process::tidy_up("umount", ["-l".as_ref(), dir]);
+        let (store, dir) = (self.store.as_os_str(), self.dir.as_os_str());
+        if !self.mounted || process::tidy_up(&self.program, ["umount".as_ref(), dir]) {
+            return;
+        }
+        // A daemon that was being started may mount only now.
+        for _ in 0..50 {
+            let unmounted = process::tidy_up("umount", ["-l".as_ref(), dir]);
+            if unmounted || process::find(&["daemon".as_ref(), store, dir]).is_none() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 }

@@ -82,7 +82,7 @@ fn canvas<'a>(
         (FONT, 24).into_font().color(&INK),
     ))?;
     for (index, kind) in systems.iter().enumerate() {
-        let x = 30 + 190 * i32::try_from(index)?;
+        let x = 30 + i32::try_from(index * 1140 / systems.len().max(6))?;
         root.draw(&Circle::new((x, 66), 6, colour(*kind).filled()))?;
         let style = (FONT, 16).into_font().color(&INK);
         root.draw(&Text::new(kind.label(), (x + 13, 58), style))?;
