@@ -6,6 +6,7 @@
 //! ```
 
 use crate::errno::{Kind, Result};
+use crate::maps::{Ids, NO_ID};
 use crate::types::Caller;
 
 /// Name of the list that rules access.
@@ -102,6 +103,27 @@ impl Acl {
             return groups.any(|entry| gives(entry.perm & mask));
         }
         of(OTHER).any(|entry| gives(entry.perm))
+    }
+    /// The list where ids are kept by other maps, so that it shows the same: entries for ids that have no image go, as nobody has
+    /// these. EXDEV if an id cannot be kept there.
+    pub(crate) fn recode(mut self, from: &Ids, to: &Ids) -> Result<Self> {
+        if from == to {
+            return Ok(self);
+        }
+        let known = |entry: &Entry| match entry.tag {
+            USER => from.user(entry.id) != NO_ID,
+            GROUP => from.group(entry.id) != NO_ID,
+            _ => true,
+        };
+        self.0.retain(known);
+        for entry in &mut self.0 {
+            entry.id = match entry.tag {
+                USER => to.stored_user(from.user(entry.id)),
+                GROUP => to.stored_group(from.group(entry.id)),
+                _ => Ok(entry.id),
+            }?;
+        }
+        Ok(self)
     }
     /// Makes the list agree with a new mode.
     pub(crate) fn set_mode(&mut self, mode: u16) {

@@ -16,6 +16,7 @@ mod report;
 use crate::errno::Result;
 use crate::inode::{HAS_XATTRS, Inode};
 use crate::links::{LinkId, Record};
+use crate::maps::Ids;
 use crate::schema::{
     DATA, ENTRY, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, XATTR, misc,
     push_subdir, table,
@@ -40,6 +41,8 @@ struct Level {
     record: Vec<u8>,
     inode: Inode,
     shifts: u64,
+    /// As what ids are shown in it.
+    ids: Ids,
 }
 
 /// The subtree of a directory comes later in key order than its record, after all of the record's neighbours; so the
@@ -169,12 +172,14 @@ impl Walk<'_> {
                 self.report.directories = 1;
                 self.number(1, "/");
                 let (prefix, path, shifts) = (Vec::new(), String::new(), inode.shift);
+                let ids = inode.inherited.ids.clone();
                 self.levels.push(Level {
                     prefix,
                     path,
                     record: at,
                     inode,
                     shifts,
+                    ids,
                 });
             }
             Some(Err(_)) => self.fault(Fault::BadRecord, "/"),
@@ -257,12 +262,14 @@ impl Walk<'_> {
                     let mut prefix = level.prefix.clone();
                     push_subdir(&mut prefix, name);
                     let shifts = level.shifts.wrapping_add(inode.shift);
+                    let ids = inode.inherited.ids.then(&level.ids);
                     self.levels.push(Level {
                         prefix,
                         path,
                         record,
                         inode,
                         shifts,
+                        ids,
                     });
                 }
                 _ => break,

@@ -52,6 +52,8 @@ pub enum Kind {
     TooManyLinks,
     /// The two names cannot be served by one rename.
     CrossDevice,
+    /// An id that the maps of the place do not show.
+    Overflow,
     /// An ioctl that is not ours.
     UnknownIoctl,
     /// A handle that is not open for what is asked.
@@ -85,6 +87,7 @@ impl Kind {
             Self::ReadOnly => libc::EROFS,
             Self::TooManyLinks => libc::EMLINK,
             Self::CrossDevice => libc::EXDEV,
+            Self::Overflow => libc::EOVERFLOW,
             Self::UnknownIoctl => libc::ENOTTY,
             Self::BadHandle => libc::EBADF,
             Self::Io => libc::EIO,

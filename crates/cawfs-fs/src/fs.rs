@@ -312,6 +312,12 @@ impl Fs {
             _ => Err(Kind::Invalid.because("not a regular file")),
         }
     }
+    /// Where a node is that is to be changed; EROFS in a read-only clone. The namespace lock must be held.
+    pub(crate) fn resolve_writable(&self, node: &Node) -> Result<Resolved> {
+        let found = self.resolve(node)?;
+        found.zone.check_writable()?;
+        Ok(found)
+    }
     /// Where a node is. The namespace lock must be held.
     pub(crate) fn resolve(&self, node: &Node) -> Result<Resolved> {
         lock(&self.table).resolve(node.id)
@@ -355,7 +361,20 @@ impl Fs {
             true => self.resolve(node).map_or(NoSetId::None, |r| r.no_set_id),
             false => NoSetId::None,
         };
-        inode.attr(node.ino, hidden)
+        let ids = lock(&self.table).ids(node.id);
+        if ids.is_plain() || node.is_dir() {
+            return inode.attr(node.ino, hidden, &ids);
+        }
+        // Where ids are mapped, a file that goes changes its record and its place, one after the other.
+        let _held = read(&node.busy);
+        let ids = lock(&self.table).ids(node.id);
+        node.inode().attr(node.ino, hidden, &ids)
+    }
+    /// The inode of a node, with owner and group as they are shown.
+    pub(crate) fn shown(&self, node: &Node) -> Inode {
+        let (mut inode, ids) = (node.inode(), lock(&self.table).ids(node.id));
+        (inode.uid, inode.gid) = (ids.user(inode.uid), ids.group(inode.gid));
+        inode
     }
     /// The reply for an object; `pin` becomes a reference of the caller.
     pub(crate) fn entry(&self, pin: &Pin<'_>) -> Entry {

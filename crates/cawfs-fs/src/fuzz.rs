@@ -3,6 +3,7 @@
 use crate::acl::Acl;
 use crate::inode::Inode;
 use crate::links::{LinkId, Record, Reference};
+use crate::maps::{IdRange, Ids};
 use crate::{key_name, protocol};
 use bytes::Bytes;
 pub use cawdb::fuzz::Target;
@@ -18,7 +19,10 @@ const OWN: &[Target] = &[
             let id = LinkId { number: 7, tag: 8 };
             let kind = crate::FileType::Regular;
             let link = Reference { kind, id }.encode().to_vec();
-            kinds.into_iter().map(of).chain([link]).collect()
+            let mut mapped = Inode::new(crate::FileType::Directory, 0o755, now);
+            mapped.inherited.ids = Ids::new(&[RANGE], &[RANGE]).unwrap_or_default();
+            let mapped = mapped.encode().to_vec();
+            kinds.into_iter().map(of).chain([link, mapped]).collect()
         },
     },
     Target {
@@ -42,12 +46,13 @@ const OWN: &[Target] = &[
                 protocol::Stage::decode(bytes),
                 protocol::decode_remove(bytes),
             );
+            let _ = protocol::decode_mapped(bytes);
             let _ = (
                 protocol::decode_stats(bytes),
                 protocol::answer_stats(bytes, b"text"),
             );
         },
-        seeds: || vec![protocol::ask_stats(4).to_vec()],
+        seeds: || vec![protocol::ask_stats(4).to_vec(), mapped_stage()],
     },
     Target {
         name: "key",
@@ -66,6 +71,21 @@ const OWN: &[Target] = &[
 /// The decoders of the file system and of the engine.
 pub fn targets() -> impl Iterator<Item = Target> {
     cawdb::fuzz::targets().chain(OWN.iter().copied())
+}
+
+const RANGE: IdRange = IdRange {
+    inside: 0,
+    outside: 100_000,
+    count: 65_536,
+};
+
+fn mapped_stage() -> Vec<u8> {
+    let stage = protocol::Stage {
+        count: 1,
+        flags: 2,
+        token: 0,
+    };
+    protocol::encode_mapped(stage, &[RANGE], &[]).map_or_else(|_| Vec::new(), Vec::from)
 }
 
 fn inode(bytes: &[u8]) {

@@ -128,7 +128,10 @@ mod tests {
         let mut same = Inode::decode(&record).unwrap();
         same.keep_own_guards(1 << 33 | 7);
         assert_eq!(
-            (same.file_flags(), same.attr(7, Default::default()).rdev),
+            (
+                same.file_flags(),
+                same.attr(7, Default::default(), &Default::default()).rdev
+            ),
             (flags, 0)
         );
         let mut clone = Inode::decode(&record).unwrap();

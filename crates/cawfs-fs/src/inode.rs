@@ -1,10 +1,11 @@
 //! The inode record and its bytes.
 //!
 //! ```text
-//!  0 version u8 = 1   1 kind u8   2 permissions u16   4 flags u32   8 uid u32   12 gid u32
+//!  0 version u8       1 kind u8   2 permissions u16   4 flags u32   8 uid u32   12 gid u32
 //! 16 number u64 (relative)   24 size u64   32 blocks u64   40 links u32   44 device u32
 //! 48 atime (i64 s, u32 ns)   60 mtime   72 ctime   84 btime
-//! 96 directories: shift u64, no-set-id u8 (0 none, 1 except uid, 2 all), uid u32
+//! 96 directories: shift u64, no-set-id u8 (0 none, 1 except uid, 2 all), uid u32;
+//!    of version 2 only: what else is inherited (see `inherited`)
 //!    symbolic links: the target, to the end
 //! ```
 //!
@@ -14,10 +15,14 @@
 //!   holes, exactly if `blocks` is what its size needs.
 
 use crate::errno::{Kind, Result};
+use crate::inherited::Inherited;
+use crate::maps::Ids;
 use crate::types::{Attr, BLOCK_BYTES, FileType, Time};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
+/// Of directories that make what is below them inherit maps of ids, or that they are read-only.
+const INHERITING: u8 = 2;
 
 /// Permission bit: set user id.
 pub(crate) const SET_UID: u16 = 0o4000;
@@ -61,6 +66,18 @@ impl NoSetId {
             _ => Self::All,
         }
     }
+    /// The same where ids are kept by other maps; stricter where they do not show the user.
+    pub(crate) fn recode(self, from: &Ids, to: &Ids) -> Self {
+        let Self::Except(user) = self else {
+            return self;
+        };
+        match from == to {
+            true => self,
+            false => to
+                .stored_user(from.user(user))
+                .map_or(Self::All, Self::Except),
+        }
+    }
     /// Whether it hides the set-id bits of a file of this owner.
     pub(crate) fn hides(self, uid: u32) -> bool {
         match self {
@@ -96,6 +113,8 @@ pub(crate) struct Inode {
     pub(crate) shift: u64,
     /// Inherited by all below this directory.
     pub(crate) no_set_id: NoSetId,
+    /// What this directory adds to what is inherited by it and all below.
+    pub(crate) inherited: Inherited,
     /// Target of a symbolic link.
     pub(crate) target: Bytes,
 }
@@ -126,6 +145,7 @@ impl Inode {
             btime: now,
             shift: 0,
             no_set_id: NoSetId::None,
+            inherited: Inherited::default(),
             target: Bytes::new(),
         }
     }
@@ -163,8 +183,8 @@ impl Inode {
             self.perm &= !SET_GID;
         }
     }
-    /// What stat(2) tells, for an object shown under number `ino` where `no_set_id` is inherited.
-    pub(crate) fn attr(&self, ino: u64, no_set_id: NoSetId) -> Attr {
+    /// What stat(2) tells, for an object shown under number `ino` where `no_set_id` is inherited, and ids are kept by `ids`.
+    pub(crate) fn attr(&self, ino: u64, no_set_id: NoSetId, ids: &Ids) -> Attr {
         let mut perm = self.perm;
         if self.kind == FileType::Regular && no_set_id.hides(self.uid) {
             perm &= !(SET_UID | SET_GID);
@@ -178,8 +198,8 @@ impl Inode {
             kind: self.kind,
             perm,
             nlink: self.links,
-            uid: self.uid,
-            gid: self.gid,
+            uid: ids.user(self.uid),
+            gid: ids.group(self.gid),
             rdev: self.rdev(),
             size: self.size,
             blocks: sectors,
@@ -193,7 +213,11 @@ impl Inode {
     /// The record as bytes.
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(112 + self.target.len());
-        out.extend_from_slice(&[VERSION, kind_code(self.kind)]);
+        let version = match self.inherited.is_nothing() {
+            true => VERSION,
+            false => INHERITING,
+        };
+        out.extend_from_slice(&[version, kind_code(self.kind)]);
         out.extend_from_slice(&self.perm.to_le_bytes());
         for number in [self.flags, self.uid, self.gid] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -216,6 +240,7 @@ impl Inode {
             out.extend_from_slice(&self.shift.to_le_bytes());
             out.push(code);
             out.extend_from_slice(&uid.to_le_bytes());
+            self.inherited.encode(&mut out);
         }
         out.extend_from_slice(&self.target);
         out.into()
@@ -246,10 +271,11 @@ pub(crate) fn avoid_reserved(number: u64) -> u64 {
 }
 
 fn read_record(r: &mut Reader<'_>) -> Option<Inode> {
-    if r.u8()? != VERSION {
+    let version = r.u8()?;
+    let kind = kind_from(r.u8()?)?;
+    if version != VERSION && (version != INHERITING || kind != FileType::Directory) {
         return None;
     }
-    let kind = kind_from(r.u8()?)?;
     let mut inode = Inode::new(kind, 0, Time::default());
     inode.perm = u16::from_le_bytes(r.array()?);
     (inode.flags, inode.uid, inode.gid) = (r.u32()?, r.u32()?, r.u32()?);
@@ -265,6 +291,9 @@ fn read_record(r: &mut Reader<'_>) -> Option<Inode> {
             (2, 0) => NoSetId::All,
             _ => return None,
         };
+        if version == INHERITING {
+            inode.inherited = Inherited::read(r)?;
+        }
     }
     inode.target = Bytes::copy_from_slice(r.0);
     Some(inode)
@@ -332,12 +361,23 @@ mod tests {
         };
         let mut dir = Inode::new(FileType::Directory, 0o2755, time);
         (dir.shift, dir.no_set_id) = (u64::MAX - 3, NoSetId::Except(7));
+        let mut root = dir.clone();
+        root.inherited.read_only = true;
+        let range = crate::IdRange {
+            inside: 0,
+            outside: 100_000,
+            count: 65_536,
+        };
+        let mut mapped = root.clone();
+        mapped.inherited.ids = Ids::new(&[range], &[range]).unwrap();
         let mut link = Inode::new(FileType::Symlink, 0o777, time);
         link.target = Bytes::from_static(b"../x");
         let mut file = Inode::new(FileType::Regular, 0o4711, time);
         (file.size, file.blocks, file.flags) = (1 << 40, 9, HAS_XATTRS);
         vec![
             dir,
+            root,
+            mapped,
             link,
             file,
             Inode::new(FileType::BlockDevice, 0o600, time),

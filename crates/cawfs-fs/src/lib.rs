@@ -25,6 +25,7 @@
 //! ```
 
 mod acl;
+mod caps;
 mod change;
 mod check;
 mod content;
@@ -37,10 +38,12 @@ mod fs;
 pub mod fuzz;
 mod guards;
 mod handover;
+mod inherited;
 mod inode;
 mod links;
 mod listing;
 mod locks;
+mod maps;
 mod ops;
 pub mod protocol;
 mod salvage;
@@ -54,6 +57,7 @@ pub use check::{Fault, Finding, Report, check, check_names, repair_names};
 pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
 pub use fs::{FormatOptions, Fs, HandleMemory, MountOptions};
+pub use maps::{IdRange, Ids, MOST_RANGES, NO_ID};
 pub use salvage::{Object, Salvage, Salvaged, key_name, key_range_name};
 pub use table::Aged;
 pub use types::*;

@@ -10,6 +10,9 @@
 //! STATS        0xFFF0CA04  { offset u64, length u64, text }         a piece of the statistics, which are JSON
 //! SCRUB        0xFFF0CA05  { token u64, budget u64, text }          verify a part of what is on the disk; answers JSON
 //! ACCESS_TIMES 0x4004CA06  { when u32 }                             when reading renews access times, from now on
+//! CLONE_STAGE_MAPPED
+//!              0xDFF8CA07  { as CLONE_STAGE, users u32, groups u32, 340 ranges of users, 340 of groups }
+//!                                                                   as CLONE_STAGE, with maps of ids
 //! ```
 //!
 //! Cloning takes two steps, so that the kernel itself checks rights, sends inotify events and keeps its caches:
@@ -34,6 +37,10 @@
 //! be cloned by root and by the owner of its root directory; owners and modes below stay, and for a caller other than
 //! root set-id bits and file capabilities of others' files take no effect in it.
 //!
+//! Flags of both: 1 replaces (see above), 2 makes a tree in which nothing ever changes. Maps of ids are for root (EPERM): a range is
+//! `{ source u32, clone u32, count u32 }`, so many ids from `source` on are shown as those from `clone` on, and ids in no range as
+//! no one's. `users` and `groups` count the ranges; 0 means that all stay as they are. The answer fills the token only.
+//!
 //! Removing a tree is one step: `ioctl(parent fd, REMOVE_TREE, { name })`.
 //!
 //! Statistics come in pieces: the caller sets `offset`, the answer has `length` bytes of the text from there on, fewer than
@@ -48,7 +55,9 @@
 //! 1 relative, 2 always.
 
 use crate::errno::{Kind, Result};
-use crate::types::AccessTimes;
+use crate::inode::Reader;
+use crate::maps::{IdRange, Ids, MOST_RANGES, RANGE_BYTES};
+use crate::types::{AccessTimes, CloneOptions};
 
 const fn ioc(direction: u32, number: u32, size: u32) -> u32 {
     (direction << 30) | (size << 16) | (0xCA << 8) | number
@@ -80,6 +89,12 @@ pub const SCRUB_BYTES: usize = STATS_BYTES;
 pub const SCRUB: u32 = ioc(READ_WRITE, 5, SCRUB_BYTES as u32);
 /// `ioctl` command: when reading renews access times.
 pub const ACCESS_TIMES: u32 = ioc(WRITE, 6, 4);
+/// Size of the CLONE_STAGE_MAPPED struct: that of CLONE_STAGE, two counts of ranges, and room for the ranges.
+pub const STAGE_MAPPED_BYTES: usize = STAGE_BYTES + 8 + 2 * MOST_RANGES * RANGE_BYTES;
+/// `ioctl` command: stage clones that show other ids.
+pub const CLONE_STAGE_MAPPED: u32 = ioc(READ_WRITE, 7, STAGE_MAPPED_BYTES as u32);
+/// Flag of CLONE_STAGE: nothing in the staged tree ever changes.
+pub const CLONE_READ_ONLY: u32 = 2;
 /// Flag of CLONE_STAGE: a rename of the staged tree over a directory replaces it with all it holds.
 pub const CLONE_REPLACE: u32 = 1;
 /// Most destinations of one token.
@@ -91,7 +106,7 @@ const STAGE_PREFIX: &str = ".cawfs-stage-";
 pub struct Stage {
     /// Number of destinations.
     pub count: u32,
-    /// [`CLONE_REPLACE`] or 0.
+    /// [`CLONE_REPLACE`] and [`CLONE_READ_ONLY`], or 0.
     pub flags: u32,
     /// Zero in the request; the token in the reply.
     pub token: u64,
@@ -118,6 +133,66 @@ impl Stage {
             token: u64::from_le_bytes(token),
         })
     }
+}
+
+impl Stage {
+    /// What the flags ask for; EINVAL if one is not known.
+    pub(crate) fn options(self, ids: Ids) -> Result<CloneOptions> {
+        if self.flags & !(CLONE_REPLACE | CLONE_READ_ONLY) != 0 {
+            return Err(Kind::Invalid.because("unknown flags"));
+        }
+        Ok(CloneOptions {
+            replace: self.flags & CLONE_REPLACE != 0,
+            read_only: self.flags & CLONE_READ_ONLY != 0,
+            ids,
+        })
+    }
+}
+
+/// The CLONE_STAGE_MAPPED struct; EINVAL for too many ranges.
+pub fn encode_mapped(
+    stage: Stage,
+    users: &[IdRange],
+    groups: &[IdRange],
+) -> Result<[u8; STAGE_MAPPED_BYTES]> {
+    if users.len().max(groups.len()) > MOST_RANGES {
+        return Err(Kind::Invalid.because("too many ranges of ids"));
+    }
+    let mut bytes = stage.encode().to_vec();
+    for ranges in [users, groups] {
+        bytes.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
+    }
+    for ranges in [users, groups] {
+        let end = bytes.len() + MOST_RANGES * RANGE_BYTES;
+        bytes.extend(ranges.iter().flat_map(|range| range.encode()));
+        bytes.resize(end, 0);
+    }
+    let whole = bytes.try_into();
+    whole.map_err(|_| Kind::Invalid.because("CLONE_STAGE_MAPPED: bad length"))
+}
+
+/// What a CLONE_STAGE_MAPPED struct asks; EINVAL if it makes no sense.
+pub(crate) fn decode_mapped(bytes: &[u8]) -> Result<(Stage, Ids)> {
+    let bad = || Kind::Invalid.because("CLONE_STAGE_MAPPED takes its whole struct");
+    let whole = bytes.len() == STAGE_MAPPED_BYTES;
+    let (stage, rest) = bytes
+        .split_at_checked(STAGE_BYTES)
+        .filter(|_| whole)
+        .ok_or_else(bad)?;
+    let (mut reader, stage) = (Reader(rest), Stage::decode(stage)?);
+    let counts = [reader.u32(), reader.u32()];
+    let mut maps = [Vec::new(), Vec::new()];
+    for (map, count) in maps.iter_mut().zip(counts) {
+        let all = (0..MOST_RANGES).map_while(|_| IdRange::read(&mut reader));
+        *map = all.collect();
+        let count = count.map_or(usize::MAX, |count| count as usize);
+        if count > map.len() {
+            return Err(bad());
+        }
+        map.truncate(count);
+    }
+    let [users, groups] = maps;
+    Ok((stage, Ids::new(&users, &groups)?))
 }
 
 /// The REMOVE_TREE struct for a name; EINVAL beyond 255 bytes.
@@ -299,6 +374,7 @@ mod tests {
         assert_eq!(STATS, 0xFFF0_CA04);
         assert_eq!(SCRUB, 0xFFF0_CA05);
         assert_eq!(ACCESS_TIMES, 0x4004_CA06);
+        assert_eq!(CLONE_STAGE_MAPPED, 0xDFF8_CA07);
     }
 
     #[test]

@@ -11,6 +11,8 @@
 use crate::check::{Parts, What, split};
 use crate::inode::{HAS_XATTRS, HOME, Inode, NoSetId, SET_GID, SET_UID};
 use crate::links::{LinkId, Record, Reference};
+use crate::maps::{Ids, NO_ID};
+use crate::ops::recoded;
 use crate::schema::{
     BODY, DATA, LIVE_VOLUME, Location, META, STAGED, XATTR, block_number, push_subdir, table,
 };
@@ -46,18 +48,25 @@ pub struct Object {
     pub linked: Option<Bytes>,
 }
 
+/// Owner of what has an owner without an image, as the kernel shows it.
+const OVERFLOW_ID: u32 = 65_534;
+
 /// What is known of a directory when what is in it comes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Above {
     no_set_id: NoSetId,
     shifts: u64,
+    ids: Ids,
     home: bool,
 }
 
 impl Above {
-    fn of(above: Self, inode: &Inode) -> Self {
+    fn of(above: &Self, inode: &Inode) -> Self {
+        let ids = inode.inherited.ids.then(&above.ids);
+        let hidden = above.no_set_id.recode(&above.ids, &ids);
         Self {
-            no_set_id: above.no_set_id.and(inode.no_set_id),
+            no_set_id: hidden.and(inode.no_set_id),
+            ids,
             shifts: above.shifts.wrapping_add(inode.shift),
             home: inode.has(HOME),
         }
@@ -132,21 +141,19 @@ impl Salvage {
         let nothing = Above {
             no_set_id: NoSetId::None,
             shifts: 0,
+            ids: Ids::default(),
             // If the root's record is lost, it may have been one.
             home: true,
         };
-        above.insert(Vec::new(), nothing);
+        above.insert(Vec::new(), nothing.clone());
         match self.view.get(&Location::root(LIVE_VOLUME).record()) {
             Ok(Some(record)) => match Inode::decode(&record) {
                 Ok(inode) if inode.is_dir() => {
-                    above.insert(Vec::new(), Above::of(nothing, &inode));
+                    let root = Above::of(&nothing, &inode);
                     let xattrs = self.xattrs(&Location::root(LIVE_VOLUME).record(), sink);
-                    sink(Salvaged::Object(Box::new(object(
-                        Vec::new(),
-                        inode,
-                        xattrs,
-                        None,
-                    ))));
+                    let found = object(Vec::new(), (inode, &root.ids), xattrs, None);
+                    above.insert(Vec::new(), root);
+                    sink(Salvaged::Object(Box::new(found)));
                 }
                 _ => sink(Salvaged::Lost("the root's record makes no sense".into())),
             },
@@ -190,11 +197,17 @@ impl Salvage {
             Ok(found) => found,
             Err(why) => return sink(Salvaged::Lost(format!("{}: {why}", key_name(key)))),
         };
-        let no_set_id = above.get(dir).map_or(NoSetId::All, |above| above.no_set_id);
-        if let (true, Some(above_it)) = (inode.is_dir(), above.get(dir).copied()) {
+        let known = above.get(dir).cloned();
+        let no_set_id = known.as_ref().map_or(NoSetId::All, |above| above.no_set_id);
+        let mut ids = known
+            .as_ref()
+            .map_or_else(Ids::default, |above| above.ids.clone());
+        if let (true, Some(above_it)) = (inode.is_dir(), known) {
             let mut inside = dir.to_vec();
             push_subdir(&mut inside, name);
-            above.insert(inside, Above::of(above_it, &inode));
+            let inherited = Above::of(&above_it, &inode);
+            ids = inherited.ids.clone();
+            above.insert(inside, inherited);
         }
         let mut xattrs = match inode.has(HAS_XATTRS) {
             true => self.xattrs(&at, sink),
@@ -205,7 +218,7 @@ impl Salvage {
             xattrs.retain(|(name, _)| &name[..] != b"security.capability");
         }
         let linked = (at != *key).then_some(at);
-        let found = object(path, inode, xattrs, linked);
+        let found = object(path, (inode, &ids), xattrs, linked);
         sink(Salvaged::Object(Box::new(found)));
     }
 
@@ -303,17 +316,24 @@ fn location(object: &Object) -> Location {
 
 fn object(
     path: Vec<Bytes>,
-    inode: Inode,
-    xattrs: Vec<(Bytes, Bytes)>,
+    (inode, ids): (Inode, &Ids),
+    mut xattrs: Vec<(Bytes, Bytes)>,
     linked: Option<Bytes>,
 ) -> Object {
+    xattrs.retain_mut(|(name, value)| {
+        let shown = recoded(name, value, ids, &Ids::default());
+        let shown = shown.unwrap_or_else(|_| Some(value.clone()));
+        *value = shown.clone().unwrap_or_default();
+        shown.is_some()
+    });
+    let known = |id: u32| if id == NO_ID { OVERFLOW_ID } else { id };
     Object {
         linked,
         path,
         kind: inode.kind,
         perm: inode.perm,
-        uid: inode.uid,
-        gid: inode.gid,
+        uid: known(ids.user(inode.uid)),
+        gid: known(ids.group(inode.gid)),
         rdev: inode.rdev(),
         size: inode.size,
         times: [inode.atime, inode.mtime],

@@ -5,7 +5,9 @@
 //! * A stage ends when its last destination was renamed, or after ten minutes.
 
 use crate::errno::{Kind, Result};
+use crate::inherited::Inherited;
 use crate::inode::{Inode, NoSetId};
+use crate::maps::Ids;
 use crate::types::{Caller, NodeId, Time};
 use std::collections::{HashMap, HashSet};
 
@@ -32,6 +34,10 @@ pub(crate) struct Stage {
     pub(crate) inode: Inode,
     /// Set-id bits hidden at the source.
     pub(crate) no_set_id: NoSetId,
+    /// What ids are shown as at the source.
+    pub(crate) ids: Ids,
+    /// What the clones make of that.
+    pub(crate) inherited: Inherited,
     /// Longest that the keys below the source were, counted from its prefix.
     pub(crate) reach: usize,
     pub(crate) count: u32,

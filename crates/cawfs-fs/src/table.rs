@@ -9,7 +9,8 @@
 //!   not in the table.
 //! * Ids rise and are never reused. A slot lives while it is looked up, open, pinned by an operation or has children.
 //! * Every node's inode is in memory and is the truth; the store holds the same, but for access times.
-//! * A node's shown number and, for directories, the sum of shifts never change: renames re-base the record.
+//! * A node's shown number and, for directories, the sums of shifts and of what is inherited never change: renames re-base the
+//!   record.
 //! * `epoch` of a slot counts the children dropped from it. Whoever read a record to make a node of it must see the same
 //!   epoch as before the read, else the record may have been changed by a node that came and went meanwhile.
 
@@ -18,9 +19,11 @@ mod pass;
 mod pins;
 
 use crate::errno::{Kind, Result};
+use crate::inherited::Inherited;
 use crate::inode::{HOME, Inode, NoSetId};
 use crate::links::LinkId;
 use crate::locks::lock;
+use crate::maps::Ids;
 use crate::schema::Location;
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
@@ -42,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) ino: u64,
     /// For a directory: the sum of the shifts from the root down to it, itself included. Else 0.
     pub(crate) shifts: u64,
+    /// For a directory: what the directories from the root down to it add up to, itself included. Else nothing.
+    pub(crate) zone: Inherited,
     /// Held exclusively by who changes the object (for a directory: or its entries), shared by who needs it as it is.
     pub(crate) busy: RwLock<()>,
     /// The truth about it.
@@ -92,6 +97,8 @@ struct Slot {
 pub(crate) struct Resolved {
     /// Where it is kept.
     pub(crate) at: Location,
+    /// What is inherited there.
+    pub(crate) zone: Inherited,
     /// Set-id bits hidden here, by the directories above and itself.
     pub(crate) no_set_id: NoSetId,
 }
@@ -131,17 +138,20 @@ impl Table {
             dropped: 0,
             dead: Vec::new(),
         };
-        table.add(root, 1, 0, Place::Root);
+        table.add(root, 1, None, Place::Root);
         table
     }
-    fn add(&mut self, mut inode: Inode, ino: u64, base: u64, place: Place) -> NodeId {
+    fn add(&mut self, mut inode: Inode, ino: u64, parent: Option<&Node>, place: Place) -> NodeId {
         inode.keep_own_guards(ino);
         let id = NodeId(self.next);
         self.next += 1;
-        let shifts = if inode.is_dir() {
-            base.wrapping_add(inode.shift)
-        } else {
-            0
+        let (shifts, zone) = match (inode.is_dir(), parent) {
+            (false, _) => (0, Inherited::default()),
+            (true, None) => (inode.shift, inode.inherited.clone()),
+            (true, Some(parent)) => (
+                parent.shifts.wrapping_add(inode.shift),
+                parent.zone.with(&inode.inherited),
+            ),
         };
         let (kind, no_set_id) = (inode.kind, inode.no_set_id);
         let (busy, inode) = (RwLock::new(()), Mutex::new(inode));
@@ -150,6 +160,7 @@ impl Table {
             kind,
             ino,
             shifts,
+            zone,
             busy,
             inode,
         });
@@ -179,8 +190,10 @@ impl Table {
     /// Where a node is, O(depth); ENOENT if it or a directory above was removed.
     pub(crate) fn resolve(&self, id: NodeId) -> Result<Resolved> {
         let (mut names, mut no_set_id, mut slot) = (Vec::new(), NoSetId::None, self.slot(id)?);
+        let zone = self.zone(slot);
         loop {
-            no_set_id = no_set_id.and(slot.no_set_id);
+            let above = &slot.node.zone.ids;
+            no_set_id = no_set_id.and(slot.no_set_id.recode(above, &zone.ids));
             match &slot.place {
                 Place::Root => break,
                 Place::Child(parent, name) => {
@@ -191,6 +204,7 @@ impl Table {
                     let at = Location::orphan(self.volume, id.0);
                     return Ok(Resolved {
                         at,
+                        zone,
                         no_set_id: NoSetId::None,
                     });
                 }
@@ -205,7 +219,45 @@ impl Table {
             .into_iter()
             .rev()
             .fold(root, |dir, name| dir.child(name));
-        Ok(Resolved { at, no_set_id })
+        Ok(Resolved {
+            at,
+            zone,
+            no_set_id,
+        })
+    }
+    /// What is inherited where a slot is, by a directory itself too.
+    fn zone(&self, slot: &Slot) -> Inherited {
+        match &slot.place {
+            _ if slot.node.is_dir() => slot.node.zone.clone(),
+            Place::Child(parent, _) => {
+                let parent = self.slots.get(parent);
+                parent.map_or_else(Inherited::default, |parent| parent.node.zone.clone())
+            }
+            _ => Inherited::default(),
+        }
+    }
+    /// How the ids of a node are kept. What is staged shows itself as its caller's.
+    pub(crate) fn ids(&self, id: NodeId) -> Ids {
+        let slot = self.slots.get(&id);
+        let slot = slot.filter(|slot| slot.place != Place::Staged);
+        slot.map_or_else(Ids::default, |slot| self.zone(slot).ids)
+    }
+    /// Whether a node lies in a read-only clone.
+    pub(crate) fn is_read_only(&self, id: NodeId) -> bool {
+        let slot = self.slots.get(&id);
+        slot.is_some_and(|slot| self.zone(slot).read_only)
+    }
+    /// The highest directory at or above this one from which on ids are shown alike.
+    pub(crate) fn region(&self, dir: NodeId) -> NodeId {
+        let mut at = dir;
+        while let Some(slot) = self.slots.get(&at)
+            && let Place::Child(parent, _) = &slot.place
+            && let Some(above) = self.slots.get(parent)
+            && above.node.zone.ids == slot.node.zone.ids
+        {
+            at = *parent;
+        }
+        at
     }
     /// The names that lead from the root to a node, O(depth); ENOENT if it, or a directory above, is no entry.
     pub(crate) fn names(&self, id: NodeId) -> Result<Vec<Bytes>> {

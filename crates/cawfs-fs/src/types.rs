@@ -1,5 +1,6 @@
 //! The words in which callers speak to [`Fs`](crate::Fs): node ids, callers, attributes, requests, replies.
 
+use crate::maps::Ids;
 use bytes::Bytes;
 
 /// Longest name, in bytes.
@@ -198,6 +199,17 @@ impl SetAttr {
     pub(crate) fn is_chown(&self) -> bool {
         self.uid.is_some() || self.gid.is_some() || *self == Self::default()
     }
+}
+
+/// How a tree or file is cloned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloneOptions {
+    /// It goes over whatever is there; otherwise EEXIST.
+    pub replace: bool,
+    /// Nothing in it ever changes (trees only).
+    pub read_only: bool,
+    /// As what the ids that the source shows are shown in it.
+    pub ids: Ids,
 }
 
 /// How rename treats an existing target.

@@ -3,8 +3,8 @@
 
 use cawdb::Store;
 use cawfs_fs::{
-    Attr, Caller, FormatOptions, Fs, Invalidation, Kind, MountOptions, NodeId, RenameMode, SetAttr,
-    WriteFlags, XattrMode, protocol,
+    Attr, Caller, CloneOptions, FormatOptions, Fs, Invalidation, Kind, MountOptions, NodeId,
+    RenameMode, SetAttr, WriteFlags, XattrMode, protocol,
 };
 
 const ME: Caller = Caller::ROOT;
@@ -214,7 +214,9 @@ fn staged_names_show_themselves_to_their_owner_only() {
         ..SetAttr::default()
     };
     fs.setattr(&ME, tree, &change).unwrap();
-    let token = fs.stage_clone(&user, tree, 1, 0).unwrap();
+    let token = fs
+        .stage_clone(&user, tree, 1, &CloneOptions::default())
+        .unwrap();
     let name = protocol::stage_name(token, 0);
     assert_eq!(
         kind(fs.lookup(&Caller::user(6), TOP, name.as_bytes())),
@@ -265,7 +267,10 @@ fn staged_names_show_themselves_to_their_owner_only() {
 fn a_source_that_goes_between_the_steps_is_no_clone() {
     let (store, fs) = mount();
     let tree = folder(&fs, &ME, TOP, "tree");
-    let staged = |count| fs.stage_clone(&ME, tree, count, 0).unwrap();
+    let staged = |count| {
+        fs.stage_clone(&ME, tree, count, &CloneOptions::default())
+            .unwrap()
+    };
     let (single, several) = (staged(1), staged(2));
     fs.remove_tree(&ME, TOP, b"tree").unwrap();
     let rename = |token, to: &[u8]| {
@@ -286,10 +291,14 @@ fn replacing_a_tree_is_one_step() {
     folder(&fs, &ME, old, "more");
     file(&fs, &ME, new, "fresh", 0o644);
     let handle = fs.open(kept, libc::O_RDWR).unwrap();
-    let refused = fs.stage_clone(&ME, new, 1, 0).unwrap();
-    let allowed = fs
-        .stage_clone(&ME, new, 1, protocol::CLONE_REPLACE)
+    let over = CloneOptions {
+        replace: true,
+        ..CloneOptions::default()
+    };
+    let refused = fs
+        .stage_clone(&ME, new, 1, &CloneOptions::default())
         .unwrap();
+    let allowed = fs.stage_clone(&ME, new, 1, &over).unwrap();
     let over = |token| {
         let name = protocol::stage_name(token, 0);
         fs.rename(&ME, TOP, name.as_bytes(), TOP, b"old", RenameMode::Replace)

@@ -141,6 +141,18 @@ fn each_fault_of_files_with_several_names_is_found() {
         b.put(key(b"mEd"), home);
     }));
     assert!(unmarked.contains(&Fault::UnmarkedHome), "{unmarked:?}");
+    let mapped = |map: [u32; 3]| {
+        found(linked(move |s, b| {
+            let mut inner = s.get(&key(b"mSd\0Ee")).unwrap().unwrap().to_vec();
+            inner[0] = 2;
+            inner.extend_from_slice(&[2, 1, 0]);
+            inner.extend(map.iter().flat_map(|number| number.to_le_bytes()));
+            b.put(key(b"mSd\0Ee"), inner);
+        }))
+    };
+    assert_eq!(mapped([0, 100_000, 65_536]), [Fault::CrossedMaps]);
+    let bad = mapped([0, 100_000, 0]);
+    assert!(bad.contains(&Fault::BadRecord), "{bad:?}");
 }
 
 /// The file of the sample gets a second name, and is then damaged.

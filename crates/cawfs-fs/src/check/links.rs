@@ -49,11 +49,23 @@ impl Walk<'_> {
                 self.fault(Fault::BadBackReference, path);
             } else if Inode::decode(&body).is_ok_and(|inode| inode.kind != link.kind) {
                 self.fault(Fault::BadRecord, path);
+            } else if self.crosses_maps(home.prefix.len()) {
+                self.fault(Fault::CrossedMaps, path);
             }
             return Ok(());
         }
         self.fault(Fault::NoBody, path);
         Ok(())
+    }
+
+    /// Whether ids are shown otherwise in a directory on the way than in the home, whose prefix has this length.
+    fn crosses_maps(&self, home: usize) -> bool {
+        let behind = self
+            .levels
+            .iter()
+            .filter(|level| level.prefix.len() >= home);
+        let mut ids = behind.map(|level| &level.ids);
+        ids.next().is_some_and(|first| ids.any(|ids| ids != first))
     }
 
     /// The record of a body in a directory.

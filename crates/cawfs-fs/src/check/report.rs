@@ -31,6 +31,8 @@ pub enum Fault {
     UnmarkedHome = 13,
     /// Such a file without a name.
     NoName = 14,
+    /// A name of such a file where ids are shown otherwise than in its home.
+    CrossedMaps = 15,
 }
 
 impl Fault {
@@ -62,6 +64,7 @@ impl std::fmt::Display for Fault {
             }
             Self::UnmarkedHome => "its directory is not marked as a home",
             Self::NoName => "it has no name",
+            Self::CrossedMaps => "ids are shown otherwise there than where its file is kept",
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::fs::Fs;
 use crate::guards::{NO_ATIME, check_attributes};
 use crate::inode::{HAS_ACL, HAS_CAPS, Inode, PERM_BITS, SET_GID, SET_UID};
 use crate::locks::{lock, write};
+use crate::maps::Ids;
 use crate::ops::xattr::CAPABILITY;
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
@@ -48,10 +49,12 @@ impl Fs {
         if removed {
             // A removed directory has no keys; who still holds it may change what it shows.
             apply(caller, &mut inode, set, change.now);
+            (inode.uid, inode.gid) = owner(&lock(&self.table).ids(node.id), &inode, set)?;
             change.remember(node, inode);
             return change.commit();
         }
-        let at = self.resolve(node)?.at;
+        let found = self.resolve_writable(node)?;
+        let at = found.at;
         if let Some(size) = set.size {
             if size > FILE_MAX {
                 return Err(Kind::FileTooBig.because("beyond the largest file"));
@@ -64,6 +67,7 @@ impl Fs {
             kill_caps(&mut change, &at, &mut inode);
         }
         apply(caller, &mut inode, set, change.now);
+        (inode.uid, inode.gid) = owner(&found.zone.ids, &inode, set)?;
         if set.mode.is_some() && inode.has(HAS_ACL) {
             let key = at.xattr(ACCESS);
             if let Some(value) = self.store.get(&key)? {
@@ -83,15 +87,17 @@ impl Fs {
             return;
         }
         let now = self.now();
-        let mut inode = lock(&node.inode);
-        if inode.has(NO_ATIME) {
-            return;
-        }
-        let newest = inode.mtime.max(inode.ctime);
-        let due = inode.atime <= newest || now.secs.saturating_sub(inode.atime.secs) >= ATIME_SECS;
-        if due || when == AccessTimes::Always {
-            inode.atime = now;
-            drop(inode);
+        let due = {
+            let inode = lock(&node.inode);
+            if inode.has(NO_ATIME) {
+                return;
+            }
+            let newest = inode.mtime.max(inode.ctime);
+            let old = now.secs.saturating_sub(inode.atime.secs) >= ATIME_SECS;
+            inode.atime <= newest || old || when == AccessTimes::Always
+        };
+        if due && !lock(&self.table).is_read_only(node.id) {
+            lock(&node.inode).atime = now;
             lock(&self.lazy).insert(node.id);
         }
     }
@@ -127,14 +133,18 @@ pub(crate) fn kill_caps(change: &mut Change<'_>, at: &Location, inode: &mut Inod
     }
 }
 
+/// Owner and group after a change, as they are kept.
+fn owner(ids: &Ids, inode: &Inode, set: &SetAttr) -> Result<(u32, u32)> {
+    let user = set.uid.map(|shown| ids.stored_user(shown)).transpose()?;
+    let group = set.gid.map(|shown| ids.stored_group(shown)).transpose()?;
+    Ok((user.unwrap_or(inode.uid), group.unwrap_or(inode.gid)))
+}
+
 fn apply(caller: &Caller, inode: &mut Inode, set: &SetAttr, now: Time) {
-    if set.is_chown() {
-        (inode.uid, inode.gid) = (set.uid.unwrap_or(inode.uid), set.gid.unwrap_or(inode.gid));
-        if inode.kind != FileType::Directory {
-            inode.perm &= !SET_UID;
-            if inode.perm & 0o010 != 0 || !caller.is_root() {
-                inode.perm &= !SET_GID;
-            }
+    if set.is_chown() && inode.kind != FileType::Directory {
+        inode.perm &= !SET_UID;
+        if inode.perm & 0o010 != 0 || !caller.is_root() {
+            inode.perm &= !SET_GID;
         }
     }
     if set.kill_suidgid {

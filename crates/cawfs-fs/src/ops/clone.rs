@@ -9,12 +9,14 @@ use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
 use crate::guards::{GUARDS, check_mutable, check_removal};
+use crate::inherited::Inherited;
 use crate::inode::{HAS_XATTRS, Inode, NoSetId, SET_GID};
 use crate::locks::lock;
-use crate::ops::rename::drop_hidden;
+use crate::maps::Ids;
+use crate::ops::zones::{drop_hidden, recode};
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
-use crate::types::{Caller, FileType, Invalidation, NodeId};
+use crate::types::{Caller, CloneOptions, FileType, Invalidation, NodeId};
 use bytes::Bytes;
 use cawdb::{KeyRange, Snapshot};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub(crate) struct Origin {
     pub(crate) at: Location,
     pub(crate) inode: Inode,
     pub(crate) no_set_id: NoSetId,
+    /// What ids are shown as in it.
+    pub(crate) ids: Ids,
     /// Longest that the keys below it are, counted from its prefix.
     pub(crate) reach: usize,
     /// Its node; none for what is staged.
@@ -43,6 +47,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) replace: bool,
     /// Whether nothing may be there.
     pub(crate) fresh: bool,
+    /// What the clone makes of what is shown at the source.
+    pub(crate) inherited: &'a Inherited,
 }
 
 impl Fs {
@@ -56,11 +62,28 @@ impl Fs {
         name: &[u8],
         replace: bool,
     ) -> Result<Vec<Invalidation>> {
+        let options = CloneOptions {
+            replace,
+            ..CloneOptions::default()
+        };
+        self.clone_tree_with(caller, source, (parent, name), &options)
+    }
+
+    /// The same with maps of ids, for root only (EPERM), or as a tree that never changes.
+    pub fn clone_tree_with(
+        &self,
+        caller: &Caller,
+        source: NodeId,
+        (parent, name): (NodeId, &[u8]),
+        options: &CloneOptions,
+    ) -> Result<Vec<Invalidation>> {
         let name = check_name(name)?;
         self.check_writable()?;
         let _names = self.exclusive();
         let (node, dir) = (self.node(source)?, self.dir(parent)?);
         let origin = self.origin(caller, &node)?;
+        let inherited = inherited(caller, origin.inode.kind, options)?;
+        let replace = options.replace;
         let ino = self.clone_number(&origin.inode)?;
         let to = Destination {
             dir: &dir,
@@ -68,6 +91,7 @@ impl Fs {
             ino,
             replace,
             fresh: !replace,
+            inherited: &inherited,
         };
         self.clone_into(caller, &origin, &to, None)?;
         Ok(vec![
@@ -89,7 +113,7 @@ impl Fs {
     /// What a node has to clone, if the caller may.
     pub(crate) fn origin(&self, caller: &Caller, node: &Arc<Node>) -> Result<Origin> {
         let inode = node.inode();
-        if inode.is_dir() && !caller.is_root() && inode.uid != caller.uid {
+        if inode.is_dir() && !caller.is_root() && self.shown(node).uid != caller.uid {
             return Err(Kind::NotPermitted.because("only its owner may clone a tree"));
         }
         let found = self.resolve(node)?;
@@ -98,6 +122,7 @@ impl Fs {
             at: found.at,
             inode,
             no_set_id: found.no_set_id,
+            ids: found.zone.ids,
             node: Some(node.clone()),
         })
     }
@@ -110,22 +135,13 @@ impl Fs {
         to: &Destination<'_>,
         staged: Option<&Arc<Node>>,
     ) -> Result<()> {
-        let at = self.resolve(to.dir)?.at;
+        let at = self.resolve_writable(to.dir)?.at;
         let view = self.store.snapshot();
         let occupant = self.child(to.dir, &at, to.name)?;
         let home = at.child(to.name.clone());
         if let Some(occupant) = &occupant {
             check_occupant(&view, origin, to, occupant, &home)?;
-            if to.replace
-                && occupant.is_dir()
-                && !caller.is_root()
-                && lock(&occupant.inode).uid != caller.uid
-                && !content::is_empty(&view, &home)?
-            {
-                return Err(Kind::NotPermitted.because("only its owner may replace a tree"));
-            }
-            check_removal(&to.dir.inode(), &occupant.inode())?;
-            self.check_tree_unguarded(&view, occupant, &home)?;
+            self.may_replace(caller, &view, to.dir, (occupant, &home))?;
         }
         check_mutable(&to.dir.inode())?;
         let mut change = self.change();
@@ -134,7 +150,7 @@ impl Fs {
             None => Vec::new(),
         };
         let old = occupant.as_ref().map(|occupant| self.kept(occupant));
-        let mut inode = self.clone_inode(caller, origin, to, &mut change);
+        let mut inode = self.clone_inode(caller, origin, to, &mut change)?;
         let tree = (&origin.at, &mut inode, origin.reach);
         self.admit(&mut change, &view, tree, (to.dir, &home))?;
         let private = inode.kind != FileType::Directory && !caller.is_root();
@@ -145,7 +161,16 @@ impl Fs {
             (&home, old.as_ref()),
             &mut inode,
         )?;
-        drop_hidden(&mut change, &mut inode, origin.no_set_id, &home);
+        if !inode.is_dir() {
+            drop_hidden(&mut change, &mut inode, origin.no_set_id, &home);
+            self.clone_owner(
+                caller,
+                (&view, &mut change),
+                origin,
+                to,
+                (&home, &mut inode),
+            )?;
+        }
         if let Some(node) = origin.node.as_ref().filter(|node| node.is_dir()) {
             let source = (&**node, &origin.at);
             self.clone_bodies(&mut change, &view, source, (&home, &mut inode))?;
@@ -170,13 +195,29 @@ impl Fs {
         Ok(())
     }
 
+    /// The rights to replace what is there, as those to remove it.
+    fn may_replace(
+        &self,
+        caller: &Caller,
+        view: &Snapshot,
+        dir: &Node,
+        (occupant, home): (&Node, &Location),
+    ) -> Result<()> {
+        let his = !occupant.is_dir() || caller.is_root() || self.shown(occupant).uid == caller.uid;
+        if !his && !content::is_empty(view, home)? {
+            return Err(Kind::NotPermitted.because("only its owner may replace a tree"));
+        }
+        check_removal(&dir.inode(), &occupant.inode())?;
+        self.check_tree_unguarded(view, occupant, home)
+    }
+
     fn clone_inode(
         &self,
         caller: &Caller,
         origin: &Origin,
         to: &Destination<'_>,
         change: &mut Change<'_>,
-    ) -> Inode {
+    ) -> Result<Inode> {
         let mut inode = origin.inode.clone();
         (inode.ctime, inode.btime) = (change.now, change.now);
         inode.unguard();
@@ -186,30 +227,78 @@ impl Fs {
                 .ino
                 .wrapping_sub(inode.number)
                 .wrapping_sub(to.dir.shifts);
-            inode.no_set_id = clone_no_set_id(caller, origin.no_set_id, inode.kind);
-            return inode;
+            inode.no_set_id = clone_no_set_id(caller, origin.no_set_id, &origin.ids, inode.kind);
+            inode.inherited = Inherited {
+                ids: origin
+                    .ids
+                    .then(&to.inherited.ids)
+                    .within(&to.dir.zone.ids)?,
+                read_only: to.inherited.read_only,
+            };
+            return Ok(inode);
         }
         inode.links = 1;
         inode.number = to.ino.wrapping_sub(to.dir.shifts);
         if !caller.is_root() {
-            let dir = lock(&to.dir.inode);
-            inode.uid = caller.uid;
-            inode.gid = if dir.perm & SET_GID != 0 {
-                dir.gid
-            } else {
-                caller.gid
-            };
             inode.perm &= 0o777 & !(caller.umask as u16);
         }
-        inode
+        Ok(inode)
+    }
+
+    /// Gives the clone of a file its owner, at `home`.
+    fn clone_owner(
+        &self,
+        caller: &Caller,
+        (view, change): (&Snapshot, &mut Change<'_>),
+        origin: &Origin,
+        to: &Destination<'_>,
+        (home, inode): (&Location, &mut Inode),
+    ) -> Result<()> {
+        let ids = &to.dir.zone.ids;
+        if caller.is_root() {
+            let shown = origin.ids.then(&to.inherited.ids);
+            return recode(view, change, (&origin.at, inode), home, (&shown, ids));
+        }
+        let dir = lock(&to.dir.inode);
+        inode.uid = ids.stored_user(caller.uid)?;
+        inode.gid = match dir.perm & SET_GID != 0 {
+            true => dir.gid,
+            false => ids.stored_group(caller.gid)?,
+        };
+        Ok(())
     }
 }
 
-/// What set-id bits are hidden in a clone.
-pub(crate) fn clone_no_set_id(caller: &Caller, source: NoSetId, kind: FileType) -> NoSetId {
+/// What a clone is to add to what it inherits, if the caller may ask for it.
+pub(crate) fn inherited(
+    caller: &Caller,
+    kind: FileType,
+    options: &CloneOptions,
+) -> Result<Inherited> {
+    if !options.ids.is_plain() && !caller.is_root() {
+        return Err(Kind::NotPermitted.because("only root may map ids, as with chown"));
+    }
+    if options.read_only && kind != FileType::Directory {
+        return Err(Kind::NotDirectory.because("only a tree is cloned read-only"));
+    }
+    Ok(Inherited {
+        ids: options.ids.clone(),
+        read_only: options.read_only,
+    })
+}
+
+/// What set-id bits are hidden in a clone of a source whose ids are kept by `ids`.
+pub(crate) fn clone_no_set_id(
+    caller: &Caller,
+    source: NoSetId,
+    ids: &Ids,
+    kind: FileType,
+) -> NoSetId {
     match (kind, caller.is_root()) {
         (FileType::Directory, true) => source,
-        (FileType::Directory, false) => source.and(NoSetId::Except(caller.uid)),
+        (FileType::Directory, false) => {
+            source.and(NoSetId::Except(caller.uid).recode(&Ids::default(), ids))
+        }
         _ => NoSetId::None,
     }
 }

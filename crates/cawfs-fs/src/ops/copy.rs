@@ -38,7 +38,7 @@ impl Fs {
         let _low = (source < target).then(|| read(&from.busy));
         let _held = write(&to.busy);
         let _high = (source > target).then(|| read(&from.busy));
-        let (from_at, to_at) = (self.resolve(&from)?.at, self.resolve(&to)?.at);
+        let (from_at, to_at) = (self.resolve(&from)?.at, self.resolve_writable(&to)?.at);
         let (origin, mut inode) = (from.inode(), to.inode());
         check_unguarded(&inode)?;
         let len = len.min(origin.size.saturating_sub(source_offset));

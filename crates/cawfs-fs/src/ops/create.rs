@@ -9,8 +9,10 @@ use crate::fs::{Fs, check_name};
 use crate::guards::{INHERITED, check_mutable, check_unguarded};
 use crate::inode::{HAS_ACL, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, PERM_BITS, SET_GID};
 use crate::locks::{lock, write};
+use crate::maps::Ids;
+use crate::ops::zones::recode;
 use crate::schema::Location;
-use crate::table::{Count, Node, Pin, Place, pin_new, pin_new_child};
+use crate::table::{Count, Node, Pin, Place, Resolved, pin_new, pin_new_child};
 use crate::types::{Caller, Entry, FileHandle, FileType, NodeId, TARGET_MAX};
 use bytes::Bytes;
 use cawdb::Snapshot;
@@ -111,11 +113,12 @@ impl Fs {
         let _names = self.shared();
         self.check_writable()?;
         let (dir, handle) = (self.dir(parent)?, FileHandle::from_flags(flags));
+        let found = self.resolve_writable(&dir)?;
         check_mutable(&dir.inode())?;
-        let at = self.resolve(&dir)?.at;
-        let mut born = self.newborn(caller, &dir.inode(), &at, (FileType::Regular, mode))?;
+        let mut born = self.newborn(caller, &dir.inode(), &found, (FileType::Regular, mode))?;
         born.inode.number = self.new_number()?;
         born.inode.links = 0;
+        born.bare(&found.zone.ids)?;
         let pin = pin_new(
             &self.table,
             born.inode.clone(),
@@ -146,9 +149,12 @@ impl Fs {
         if file.is_dir() {
             return Err(Kind::NotPermitted.because("a directory has one name"));
         }
-        let at = self.resolve(&dir)?.at;
+        let Resolved { at, zone, .. } = self.resolve_writable(&dir)?;
         if self.child(&dir, &at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
+        }
+        if lock(&self.table).is_read_only(node) {
+            return Err(Kind::ReadOnly.because("it lies in a read-only clone"));
         }
         check_mutable(&dir.inode())?;
         check_unguarded(&file.inode())?;
@@ -158,7 +164,7 @@ impl Fs {
         let place = lock(&self.table).place(node);
         let moves = match place {
             Some(Place::Orphan) => {
-                self.name_orphan(&mut change, &view, &file, (&dir, &to))?;
+                self.name_orphan(&mut change, &view, &file, (&dir, &to), &zone.ids)?;
                 vec![(node, Place::Child(parent, name))]
             }
             _ => self.link_again(&mut change, &view, &file, (&dir, &to))?,
@@ -176,9 +182,17 @@ impl Fs {
         view: &Snapshot,
         file: &Pin<'_>,
         (dir, to): (&Node, &Location),
+        ids: &Ids,
     ) -> Result<()> {
         let (mut inode, from) = (file.inode(), self.resolve(file)?.at);
         content::copy(view, &mut change.batch, (&from, &inode), (to, None))?;
+        recode(
+            view,
+            change,
+            (&from, &mut inode),
+            to,
+            (&Ids::default(), ids),
+        )?;
         content::erase(&mut change.batch, &from, &inode);
         (inode.links, inode.ctime) = (1, change.now);
         inode.number = file.ino.wrapping_sub(dir.shifts);
@@ -199,12 +213,13 @@ impl Fs {
         self.check_writable()?;
         let dir = self.dir(parent)?;
         let _held = write(&dir.busy);
-        let at = self.resolve(&dir)?.at;
-        if self.child(&dir, &at, &name)?.is_some() {
+        let found = self.resolve_writable(&dir)?;
+        let at = &found.at;
+        if self.child(&dir, at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
         }
         check_mutable(&dir.inode())?;
-        let mut born = self.newborn(caller, &dir.inode(), &at, (kind, mode))?;
+        let mut born = self.newborn(caller, &dir.inode(), &found, (kind, mode))?;
         fill(&mut born.inode);
         let ino = self.new_number()?;
         born.inode.number = ino.wrapping_sub(dir.shifts);
@@ -213,7 +228,7 @@ impl Fs {
         let mut change = self.change();
         put_lists(&mut change.batch, &home, &born);
         change.batch.put(home.record(), born.inode.encode());
-        change.touch(&dir, &at, i64::from(kind == FileType::Directory))?;
+        change.touch(&dir, at, i64::from(kind == FileType::Directory))?;
         change.commit()?;
         add(&self.counters.creates, 1);
         let pin = pin_new_child(&self.table, &dir, &name, born.inode, None);
@@ -230,17 +245,20 @@ impl Fs {
         &self,
         caller: &Caller,
         dir: &Inode,
-        at: &Location,
+        Resolved { at, zone, .. }: &Resolved,
         (kind, mode): (FileType, u32),
     ) -> Result<Newborn> {
         let mut inode = Inode::new(kind, mode as u16 & PERM_BITS, self.now());
-        (inode.uid, inode.gid) = (caller.uid, caller.gid);
+        inode.uid = zone.ids.stored_user(caller.uid)?;
         inode.flags |= dir.flags & INHERITED;
-        if dir.perm & SET_GID != 0 {
+        if dir.perm & SET_GID == 0 {
+            inode.gid = zone.ids.stored_group(caller.gid)?;
+        } else {
             inode.gid = dir.gid;
+            let theirs = caller.is_root() || caller.in_group(zone.ids.group(dir.gid));
             if kind == FileType::Directory {
                 inode.perm |= SET_GID;
-            } else if inode.perm & 0o010 != 0 && !caller.is_root() && !caller.in_group(dir.gid) {
+            } else if inode.perm & 0o010 != 0 && !theirs {
                 inode.perm &= !SET_GID;
             }
         }
@@ -264,6 +282,20 @@ impl Fs {
             inode.perm &= !(caller.umask as u16 & 0o777);
         }
         Ok(Newborn { inode, lists })
+    }
+}
+
+impl Newborn {
+    /// Makes its ids those that are shown where they are kept by `ids`; EOVERFLOW if one has no image.
+    fn bare(&mut self, ids: &Ids) -> Result<()> {
+        let plain = Ids::default();
+        let owner = ids.recode((self.inode.uid, self.inode.gid), &plain);
+        let none = || Kind::Overflow.because("the group of the directory has no image");
+        (self.inode.uid, self.inode.gid) = owner.map_err(|_| none())?;
+        for (_, list) in &mut self.lists {
+            *list = Acl::decode(list)?.recode(ids, &plain)?.encode();
+        }
+        Ok(())
     }
 }
 

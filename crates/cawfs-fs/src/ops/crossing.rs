@@ -4,7 +4,7 @@
 //!   home ── H id ── body               removed: the body loses the names in the tree
 //!    ├─ a ── x ──► id                  cloned:  the clone gets a body of its own, for the names in the tree
 //!    └─ tree ── y ──► id               moved:   the names in the tree are listed elsewhere in the home, or
-//!                                               the body moves to a home further up
+//!                                               the body moves to a home further up, or along
 //! ```
 //! * What a tree shares costs as much as there is of it; nothing at all where no directory above is a home.
 //! * References in the tree are never looked at: back-references tell all.
@@ -19,6 +19,7 @@ use crate::guards::{GUARDS, check_unguarded};
 use crate::inode::{HOME, Inode};
 use crate::links::LinkId;
 use crate::locks::lock;
+use crate::maps::elsewhere;
 use crate::ops::links::{Home, Linked, id_of};
 use crate::ops::remove::Moves;
 use crate::schema::Location;
@@ -255,6 +256,48 @@ impl Fs {
             self.move_home(change, view, (&home, &next), &ids, &moved, backs)?;
         }
         Ok(())
+    }
+
+    /// What moving a directory to another region changes for names in it that lead out of it: bodies that have no names outside
+    /// come along, into its new place `to`. The marks that it gets; EXDEV if there are others.
+    pub(crate) fn take_links_along(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        top: &Arc<Node>,
+        (from, to): (&Location, &Location),
+        backs: &mut Backs,
+    ) -> Result<u32> {
+        let (mut bytes, mut marks) = (0, 0);
+        for crossing in self.crossings(view, top.id, from)? {
+            let (home, target) = (&crossing.home, to.backs());
+            let shifts = (home.node.shifts, top.shifts);
+            for (id, count) in crossing.counts() {
+                let (file, own) = (self.body_in(home, id)?, id.rebased(shifts.0, shifts.1));
+                let (old, new) = (home.place(id), to.child(own.name()));
+                let mut inode = change.inode(&file);
+                if inode.links != count {
+                    return Err(elsewhere());
+                }
+                self.admit_one(&new)?;
+                copy_body(change, view, (&old, &inode), &new, &mut bytes)?;
+                content::erase(&mut change.batch, &old, &inode);
+                self.enter_zone(change, (&home.node, top), &mut inode, &new)?;
+                inode.number = own.number;
+                let guarded = inode.is_guarded();
+                change.record(&file, &new, inode);
+                let place = Place::Child(top.id, own.name());
+                backs.moves.push((file.id, place));
+                add(&self.counters.bodies_moved, 1);
+                marks |= HOME | if guarded { GUARDS } else { 0 };
+            }
+            for (key, id) in crossing.keys.iter().zip(&crossing.ids) {
+                let rest = key.get(crossing.prefix.len()..).unwrap_or_default();
+                backs.remove(key.clone());
+                backs.put([&target, rest].concat(), id.rebased(shifts.0, shifts.1));
+            }
+        }
+        Ok(marks)
     }
 
     /// A name of a body that moves from one entry to another.

@@ -31,8 +31,9 @@ impl Fs {
             self.check_writable()?;
         }
         let _held = write(&file.busy);
-        self.resolve(&file)?;
+        let found = self.resolve(&file)?;
         if handle.writable() {
+            found.zone.check_writable()?;
             check_writes(&file.inode(), flags & libc::O_APPEND != 0)?;
         }
         lock(&self.table).count(node, Count::Open(handle.writable()));
@@ -110,7 +111,7 @@ impl Fs {
         let _names = self.shared();
         let file = self.file(node)?;
         let _held = write(&file.busy);
-        let (at, mut inode) = (self.resolve(&file)?.at, file.inode());
+        let (at, mut inode) = (self.resolve_writable(&file)?.at, file.inode());
         check_writes(&inode, flags.append)?;
         let offset = if flags.append { inode.size } else { offset };
         if offset

@@ -30,13 +30,13 @@ impl Fs {
         let old = inode.file_flags();
         let guards = |f: FileFlags| (f.immutable, f.append_only);
         let root_only = guards(old) != guards(flags);
-        if !caller.is_root() && (root_only || caller.uid != inode.uid) {
+        let at = self.resolve_writable(&node)?.at;
+        if !caller.is_root() && (root_only || caller.uid != self.shown(&node).uid) {
             return Err(Kind::NotPermitted.because("no right to set these flags"));
         }
         if old.immutable && flags.immutable && old != flags {
             return Err(Kind::NotPermitted.because("it is immutable"));
         }
-        let at = self.resolve(&node)?.at;
         let mut change = self.change();
         inode.set_file_flags(flags, node.ino);
         inode.ctime = change.now;

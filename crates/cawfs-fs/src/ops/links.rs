@@ -13,7 +13,7 @@ use crate::links::{LinkId, Reference};
 use crate::locks::lock;
 use crate::ops::crossing::Backs;
 use crate::ops::remove::Moves;
-use crate::ops::rename::drop_hidden;
+use crate::ops::zones::drop_hidden;
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
 use crate::types::NodeId;
@@ -140,6 +140,9 @@ impl Fs {
         // Of what cannot have names, the reason why.
         let first = self.resolve(file)?.at;
         let place = lock(&self.table).place(file.id);
+        if let Some(Place::Child(parent, _)) = place {
+            self.check_region(parent, dir.id)?;
+        }
         let linked = match (self.linked(file)?, place) {
             (Some(linked), _) if !self.leaves_home(file, dir) => linked,
             (Some(Linked { home, id }), _) => {

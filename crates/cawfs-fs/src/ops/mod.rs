@@ -17,3 +17,6 @@ mod space;
 mod stage;
 mod sync;
 mod xattr;
+mod zones;
+
+pub(crate) use xattr::recoded;

@@ -9,8 +9,9 @@ use crate::fs::{Fs, check_name};
 use crate::guards::check_removal;
 use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS};
 use crate::locks::{lock, write};
+use crate::maps::Ids;
 use crate::schema::Location;
-use crate::table::{Node, Pin, Place};
+use crate::table::{Node, Pin, Place, Resolved};
 use crate::types::{Caller, Invalidation, NodeId};
 use bytes::Bytes;
 use cawdb::Snapshot;
@@ -30,7 +31,7 @@ impl Fs {
         self.check_writable()?;
         let dir = self.dir(parent)?;
         let _held = write(&dir.busy);
-        let at = self.resolve(&dir)?.at;
+        let at = self.resolve_writable(&dir)?.at;
         let file = self.existing(&dir, &at, &name)?;
         check_removal(&dir.inode(), &file.inode())?;
         if file.is_dir() {
@@ -59,7 +60,7 @@ impl Fs {
         let _names = self.shared();
         self.check_writable()?;
         let dir = self.dir(parent)?;
-        let at = self.resolve(&dir)?.at;
+        let at = self.resolve_writable(&dir)?.at;
         // Two directories are locked by rising node id, so the child must be known before it is sure.
         let child = {
             let _held = write(&dir.busy);
@@ -106,9 +107,9 @@ impl Fs {
         let _names = self.exclusive();
         self.check_writable()?;
         let dir = self.dir(parent)?;
-        let at = self.resolve(&dir)?.at;
+        let Resolved { at, zone, .. } = self.resolve_writable(&dir)?;
         let top = self.existing(&dir, &at, &name)?;
-        self.may_remove(caller, (&dir, &at), &top)?;
+        self.may_remove(caller, (&dir, &at, &zone.ids), &top)?;
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name.clone());
         check_removal(&dir.inode(), &top.inode())?;
@@ -186,7 +187,7 @@ impl Fs {
         if open {
             let orphanage = Location::orphan(self.volume, node.id.0);
             content::copy(view, &mut change.batch, (at, &inode), (&orphanage, None))?;
-            self.leave_zone(change, node, &mut inode, &orphanage);
+            self.leave_zone(change, view, node, (at, &mut inode), &orphanage)?;
             (inode.links, inode.ctime, inode.number) = (0, change.now, node.ino);
             change.record(node, &orphanage, inode);
             return Ok(Place::Orphan);
@@ -194,6 +195,10 @@ impl Fs {
         // Attributes go with their keys.
         inode.flags &= !(HAS_XATTRS | HAS_CAPS | HAS_ACL | HAS_DEFAULT_ACL);
         (inode.links, inode.ctime) = (0, change.now);
+        if !node.is_dir() {
+            let ids = lock(&self.table).ids(node.id);
+            (inode.uid, inode.gid) = (ids.user(inode.uid), ids.group(inode.gid));
+        }
         change.remember(node, inode);
         Ok(Place::Gone)
     }
@@ -210,17 +215,25 @@ impl Fs {
     }
 
     /// The rights that the kernel would check for each step, checked for the whole.
-    fn may_remove(&self, caller: &Caller, (dir, at): (&Node, &Location), top: &Node) -> Result<()> {
+    fn may_remove(
+        &self,
+        caller: &Caller,
+        (dir, at, ids): (&Node, &Location, &Ids),
+        top: &Node,
+    ) -> Result<()> {
         if caller.is_root() {
             return Ok(());
         }
-        let (dir, top) = (dir.inode(), top.inode());
+        let (dir, top) = (self.shown(dir), self.shown(top));
         let list = match dir.has(HAS_ACL) && caller.uid != dir.uid {
             true => self.store.get(&at.xattr(ACCESS))?,
             false => None,
         };
         let allowed = match list {
-            Some(list) => Acl::decode(&list)?.allows(caller, dir.gid, CHANGE),
+            Some(list) => {
+                let list = Acl::decode(&list)?.recode(ids, &Ids::default())?;
+                list.allows(caller, dir.gid, CHANGE)
+            }
             None if caller.uid == dir.uid => (dir.perm >> 6) & CHANGE == CHANGE,
             None if caller.in_group(dir.gid) => (dir.perm >> 3) & CHANGE == CHANGE,
             None => dir.perm & CHANGE == CHANGE,

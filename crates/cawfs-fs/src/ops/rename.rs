@@ -6,15 +6,18 @@ use crate::counters::add;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
 use crate::guards::{GUARDS, check_mutable, check_removal};
-use crate::inode::{HAS_CAPS, Inode, NoSetId, SET_GID, SET_UID};
+use crate::inherited::Inherited;
+use crate::inode::{Inode, NoSetId};
 use crate::locks::{lock, write};
 use crate::ops::crossing::Backs;
-use crate::ops::xattr::CAPABILITY;
+use crate::ops::links::Linked;
+use crate::ops::zones::{drop_hidden, recode};
 use crate::protocol::parse_stage_name;
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place};
-use crate::types::{Caller, FileType, NodeId, RenameMode};
+use crate::types::{Caller, NodeId, RenameMode};
 use bytes::Bytes;
+use cawdb::Snapshot;
 use std::sync::Arc;
 
 /// One side of a rename.
@@ -22,6 +25,7 @@ struct Side<'a> {
     dir: &'a Pin<'a>,
     at: Location,
     no_set_id: NoSetId,
+    zone: Inherited,
     name: Bytes,
 }
 
@@ -32,6 +36,18 @@ impl Side<'_> {
     fn place(&self) -> Place {
         Place::Child(self.dir.id, self.name.clone())
     }
+}
+
+/// One of two objects that change places.
+struct Half<'a> {
+    node: &'a Pin<'a>,
+    /// What is kept under its name, or all of it if its body was freed.
+    inode: Inode,
+    /// Where its content is.
+    content_at: Location,
+    freed: bool,
+    from: &'a Side<'a>,
+    to: &'a Side<'a>,
 }
 
 impl Fs {
@@ -87,17 +103,19 @@ impl Fs {
         mode: RenameMode,
         exclusive: bool,
     ) -> Result<bool> {
-        let (a, b) = (self.resolve(from)?, self.resolve(to)?);
+        let (a, b) = (self.resolve_writable(from)?, self.resolve_writable(to)?);
         let from = Side {
             dir: from,
             at: a.at,
             no_set_id: a.no_set_id,
+            zone: a.zone,
             name,
         };
         let to = Side {
             dir: to,
             at: b.at,
             no_set_id: b.no_set_id,
+            zone: b.zone,
             name: new_name,
         };
         let source = self.existing(from.dir, &from.at, &from.name)?;
@@ -114,7 +132,9 @@ impl Fs {
         let exchanged = target.as_ref().filter(|_| mode == RenameMode::Exchange);
         let leaves = self.leaves_home(&source, to.dir)
             || exchanged.is_some_and(|target| self.leaves_home(target, from.dir));
-        if (dirs || leaves) && !exclusive {
+        // Nobody may see a file between its record and its place where these differ in what ids mean.
+        let recodes = from.zone.ids != to.zone.ids;
+        if (dirs || leaves || recodes) && !exclusive {
             return Ok(false);
         }
         self.check_nesting(&source, target.as_ref(), &from, &to, mode)?;
@@ -201,18 +221,27 @@ impl Fs {
         }
         let mut backs = Backs::default();
         if source.is_dir() {
-            let (start, target) = ((&***from.dir, &from_home), (&***to.dir, &to_home));
             let how = (false, false);
-            self.carry_links(&mut change, &view, start, target, how, &mut backs)?;
+            self.carry_tree(
+                &mut change,
+                &view,
+                (&**source, &mut inode),
+                (from, to),
+                how,
+                &mut backs,
+            )?;
         }
         let linked = self.linked(source)?.filter(|_| body.is_none());
         let stays = linked.is_some();
         match linked {
             Some(linked) => {
-                let (file, target) = ((&**source, linked), (&***to.dir, &to_home));
-                self.carry_name(&mut change, &view, file, &from_home, target, &mut backs)?;
+                let file = (&**source, linked);
+                self.carry_file(&mut change, &view, file, (from, to), &mut backs)?;
             }
-            None => self.arrive(&mut change, source, inode, from, to),
+            None => {
+                let arrival = (&**source, content_at, inode);
+                self.arrive(&mut change, &view, arrival, from, to)?;
+            }
         }
         moves.extend(backs.apply(&mut change));
         let dir = |node: Option<&Pin<'_>>| i64::from(node.is_some_and(|node| node.is_dir()));
@@ -223,6 +252,7 @@ impl Fs {
         if !stays {
             lock(&self.table).put(source.id, to.place());
         }
+        self.inherit_hidden(source);
         Ok(())
     }
 
@@ -234,35 +264,44 @@ impl Fs {
         target: &Pin<'_>,
     ) -> Result<()> {
         let (mut change, view) = (self.change(), self.store.snapshot());
-        let (mut a, mut b) = (self.kept(source), self.kept(target));
+        let mut a = self.half(&mut change, source, (from, to))?;
+        let mut b = self.half(&mut change, target, (to, from))?;
         let (at_a, at_b) = (from.home(), to.home());
-        let reach = [self.reach(&at_a, &a), self.reach(&at_b, &b)];
-        let trees = [(&at_a, &mut a, reach[0]), (&at_b, &mut b, reach[1])];
-        let [first, second] = trees;
+        let reach = [self.reach(&at_a, &a.inode), self.reach(&at_b, &b.inode)];
+        let first = (&at_a, &mut a.inode, reach[0]);
         self.admit(&mut change, &view, first, (to.dir, &at_b))?;
+        let second = (&at_b, &mut b.inode, reach[1]);
         self.admit(&mut change, &view, second, (from.dir, &at_a))?;
-        for (inode, dir) in [(&a, to.dir), (&b, from.dir)] {
+        for (inode, dir) in [(&a.inode, to.dir), (&b.inode, from.dir)] {
             if inode.has(GUARDS) {
                 self.mark(&mut change, dir, GUARDS)?;
             }
         }
-        content::copy(&view, &mut change.batch, (&at_a, &a), (&at_b, Some(&b)))?;
-        content::copy(&view, &mut change.batch, (&at_b, &b), (&at_a, Some(&a)))?;
+        for (half, other, at) in [(&a, &b, &at_b), (&b, &a, &at_a)] {
+            let content = (&half.content_at, &half.inode);
+            content::copy(&view, &mut change.batch, content, (at, Some(&other.inode)))?;
+        }
+        for half in [&a, &b].into_iter().filter(|half| half.freed) {
+            content::erase(&mut change.batch, &half.content_at, &half.inode);
+        }
         let mut backs = Backs::default();
-        let sides = [(source, a, from, to), (target, b, to, from)];
-        for (i, (node, inode, from, to)) in sides.into_iter().enumerate() {
-            let (from_home, to_home) = (from.home(), to.home());
-            let arrival = (&***to.dir, &to_home);
-            if source.is_dir() || target.is_dir() {
-                let (start, how) = ((&***from.dir, &from_home), (true, i > 0));
-                self.carry_links(&mut change, &view, start, arrival, how, &mut backs)?;
+        let trees = source.is_dir() || target.is_dir();
+        for (i, mut half) in [a, b].into_iter().enumerate() {
+            let sides = (half.from, half.to);
+            if trees {
+                let tree = (&**half.node, &mut half.inode);
+                self.carry_tree(&mut change, &view, tree, sides, (true, i > 0), &mut backs)?;
             }
-            if let Some(linked) = self.linked(node)? {
-                let file = (&**node, linked);
-                self.carry_name(&mut change, &view, file, &from_home, arrival, &mut backs)?;
-            } else {
-                self.arrive(&mut change, node, inode, from, to);
-                backs.moves.push((node.id, to.place()));
+            match self.linked(half.node)?.filter(|_| !half.freed) {
+                Some(linked) => {
+                    let file = (&**half.node, linked);
+                    self.carry_file(&mut change, &view, file, sides, &mut backs)?;
+                }
+                None => {
+                    backs.moves.push((half.node.id, half.to.place()));
+                    let arrival = (&**half.node, &half.content_at, half.inode);
+                    self.arrive(&mut change, &view, arrival, half.from, half.to)?;
+                }
             }
         }
         let moves = backs.apply(&mut change);
@@ -280,62 +319,117 @@ impl Fs {
         for (id, place) in moves {
             table.put(id, place);
         }
+        drop(table);
+        self.inherit_hidden(source);
+        self.inherit_hidden(target);
         Ok(())
     }
 
-    /// Writes the record of an object that moved, so that its numbers stay and what it inherited is not lost.
+    /// An object on its way in an exchange. The last name of a file that goes to another region becomes the file itself.
+    fn half<'a>(
+        &self,
+        change: &mut Change<'_>,
+        node: &'a Pin<'a>,
+        (from, to): (&'a Side<'a>, &'a Side<'a>),
+    ) -> Result<Half<'a>> {
+        let body = match self.check_region(from.dir.id, to.dir.id) {
+            Ok(()) => None,
+            Err(_) => self.free_last_name(change, node, &from.home())?,
+        };
+        let freed = body.is_some();
+        let inode = if freed { node.inode() } else { self.kept(node) };
+        Ok(Half {
+            node,
+            inode,
+            content_at: body.unwrap_or_else(|| from.home()),
+            freed,
+            from,
+            to,
+        })
+    }
+
+    /// What moving a directory changes for names in it that lead out of it. For `how` see [`Fs::carry_links`].
+    fn carry_tree(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        (node, inode): (&Arc<Node>, &mut Inode),
+        (from, to): (&Side<'_>, &Side<'_>),
+        how: (bool, bool),
+        backs: &mut Backs,
+    ) -> Result<()> {
+        let (start, end) = (from.home(), to.home());
+        if self.check_region(from.dir.id, to.dir.id).is_ok() {
+            let (start, end) = ((&***from.dir, &start), (&***to.dir, &end));
+            return self.carry_links(change, view, start, end, how, backs);
+        }
+        if node.is_dir() {
+            let marks = self.take_links_along(change, view, node, (&start, &end), backs)?;
+            inode.flags |= marks;
+            if marks & GUARDS != 0 {
+                self.mark(change, to.dir, GUARDS)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves one of several names of a file; EXDEV to another region.
+    fn carry_file(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        file: (&Arc<Node>, Linked),
+        (from, to): (&Side<'_>, &Side<'_>),
+        backs: &mut Backs,
+    ) -> Result<()> {
+        self.check_region(from.dir.id, to.dir.id)?;
+        let (start, end) = (from.home(), to.home());
+        self.carry_name(change, view, file, &start, (to.dir, &end), backs)
+    }
+
+    /// Writes the record of an object that moved, and whose content was at `at`, so that its numbers and ids stay and what it
+    /// inherited is not lost.
     fn arrive(
         &self,
         change: &mut Change<'_>,
-        node: &Arc<Node>,
-        mut inode: Inode,
+        view: &Snapshot,
+        (node, at, mut inode): (&Arc<Node>, &Location, Inode),
         from: &Side<'_>,
         to: &Side<'_>,
-    ) {
+    ) -> Result<()> {
         inode.ctime = change.now;
-        let home = to.home();
+        let (home, from_ids, to_ids) = (to.home(), &from.zone.ids, &to.zone.ids);
+        let own = if node.is_dir() {
+            &node.zone.ids
+        } else {
+            from_ids
+        };
+        let hidden = from.no_set_id.recode(from_ids, own);
+        let changes = hidden != to.no_set_id.recode(to_ids, own);
         if node.is_dir() {
             inode.shift = node.shifts.wrapping_sub(to.dir.shifts);
-            if from.no_set_id != to.no_set_id {
-                inode.no_set_id = inode.no_set_id.and(from.no_set_id);
-                lock(&self.table).set_no_set_id(node.id, inode.no_set_id);
+            if from_ids != to_ids {
+                inode.inherited.ids = own.within(to_ids)?;
+            }
+            if changes {
+                inode.no_set_id = inode.no_set_id.and(hidden);
             }
         } else {
-            if from.no_set_id != to.no_set_id {
-                drop_hidden(change, &mut inode, from.no_set_id, &home);
+            if changes {
+                drop_hidden(change, &mut inode, hidden, &home);
             }
+            recode(view, change, (at, &mut inode), &home, (from_ids, to_ids))?;
             inode.number = node.ino.wrapping_sub(to.dir.shifts);
         }
         change.record(node, &home, inode);
+        Ok(())
     }
 
-    /// Drops set-id bits that were hidden where a file was, as it goes to where nothing hides them.
-    pub(crate) fn leave_zone(
-        &self,
-        change: &mut Change<'_>,
-        node: &Node,
-        inode: &mut Inode,
-        home: &Location,
-    ) {
-        let hidden = self
-            .resolve(node)
-            .map_or(NoSetId::None, |found| found.no_set_id);
-        drop_hidden(change, inode, hidden, home);
-    }
-}
-
-/// Makes real, at `home`, what was hidden.
-pub(crate) fn drop_hidden(
-    change: &mut Change<'_>,
-    inode: &mut Inode,
-    hidden: NoSetId,
-    home: &Location,
-) {
-    if inode.kind == FileType::Regular && hidden.hides(inode.uid) {
-        inode.perm &= !(SET_UID | SET_GID);
-        if inode.flags & HAS_CAPS != 0 {
-            change.batch.delete(home.xattr(CAPABILITY));
-            inode.flags &= !HAS_CAPS;
+    /// Remembers what a directory that moved makes all below it inherit.
+    fn inherit_hidden(&self, node: &Node) {
+        if node.is_dir() {
+            let no_set_id = lock(&node.inode).no_set_id;
+            lock(&self.table).set_no_set_id(node.id, no_set_id);
         }
     }
 }

@@ -39,7 +39,7 @@ impl Fs {
         let _names = self.shared();
         let file = self.file(node)?;
         let _held = write(&file.busy);
-        let (at, mut inode) = (self.resolve(&file)?.at, file.inode());
+        let (at, mut inode) = (self.resolve_writable(&file)?.at, file.inode());
         match mode & !keep {
             0 => check_mutable(&inode)?,
             _ => check_unguarded(&inode)?,

@@ -3,13 +3,15 @@
 use crate::content;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
+use crate::inherited::Inherited;
 use crate::locks::lock;
-use crate::ops::clone::{Destination, Origin, clone_no_set_id};
-use crate::protocol::{self, CLONE_REPLACE, CLONE_STAGE, REMOVE_TREE};
+use crate::maps::Ids;
+use crate::ops::clone::{Destination, Origin, clone_no_set_id, inherited};
+use crate::protocol::{self, CLONE_STAGE, CLONE_STAGE_MAPPED, REMOVE_TREE};
 use crate::schema::Location;
 use crate::stages::{Source, Stage, check_count};
 use crate::table::{Count, Place, pin_child, pin_new};
-use crate::types::{Caller, Entry, FileHandle, IoctlReply, NodeId, RenameMode};
+use crate::types::{Caller, CloneOptions, Entry, FileHandle, IoctlReply, NodeId, RenameMode};
 use bytes::Bytes;
 use cawdb::Batch;
 use std::collections::{HashMap, HashSet};
@@ -26,12 +28,16 @@ impl Fs {
         input: &[u8],
     ) -> Result<IoctlReply> {
         match command {
-            CLONE_STAGE => {
-                let mut stage = protocol::Stage::decode(input)?;
+            CLONE_STAGE | CLONE_STAGE_MAPPED => {
+                let (mut stage, ids) = match command {
+                    CLONE_STAGE => (protocol::Stage::decode(input)?, Ids::default()),
+                    _ => protocol::decode_mapped(input)?,
+                };
                 if handle.is_some_and(|handle| !handle.readable()) {
                     return Err(Kind::BadHandle.because("not open for reading"));
                 }
-                stage.token = self.stage_clone(caller, node, stage.count, stage.flags)?;
+                let options = stage.options(ids)?;
+                stage.token = self.stage_clone(caller, node, stage.count, &options)?;
                 Ok(IoctlReply {
                     data: stage.encode().to_vec(),
                     invalidations: Vec::new(),
@@ -75,17 +81,15 @@ impl Fs {
         caller: &Caller,
         source: NodeId,
         count: u32,
-        flags: u32,
+        options: &CloneOptions,
     ) -> Result<u64> {
         self.check_writable()?;
         check_count(count)?;
-        if flags & !CLONE_REPLACE != 0 {
-            return Err(Kind::Invalid.because("unknown flags"));
-        }
         self.expire_stages()?;
         let _names = self.exclusive();
         let node = self.node(source)?;
         let mut origin = self.origin(caller, &node)?;
+        let inherited = inherited(caller, origin.inode.kind, options)?;
         let token = self.random();
         let kept = if count == 1 {
             lock(&self.table).count(source, Count::Open(false));
@@ -111,9 +115,11 @@ impl Fs {
             source: kept,
             inode: origin.inode,
             no_set_id: origin.no_set_id,
+            ids: origin.ids,
+            inherited,
             reach: origin.reach,
             count,
-            replace: flags & CLONE_REPLACE != 0,
+            replace: options.replace,
             born: self.now(),
             done: HashSet::new(),
             nodes: HashMap::new(),
@@ -154,7 +160,15 @@ impl Fs {
         } else {
             0
         };
-        inode.no_set_id = clone_no_set_id(&stage.caller, stage.no_set_id, inode.kind);
+        let (hidden, ids) = (stage.no_set_id, &stage.ids);
+        inode.no_set_id = clone_no_set_id(&stage.caller, hidden, ids, inode.kind);
+        inode.inherited = match inode.is_dir() {
+            true => Inherited {
+                ids: ids.then(&stage.inherited.ids),
+                read_only: stage.inherited.read_only,
+            },
+            false => Inherited::default(),
+        };
         let pin = pin_new(&self.table, inode, ino, Place::Staged)?;
         stage.nodes.insert(index, (pin.id, ino));
         Ok(Some(self.entry(&pin)))
@@ -186,6 +200,7 @@ impl Fs {
                     at,
                     inode: stage.inode.clone(),
                     no_set_id: stage.no_set_id,
+                    ids: stage.ids.clone(),
                     reach: stage.reach,
                     node: None,
                 }
@@ -203,6 +218,7 @@ impl Fs {
             ino,
             replace: stage.replace,
             fresh,
+            inherited: &stage.inherited,
         };
         let node = known.and_then(|(id, _)| self.node(id).ok());
         self.clone_into(&stage.caller, &origin, &to, node.as_deref())?;

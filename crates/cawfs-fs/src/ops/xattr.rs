@@ -1,12 +1,15 @@
 //! Extended attributes.
 
 use crate::acl::{ACCESS, Acl, DEFAULT};
+use crate::caps;
 use crate::counters::add;
 use crate::errno::{Error, Kind, Result};
 use crate::fs::Fs;
 use crate::guards::check_unguarded;
 use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS, Inode, SET_GID};
 use crate::locks::{read, write};
+use crate::maps::Ids;
+use crate::table::Resolved;
 use crate::types::{Caller, FileType, NAME_MAX, NodeId, XATTR_VALUE_MAX, XattrMode};
 use bytes::Bytes;
 use cawdb::KeyRange;
@@ -73,7 +76,7 @@ impl Fs {
         let _names = self.shared();
         let node = self.node(node)?;
         let _held = write(&node.busy);
-        let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        let (Resolved { at, zone, .. }, mut inode) = (self.resolve_writable(&node)?, node.inode());
         check_unguarded(&inode)?;
         let exists = mode != XattrMode::Any
             && inode.has(HAS_XATTRS)
@@ -87,11 +90,14 @@ impl Fs {
         }
         let mut change = self.change();
         inode.ctime = change.now;
-        if set_list(caller, &mut inode, name, value)? {
+        let group = zone.ids.group(inode.gid);
+        if set_list((caller, group), &mut inode, name, value)? {
             inode.flags |= HAS_XATTRS | flag_of(name);
-            change
-                .batch
-                .put(at.xattr(name), Bytes::copy_from_slice(value));
+            let value = Bytes::copy_from_slice(value);
+            let value = recoded(name, &value, &Ids::default(), &zone.ids)?;
+            let none = || Kind::Overflow.because("the maps here do not show the superuser meant");
+            let value = value.ok_or_else(none)?;
+            change.batch.put(at.xattr(name), value);
         } else {
             inode.flags &= !flag_of(name);
             change.batch.delete(at.xattr(name));
@@ -115,7 +121,8 @@ impl Fs {
         if name == CAPABILITY && found.no_set_id.hides(inode.uid) {
             return Err(none());
         }
-        self.store.get(&found.at.xattr(name))?.ok_or_else(none)
+        let value = self.store.get(&found.at.xattr(name))?.ok_or_else(none)?;
+        recoded(name, &value, &found.zone.ids, &Ids::default())?.ok_or_else(none)
     }
 
     /// Names of all extended attributes, each followed by a NUL; those that only root may read are told to root only.
@@ -130,10 +137,12 @@ impl Fs {
         let found = self.resolve(&node)?;
         let prefix = found.at.attributes();
         for item in self.store.scan(KeyRange::prefix(prefix.clone())) {
-            let (key, _) = item?;
+            let (key, value) = item?;
             let name = key.get(prefix.len()..).unwrap_or_default();
             let secret = name.starts_with(TRUSTED) && !caller.is_root();
-            let hidden = name == CAPABILITY && found.no_set_id.hides(inode.uid);
+            let hidden = name == CAPABILITY
+                && (found.no_set_id.hides(inode.uid)
+                    || caps::recode(&value, &found.zone.ids, &Ids::default()).is_none());
             if !secret && !hidden {
                 out.extend_from_slice(name);
                 out.push(0);
@@ -149,7 +158,7 @@ impl Fs {
         let _names = self.shared();
         let node = self.node(node)?;
         let _held = write(&node.busy);
-        let (at, mut inode) = (self.resolve(&node)?.at, node.inode());
+        let (at, mut inode) = (self.resolve_writable(&node)?.at, node.inode());
         check_unguarded(&inode)?;
         if !inode.has(HAS_XATTRS) || self.store.get(&at.xattr(name))?.is_none() {
             let is_list = name == ACCESS || name == DEFAULT;
@@ -176,8 +185,25 @@ impl Fs {
     }
 }
 
+/// The value of an attribute where ids are kept by other maps; none if it means nothing there.
+pub(crate) fn recoded(name: &[u8], value: &Bytes, from: &Ids, to: &Ids) -> Result<Option<Bytes>> {
+    if from == to {
+        return Ok(Some(value.clone()));
+    }
+    Ok(match name {
+        CAPABILITY => caps::recode(value, from, to).map(Bytes::from),
+        ACCESS | DEFAULT => Some(Acl::decode(value)?.recode(from, to)?.encode().into()),
+        _ => Some(value.clone()),
+    })
+}
+
 /// What setting an access control list does to the inode; false if it is not to be stored, as the mode says the same.
-fn set_list(caller: &Caller, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<bool> {
+fn set_list(
+    (caller, group): (&Caller, u32),
+    inode: &mut Inode,
+    name: &[u8],
+    value: &[u8],
+) -> Result<bool> {
     if name == DEFAULT {
         if inode.kind != FileType::Directory {
             return Err(Kind::AccessDenied.because("only directories have default lists"));
@@ -198,7 +224,7 @@ fn set_list(caller: &Caller, inode: &mut Inode, name: &[u8], value: &[u8]) -> Re
     let acl = Acl::decode(value)?;
     inode.perm = (inode.perm & !0o777) | acl.mode();
     // Only a list of groups says whether a caller may keep it; the kernel clears it for those it knows.
-    if !caller.is_root() && !caller.groups.is_empty() && !caller.in_group(inode.gid) {
+    if !caller.is_root() && !caller.groups.is_empty() && !caller.in_group(group) {
         inode.perm &= !SET_GID;
     }
     Ok(!acl.is_plain())

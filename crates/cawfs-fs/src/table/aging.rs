@@ -106,7 +106,7 @@ mod tests {
     fn child(table: &mut Table, name: usize) -> NodeId {
         let name = Bytes::from(format!("{name}"));
         let inode = Inode::new(FileType::Regular, 0o644, Time::default());
-        let id = table.add(inode, 2, 0, Place::Child(NodeId::ROOT, name.clone()));
+        let id = table.add(inode, 2, None, Place::Child(NodeId::ROOT, name.clone()));
         if let Some(root) = table.slots.get_mut(&NodeId::ROOT) {
             root.children.insert(name, id);
         }

@@ -27,7 +27,13 @@ impl Table {
             opens: slot.opens,
             writers: slot.writers,
             ino: slot.node.ino,
-            inode: slot.node.inode(),
+            inode: Inode {
+                inherited: match slot.place {
+                    Place::Root | Place::Child(..) => slot.node.inode().inherited,
+                    _ => slot.node.zone.clone(),
+                },
+                ..slot.node.inode()
+            },
         });
         (self.next, passed.collect())
     }
@@ -43,13 +49,14 @@ impl Table {
     /// Takes the nodes of an earlier table, parents before children; none if they do not fit together.
     pub(crate) fn receive(&mut self, next: u64, nodes: Vec<Passed>) -> Option<()> {
         for passed in nodes {
-            let base = match &passed.place {
-                Place::Child(parent, _) => self.slots.get(parent)?.node.shifts,
-                _ => 0,
+            let parent = match &passed.place {
+                Place::Child(parent, _) => Some(self.slots.get(parent)?.node.clone()),
+                _ => None,
             };
             if passed.place != Place::Root {
                 self.next = passed.id.0;
-                self.add(passed.inode, passed.ino, base, passed.place.clone());
+                let place = passed.place.clone();
+                self.add(passed.inode, passed.ino, parent.as_deref(), place);
             }
             if let Place::Child(parent, name) = passed.place {
                 self.slots

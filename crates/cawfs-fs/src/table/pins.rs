@@ -91,12 +91,8 @@ pub(crate) fn pin_new_child<'a>(
         return None;
     }
     let ino = inode.shown(parent.shifts);
-    let id = guard.add(
-        inode,
-        ino,
-        parent.shifts,
-        Place::Child(parent.id, name.clone()),
-    );
+    let place = Place::Child(parent.id, name.clone());
+    let id = guard.add(inode, ino, Some(parent), place);
     guard
         .slots
         .get_mut(&parent.id)?
@@ -110,7 +106,7 @@ pub(crate) fn pin_new_child<'a>(
     })
 }
 
-/// Makes a node that is no entry, shown under number `ino`; pinned. For a directory, `inode.shift` counts
+/// Makes a node that is no entry, shown under number `ino`; pinned. For a directory, `inode.shift` and `inode.inherited` count
 /// from the root.
 pub(crate) fn pin_new(
     table: &Mutex<Table>,
@@ -118,6 +114,6 @@ pub(crate) fn pin_new(
     ino: u64,
     place: Place,
 ) -> Result<Pin<'_>> {
-    let id = lock(table).add(inode, ino, 0, place);
+    let id = lock(table).add(inode, ino, None, place);
     pin(table, id)
 }

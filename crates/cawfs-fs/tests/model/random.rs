@@ -31,7 +31,7 @@ fn random_operations_agree_with_the_specification() {
 }
 
 /// All that can happen to files, and to the tree and the store below.
-const EVERYTHING: [&str; 63] = [
+const EVERYTHING: [&str; 69] = [
     "absorbed",
     "back_references_moved",
     "bodies_cloned",
@@ -58,6 +58,12 @@ const EVERYTHING: [&str; 63] = [
     "guards_set",
     "hand_overs",
     "joins",
+    "mapped_clones",
+    "moves_between_maps",
+    "read_only_clones",
+    "refused_between_maps",
+    "refused_by_a_map",
+    "refused_in_a_read_only_clone",
     "journal_groups",
     "links",
     "links_of_nameless_files",

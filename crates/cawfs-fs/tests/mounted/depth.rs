@@ -1,7 +1,7 @@
 //! Trees that go ever deeper: what does not fit is refused before anything changes.
 
 use crate::mount::{ME, Mount, TOP, kind, mount, open};
-use cawfs_fs::{Kind, NodeId, RenameMode};
+use cawfs_fs::{CloneOptions, Kind, NodeId, RenameMode};
 
 const NAME: [u8; 200] = [b'n'; 200];
 
@@ -56,7 +56,9 @@ fn a_tree_cloned_into_its_own_depth_ends_before_keys_do() {
     let deep = lowest(&m, top);
     let other = m.folder(TOP, "other");
     m.clone_tree(&ME, top, other, b"t", false).unwrap();
-    let token = m.stage_clone(&ME, other, 2, 0).unwrap();
+    let token = m
+        .stage_clone(&ME, other, 2, &CloneOptions::default())
+        .unwrap();
     let staged = cawfs_fs::protocol::stage_name(token, 0);
     let refused = m.rename(
         &ME,

@@ -1,7 +1,7 @@
 //! Objects outlive their names, listings their directories, and nothing outlives its holders.
 
 use crate::mount::{ME, TOP, kind, mount, open};
-use cawfs_fs::{AccessTimes, Invalidation, Kind, RenameMode, WriteFlags};
+use cawfs_fs::{AccessTimes, CloneOptions, Invalidation, Kind, RenameMode, WriteFlags};
 
 #[test]
 fn access_times_wait_in_memory_until_sync() {
@@ -115,7 +115,9 @@ fn a_stage_may_be_the_last_to_hold_its_source() {
     let file = m.file(TOP, "f", b"x");
     m.tick();
     m.content(file);
-    let token = m.stage_clone(&ME, file, 1, 0).unwrap();
+    let token = m
+        .stage_clone(&ME, file, 1, &CloneOptions::default())
+        .unwrap();
     m.forget(file, 1);
     let name = cawfs_fs::protocol::stage_name(token, 0);
     m.rename(&ME, TOP, name.as_bytes(), TOP, b"g", RenameMode::Replace)
@@ -133,7 +135,8 @@ fn orphans_and_stages_of_a_crash_are_swept_at_mount() {
     m.unlink(&ME, TOP, b"a").unwrap();
     let dir = m.folder(TOP, "d");
     m.file(dir, "x", b"x");
-    m.stage_clone(&ME, dir, 3, 0).unwrap();
+    m.stage_clone(&ME, dir, 3, &CloneOptions::default())
+        .unwrap();
     let keys = m.store.scan(cawdb::KeyRange::all()).count();
     let again = open(&m.store, &m.clock);
     assert!(m.store.scan(cawdb::KeyRange::all()).count() <= keys - 6 - 2);

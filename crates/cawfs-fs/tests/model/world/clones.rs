@@ -2,8 +2,9 @@
 
 use super::step::{PickFile, PickName, Way};
 use super::tree::Id;
+use super::zone::{Look, Zone};
 use super::{ME, Outcome, Staged, World};
-use cawfs_fs::{Entry, NodeId, RenameMode, protocol};
+use cawfs_fs::{CloneOptions, Entry, NodeId, RenameMode, protocol};
 
 /// Stages that wait to be completed, at most.
 const STAGES: usize = 2;
@@ -32,6 +33,7 @@ impl World {
         (to, name): (u32, PickName),
         replace: bool,
         way: Way,
+        look: Look,
     ) -> Outcome {
         let found = match from {
             Ok(at) => self.pick(at, |_, _| true),
@@ -43,15 +45,17 @@ impl World {
         let name = name.on(&self.model, to);
         let (a, b) = (self.text(source), self.text_in(to, &name));
         let over = if replace { " (replace)" } else { "" };
-        self.say(format!("clone{over} {a} to {b}, {way:?}"));
+        let look = self.fitting(source, look);
+        self.say(format!("clone{over} {a} to {b}, {way:?}, {look:?}"));
         let node = match self.opened.iter().find(|(id, ..)| *id == source) {
             Some(&(_, node, _)) => node,
             None => self.node(source)?,
         };
         match way {
-            Way::Call => self.clone_by_call((source, node), (to, &name), replace),
+            Way::Call => self.clone_by_call((source, node), (to, &name), replace, look),
             Way::Staged { looked, fresh } => {
-                let token = self.stage_on_fs(node, 1, replace)?;
+                let token = self.stage_on_fs(node, 1, replace, look)?;
+                let zone = self.model.zone(source);
                 let target = Target {
                     dir: to,
                     name: &name,
@@ -59,6 +63,7 @@ impl World {
                     fresh,
                 };
                 // One that is refused holds its source until it is too old.
+                let source = (source, zone, look);
                 let completed = self.complete_one(source, (token, 0), &target, replace)?;
                 self.same_node(&completed, &name)
             }
@@ -70,13 +75,41 @@ impl World {
         (source, node): (Id, NodeId),
         (to, name): (Id, &[u8]),
         replace: bool,
+        look: Look,
     ) -> Outcome {
         let parent = self.node(to)?;
         self.note_clone(source, to, name, replace);
+        let zone = self.model.zone(source).then(&look.zone());
         let copy = self.model.copy(source);
-        let expected = self.model.place(copy, to, name, replace, !replace);
-        let real = self.fs().clone_tree(&ME, node, parent, name, replace);
+        self.model.dress(copy, look);
+        let how = (replace, !replace);
+        let expected = self.model.place(copy, to, name, how, &zone);
+        self.note_look(expected.is_ok(), look);
+        let options = CloneOptions {
+            replace,
+            read_only: look.read_only,
+            ids: look.ids(),
+        };
+        let fs = self.fs();
+        let real = fs.clone_tree_with(&ME, node, (parent, name), &options);
         self.agree(real, expected).map(|_| ())
+    }
+
+    /// Only trees are read-only.
+    fn fitting(&self, source: Id, look: Look) -> Look {
+        Look {
+            read_only: look.read_only && self.model.is_dir(source),
+            ..look
+        }
+    }
+
+    fn note_look(&mut self, done: bool, look: Look) {
+        if done && look.map > 0 {
+            self.count("mapped_clones");
+        }
+        if done && look.read_only {
+            self.count("read_only_clones");
+        }
     }
 
     /// Clones a directory into itself.
@@ -86,7 +119,7 @@ impl World {
         let (a, b) = (self.text(dir), self.text_in(dir, &name));
         self.say(format!("clone {a} to {b}"));
         let node = self.node(dir)?;
-        self.clone_by_call((dir, node), (dir, &name), true)
+        self.clone_by_call((dir, node), (dir, &name), true, Look::default())
     }
 
     /// Counts what is special about a clone.
@@ -110,30 +143,45 @@ impl World {
         self.note_removal(to, name);
     }
 
-    fn stage_on_fs(&mut self, node: NodeId, count: u32, replace: bool) -> Outcome<u64> {
-        let flags = if replace { protocol::CLONE_REPLACE } else { 0 };
+    fn stage_on_fs(&mut self, node: NodeId, count: u32, replace: bool, look: Look) -> Outcome<u64> {
+        let mut flags = if replace { protocol::CLONE_REPLACE } else { 0 };
+        if look.read_only {
+            flags |= protocol::CLONE_READ_ONLY;
+        }
         let ask = protocol::Stage {
             count,
             flags,
             token: 0,
         };
-        let reply = self
-            .fs()
-            .ioctl(&ME, node, None, protocol::CLONE_STAGE, &ask.encode());
+        let (users, groups) = look.ranges();
+        let (command, bytes) = match look.map {
+            0 => (protocol::CLONE_STAGE, ask.encode().to_vec()),
+            _ => (
+                protocol::CLONE_STAGE_MAPPED,
+                protocol::encode_mapped(ask, &users, &groups)
+                    .unwrap()
+                    .to_vec(),
+            ),
+        };
+        let reply = self.fs().ioctl(&ME, node, None, command, &bytes);
         let reply = self.must(reply)?;
         Ok(protocol::Stage::decode(&reply.data).unwrap().token)
     }
 
     /// Stages several clones of one instant.
-    pub fn stage(&mut self, at: u32, count: u8, replace: bool) -> Outcome {
+    pub fn stage(&mut self, at: u32, count: u8, replace: bool, look: Look) -> Outcome {
         if self.stages.len() == STAGES {
             return Ok(());
         }
         let (id, count) = (self.pick(at, |_, _| true).unwrap(), u32::from(count));
         let over = if replace { " (replace)" } else { "" };
-        self.say(format!("stage{over} {count} clones of {}", self.text(id)));
-        let node = self.node(id)?;
-        let token = self.stage_on_fs(node, count, replace)?;
+        let look = self.fitting(id, look);
+        self.say(format!(
+            "stage{over} {count} clones of {}, {look:?}",
+            self.text(id)
+        ));
+        let (node, zone) = (self.node(id)?, self.model.zone(id));
+        let token = self.stage_on_fs(node, count, replace, look)?;
         let master = self.model.copy(id);
         self.model.masters.insert(master);
         self.stages.push(Staged {
@@ -142,6 +190,8 @@ impl World {
             next: 0,
             count,
             replace,
+            look,
+            zone,
         });
         self.acted();
         Ok(())
@@ -157,6 +207,7 @@ impl World {
         let stage = &self.stages[at];
         let (token, index, master) = (stage.token, stage.next, stage.master);
         let (last, replace) = (index + 1 == stage.count, stage.replace);
+        let source = (master, stage.zone.clone(), stage.look);
         let path = self.text_in(dir, &name);
         self.say(format!(
             "complete clone {index} of stage {at} as {path}, {way:?}"
@@ -171,7 +222,7 @@ impl World {
             looked,
             fresh,
         };
-        let completed = self.complete_one(master, (token, index), &target, replace)?;
+        let completed = self.complete_one(source, (token, index), &target, replace)?;
         if completed.done {
             self.count("completed_stages");
             self.stages[at].next += 1;
@@ -187,7 +238,7 @@ impl World {
     /// Renames a staged name to where it goes. Whether it went there: a refused one stays as it was.
     fn complete_one(
         &mut self,
-        source: Id,
+        (source, zone, look): (Id, Zone, Look),
         (token, index): (u64, u32),
         target: &Target<'_>,
         replace: bool,
@@ -204,7 +255,10 @@ impl World {
         self.held.extend(looked.as_ref().map(|entry| entry.node));
         self.note_clone(source, dir, name, replace && !fresh);
         let copy = self.model.copy(source);
-        let expected = self.model.place(copy, dir, name, replace, fresh);
+        self.model.dress(copy, look);
+        let (how, zone) = ((replace, fresh), zone.then(&look.zone()));
+        let expected = self.model.place(copy, dir, name, how, &zone);
+        self.note_look(expected.is_ok(), look);
         let mode = match fresh {
             true => RenameMode::NoReplace,
             false => RenameMode::Replace,

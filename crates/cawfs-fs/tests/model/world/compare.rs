@@ -74,6 +74,7 @@ impl Reader<'_> {
         let shown = Shown {
             body,
             mode: u32::from(attr.perm),
+            owner: (attr.uid, attr.gid),
             links: attr.nlink,
             xattrs,
             flags,

@@ -29,10 +29,10 @@ impl World {
         let (data, name) = (fill.bytes(), self.text(id));
         let Fill { tag, len } = fill;
         self.say(format!("write {len} bytes ({tag}) at {start} of {name}"));
-        let expected = match append {
+        let expected = self.model.changeable(id).and_then(|()| match append {
             true => self.model.mutable(id),
             false => self.model.unguarded(id),
-        };
+        });
         let flags = WriteFlags {
             append,
             kill_suidgid: false,
@@ -48,8 +48,8 @@ impl World {
             self.count("writes_without_a_name");
         }
         let real = self.fs().write(node, offset, &data, flags);
-        let written = self.agree(real, Ok(()))?;
-        assert_eq!(written, Some(len), "written");
+        let written = self.agree(real, expected)?;
+        assert!(written.is_none_or(|written| written == len), "written");
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl World {
             return Ok(());
         };
         self.say(format!("truncate {} to {size}", self.text(id)));
-        let expected = self.model.unguarded(id);
+        let expected = self.model.changeable(id).and(self.model.unguarded(id));
         if expected.is_ok() {
             self.model.bytes_mut(id).resize(size as usize, 0);
         }
@@ -68,7 +68,7 @@ impl World {
         };
         let real = self.fs().setattr(&ME, node, &change);
         let attr = self.agree(real, expected)?;
-        assert!(attr.is_none_or(|attr| attr.size == size));
+        assert!(attr.is_none_or(|attr| attr.size == size), "truncated");
         Ok(())
     }
 
@@ -90,10 +90,10 @@ impl World {
             Allocate::Zero => libc::FALLOC_FL_ZERO_RANGE | kept,
             Allocate::Punch => libc::FALLOC_FL_PUNCH_HOLE | kept,
         };
-        let expected = match what {
+        let expected = self.model.changeable(id).and_then(|()| match what {
             Allocate::Reserve => self.model.mutable(id),
             _ => self.model.unguarded(id),
-        };
+        });
         if expected.is_err() {
             let real = self.fs().fallocate(node, mode, offset, len, false);
             return self.agree(real, expected).map(|_| ());
@@ -107,7 +107,7 @@ impl World {
             bytes[start..end].fill(0);
         }
         let real = self.fs().fallocate(node, mode, offset, len, false);
-        self.agree(real, Ok(())).map(|_| ())
+        self.agree(real, expected).map(|_| ())
     }
 
     pub fn copy_range(
@@ -126,8 +126,9 @@ impl World {
             "copy {len} bytes at {source} of {a} to {target} of {b}"
         ));
         let overlap = from.0 == to.0 && source < target + len && target < source + len;
-        let overlap = if overlap { Err(libc::EINVAL) } else { Ok(()) };
-        let expected = self.model.unguarded(to.0).and(overlap);
+        let apart = if overlap { Err(libc::EINVAL) } else { Ok(()) };
+        let guarded = self.model.unguarded(to.0).and(apart);
+        let expected = self.model.changeable(to.0).and(guarded);
         if expected.is_ok() && len > 0 {
             let out = self.model.bytes_mut(to.0);
             out.resize(out.len().max((target + len) as usize), 0);

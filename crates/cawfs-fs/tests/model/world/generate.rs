@@ -2,6 +2,7 @@
 
 use super::BLOCK;
 use super::step::{Allocate, Fill, Made, PickFile, PickName, Step, Way};
+use super::zone::Look;
 use cawfs_fs::{RenameMode, XattrMode};
 use fastrand::Rng;
 
@@ -81,10 +82,14 @@ impl Source {
             59..61 => Step::RemoveTree(self.pick(), self.name()),
             61..73 => self.rename(),
             73..77 => self.xattr(),
-            77..79 => Step::Chmod(self.pick(), self.rng.u16(..0o10000)),
+            77..78 => Step::Chmod(self.pick(), self.rng.u16(..0o10000)),
+            78..79 => self.chown(),
             79..87 => self.clone(),
             87..88 => Step::Nest(self.pick(), self.name()),
-            88..89 => Step::Stage(self.pick(), self.rng.u8(2..4), self.rng.bool()),
+            88..89 => {
+                let (at, count) = (self.pick(), self.rng.u8(2..4));
+                Step::Stage(at, count, self.rng.bool(), self.look())
+            }
             89..92 => Step::Complete(self.pick(), self.pick(), self.name(), self.staged()),
             92..94 => Step::Open(self.pick()),
             94..96 => Step::Close(self.pick()),
@@ -101,7 +106,8 @@ impl Source {
         for i in 0..self.rng.u32(3..7) {
             let from = if chain { source + i } else { source };
             let name = PickName::Any(i, false);
-            list.push(Step::Clone(Ok(from), dir, name, true, Way::Call));
+            let look = if chain { self.look() } else { Look::default() };
+            list.push(Step::Clone(Ok(from), dir, name, true, Way::Call, look));
             list.push(self.write());
             if self.one_in(self.mix.tick_every) {
                 list.push(Step::Tick(1));
@@ -261,7 +267,22 @@ impl Source {
         } else {
             self.staged()
         };
-        Step::Clone(from, self.pick(), self.name(), self.rng.bool(), way)
+        let (to, name, replace) = (self.pick(), self.name(), self.rng.bool());
+        Step::Clone(from, to, name, replace, way, self.look())
+    }
+
+    /// Mostly a plain one.
+    fn look(&mut self) -> Look {
+        Look {
+            map: if self.one_in(6) { self.rng.u8(1..) } else { 0 },
+            read_only: self.one_in(20),
+        }
+    }
+
+    fn chown(&mut self) -> Step {
+        let mut id = || self.rng.u8(..8) + if self.rng.bool() { 100 } else { 0 };
+        let (user, group) = (id(), id());
+        Step::Chown(self.pick(), user, group)
     }
 
     fn staged(&mut self) -> Way {

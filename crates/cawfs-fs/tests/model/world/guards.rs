@@ -59,7 +59,7 @@ impl World {
         let old = self.model.objects[&id].flags;
         let expected = match old.immutable && flags.immutable && old != flags {
             true => Err(libc::EPERM),
-            false => Ok(()),
+            false => self.model.changeable(id),
         };
         if expected.is_ok() {
             self.model.object(id).flags = flags;

@@ -25,12 +25,20 @@ impl World {
         }
         self.say(format!("open {}", self.text(id)));
         let node = self.node(id)?;
+        let flags = match self.model.changeable(id) {
+            Ok(()) => libc::O_RDWR,
+            Err(_) => {
+                let real = self.fs().open(node, libc::O_RDWR);
+                self.agree(real, Err(libc::EROFS))?;
+                libc::O_RDONLY
+            }
+        };
         let expected = self.model.unguarded(id);
         if expected.is_err() {
             let real = self.fs().open(node, libc::O_RDWR);
             return self.agree(real, expected).map(|_| ());
         }
-        let handle = self.must(self.fs().open(node, libc::O_RDWR))?;
+        let handle = self.must(self.fs().open(node, flags))?;
         // The reference of the look-up stays with the handle.
         assert_eq!(self.held.pop(), Some(node));
         self.model.object(id).opens += 1;
@@ -61,12 +69,20 @@ impl World {
             "write {len} bytes ({tag}) to a nameless file, link it to {path}"
         ));
         let parent = self.node(dir)?;
-        let expected = self.model.mutable(dir);
-        if expected.is_err() {
-            let real = self.fs().tmpfile(&ME, parent, 0o600, libc::O_RDWR);
-            return self.agree(real, expected).map(|_| ());
+        let group_shown = |owner: super::zone::Owner| match owner.1 {
+            cawfs_fs::NO_ID => Err(libc::EOVERFLOW),
+            _ => Ok(()),
+        };
+        let may = self
+            .model
+            .changeable(dir)
+            .and_then(|()| self.model.mutable(dir))
+            .and_then(|()| self.model.newborn(dir));
+        let real = self.fs().tmpfile(&ME, parent, 0o600, libc::O_RDWR);
+        if let Err(errno) = may.and_then(group_shown) {
+            return self.agree(real, Err(errno)).map(|_| ());
         }
-        let (entry, handle) = self.must(self.fs().tmpfile(&ME, parent, 0o600, libc::O_RDWR))?;
+        let (entry, handle) = self.must(real)?;
         let data = fill.bytes();
         let written = self.fs().write(entry.node, 0, &data, WriteFlags::default());
         let linked = self.must(written).and_then(|_| {

@@ -14,9 +14,11 @@ mod lifetimes;
 mod names;
 mod replay;
 mod shape;
+mod shown;
 pub mod step;
 pub mod tree;
 mod versions;
+pub mod zone;
 
 pub use generate::{Mix, generate};
 pub use replay::{Progress, caught, replay};
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tree::{Id, Model, Name, join};
+use zone::{Look, Zone};
 
 pub const BLOCK: u64 = 65536;
 pub const ME: Caller = Caller::ROOT;
@@ -59,6 +62,9 @@ pub struct Staged {
     next: u32,
     count: u32,
     replace: bool,
+    look: Look,
+    /// How the source showed ids.
+    zone: Zone,
 }
 
 /// A file system, its specification, and whoever uses both.
@@ -212,8 +218,12 @@ impl World {
                 Ok(Some(value))
             }
             (Err(error), Err(errno)) if error.errno() == errno => {
-                if errno == libc::EPERM {
-                    self.count("refused_by_guards");
+                match errno {
+                    libc::EPERM => self.count("refused_by_guards"),
+                    libc::EXDEV => self.count("refused_between_maps"),
+                    libc::EOVERFLOW => self.count("refused_by_a_map"),
+                    libc::EROFS => self.count("refused_in_a_read_only_clone"),
+                    _ => {}
                 }
                 Ok(None)
             }

@@ -145,7 +145,11 @@ impl World {
             RenameMode::Exchange => 2,
         };
         let is_dir = source.is_some_and(|id| self.model.is_dir(id));
+        let zones = [from, to].map(|dir| self.model.objects[&dir].zone.clone());
         let expected = self.model.rename(from, &name, to, &new, number);
+        if expected.is_ok() && source != target && zones[0] != zones[1] {
+            self.count("moves_between_maps");
+        }
         if expected.is_ok() && source != target {
             match (mode, target) {
                 (RenameMode::Exchange, _) => self.count("exchanges"),
@@ -172,6 +176,7 @@ impl World {
         let (node, value) = (self.node(id)?, fill.bytes());
         let there = self.model.objects[&id].xattrs.contains_key(name);
         let expected = match (mode, there) {
+            _ if self.model.changeable(id).is_err() => Err(libc::EROFS),
             _ if self.model.unguarded(id).is_err() => Err(libc::EPERM),
             (XattrMode::Create, true) => Err(libc::EEXIST),
             (XattrMode::Replace, false) => Err(libc::ENODATA),
@@ -190,7 +195,8 @@ impl World {
         let (path, attribute) = (self.text(id), name.escape_ascii());
         self.say(format!("remove attribute {attribute} of {path}"));
         let node = self.node(id)?;
-        let expected = self.model.unguarded(id).and_then(|()| {
+        let may = self.model.changeable(id).and(self.model.unguarded(id));
+        let expected = may.and_then(|()| {
             let gone = self.model.object(id).xattrs.remove(name);
             gone.map(|_| ()).ok_or(libc::ENODATA)
         });
@@ -203,12 +209,41 @@ impl World {
         let id = self.pick(at, no_link).unwrap();
         self.say(format!("set mode {mode:o} of {}", self.text(id)));
         let node = self.node(id)?;
-        let expected = self.model.unguarded(id);
+        let expected = self.model.changeable(id).and(self.model.unguarded(id));
         if expected.is_ok() {
             self.model.object(id).mode = u32::from(mode);
         }
         let change = SetAttr {
             mode: Some(u32::from(mode)),
+            ..SetAttr::default()
+        };
+        let real = self.fs().setattr(&ME, node, &change);
+        self.agree(real, expected).map(|_| ())
+    }
+
+    pub fn chown(&mut self, at: u32, (user, group): (u8, u8)) -> Outcome {
+        let (id, owner) = (self.object(at), (u32::from(user), u32::from(group)));
+        self.say(format!("give {} to {owner:?}", self.text(id)));
+        let (node, zone) = (self.node(id)?, self.model.zone(id));
+        let shown = zone.shows_user(owner.0) && zone.shows_group(owner.1);
+        let shown = if shown { Ok(()) } else { Err(libc::EOVERFLOW) };
+        let may = self.model.changeable(id).and(self.model.unguarded(id));
+        let expected = may.and(shown);
+        if expected.is_ok() {
+            let dir = self.model.is_dir(id);
+            let object = self.model.object(id);
+            object.owner = owner;
+            if !dir {
+                object.mode &= if object.mode & 0o010 != 0 {
+                    !0o6000
+                } else {
+                    !0o4000
+                };
+            }
+        }
+        let change = SetAttr {
+            uid: Some(owner.0),
+            gid: Some(owner.1),
             ..SetAttr::default()
         };
         let real = self.fs().setattr(&ME, node, &change);

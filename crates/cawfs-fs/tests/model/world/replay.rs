@@ -128,13 +128,14 @@ impl World {
             Step::SetXattr(at, name, fill, mode) => self.set_xattr(at, name, fill, mode),
             Step::RemoveXattr(at, name) => self.remove_xattr(at, name),
             Step::Chmod(at, mode) => self.chmod(at, mode),
+            Step::Chown(at, user, group) => self.chown(at, (user, group)),
             Step::Guard(at, bits) => self.guard(at, bits),
             Step::Unguard(at) => self.unguard(at),
-            Step::Clone(from, dir, name, replace, way) => {
-                self.clone(from, (dir, name), replace, way)
+            Step::Clone(from, dir, name, replace, way, look) => {
+                self.clone(from, (dir, name), replace, way, look)
             }
             Step::Nest(dir, name) => self.nest(dir, name),
-            Step::Stage(at, count, replace) => self.stage(at, count, replace),
+            Step::Stage(at, count, replace, look) => self.stage(at, count, replace, look),
             Step::Complete(at, dir, name, way) => self.complete(at, (dir, name), way),
             Step::Open(at) => self.open(at),
             Step::Close(at) => self.close(at),

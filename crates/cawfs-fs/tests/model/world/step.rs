@@ -8,6 +8,7 @@
 //! ```
 
 use super::tree::{Id, Model};
+use super::zone::Look;
 use cawfs_fs::{RenameMode, XattrMode};
 
 /// A position, counted round and round.
@@ -82,16 +83,17 @@ pub enum Step {
     SetXattr(Pick, Pick, Fill, XattrMode),
     RemoveXattr(Pick, Pick),
     Chmod(Pick, u16),
+    Chown(Pick, u8, u8),
     /// Sets flags of chattr(1): 1 immutable, 2 append only, 4 not for dump, 8 no access times.
     Guard(Pick, u8),
     /// Takes all flags from something that has a guard.
     Unguard(Pick),
     /// Of a named object, or of an open file.
-    Clone(Result<Pick, PickFile>, Pick, PickName, bool, Way),
+    Clone(Result<Pick, PickFile>, Pick, PickName, bool, Way, Look),
     /// Into the directory that is cloned.
     Nest(Pick, PickName),
     /// Stages so many clones (two at least), to be completed later.
-    Stage(Pick, u8, bool),
+    Stage(Pick, u8, bool, Look),
     /// Completes the next of some stage.
     Complete(Pick, Pick, PickName, Way),
     Open(Pick),
@@ -195,8 +197,18 @@ impl Step {
             Self::Tmpfile(dir, name, fill) => shorter(fill)
                 .map(|fill| Self::Tmpfile(dir, name, fill))
                 .collect(),
-            Self::Clone(from, dir, name, replace, Way::Staged { .. }) => {
-                vec![Self::Clone(from, dir, name, replace, Way::Call)]
+            Self::Clone(from, dir, name, replace, way, look) => {
+                let call = (way != Way::Call).then_some(Way::Call);
+                let calls = call.map(|way| Self::Clone(from, dir, name, replace, way, look));
+                let looks = look.simpler();
+                let plain = looks.map(|look| Self::Clone(from, dir, name, replace, way, look));
+                calls.into_iter().chain(plain).collect()
+            }
+            Self::Stage(at, count, replace, look) => {
+                let looks = look.simpler();
+                looks
+                    .map(|look| Self::Stage(at, count, replace, look))
+                    .collect()
             }
             Self::Make(dir, PickName::Any(at, true), made) => {
                 vec![Self::Make(dir, PickName::Any(at, false), made)]

@@ -2,6 +2,7 @@
 //!
 //! Objects are behind `Rc`, so that a whole model is copied cheaply: versions of it are kept, to know what a crash may leave.
 
+use super::zone::{Owner, Zone};
 use cawfs_fs::FileFlags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -39,6 +40,12 @@ pub struct Object {
     pub flags: FileFlags,
     /// Open handles.
     pub opens: u32,
+    /// As whom it is shown.
+    pub owner: Owner,
+    /// Of a directory: as what ids are shown in it.
+    pub zone: Zone,
+    /// Of a directory: whether it is the top of a read-only clone.
+    pub read_only: bool,
 }
 
 /// What can be seen of an object.
@@ -48,6 +55,8 @@ pub struct Shown {
     pub body: Body,
     /// Permission bits.
     pub mode: u32,
+    /// Owner and group.
+    pub owner: Owner,
     /// Links.
     pub links: u32,
     /// Extended attributes.
@@ -177,10 +186,12 @@ impl Model {
     }
     /// Makes an object.
     pub fn make(&mut self, dir: Id, name: &[u8], body: Body, mode: u32) -> Result<Id, i32> {
+        self.changeable(dir)?;
         if self.entries(dir).contains_key(name) {
             return Err(libc::EEXIST);
         }
         self.mutable(dir)?;
+        let owner = self.newborn(dir)?;
         let inherits = matches!(body, Body::Dir(_)) && self.objects[&dir].mode & 0o2000 != 0;
         let id = self.add(body, if inherits { mode | 0o2000 } else { mode });
         if !matches!(self.objects[&id].body, Body::Link(_)) {
@@ -190,6 +201,8 @@ impl Model {
                 ..self.objects[&dir].flags
             };
         }
+        let zone = self.objects[&dir].zone.clone();
+        (self.object(id).owner, self.object(id).zone) = (owner, zone);
         self.attach(id, dir, name);
         Ok(id)
     }
@@ -224,16 +237,20 @@ impl Model {
         if self.is_dir(id) {
             return Err(libc::EPERM);
         }
+        self.changeable(dir)?;
         if self.entries(dir).contains_key(name) {
             return Err(libc::EEXIST);
         }
+        self.changeable(id)?;
         self.mutable(dir)?;
         self.unguarded(id)?;
+        self.links_to(id, dir)?;
         self.attach(id, dir, name);
         Ok(())
     }
     /// unlink(2).
     pub fn unlink(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
+        self.changeable(dir)?;
         let id = self.find(dir, name)?;
         self.removable(dir, id)?;
         if self.is_dir(id) {
@@ -244,6 +261,7 @@ impl Model {
     }
     /// rmdir(2).
     pub fn rmdir(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
+        self.changeable(dir)?;
         let id = self.find(dir, name)?;
         self.removable(dir, id)?;
         if !self.is_dir(id) {
@@ -257,6 +275,7 @@ impl Model {
     }
     /// Removal of all below a name.
     pub fn remove_tree(&mut self, dir: Id, name: &[u8]) -> Result<(), i32> {
+        self.changeable(dir)?;
         let id = self.find(dir, name)?;
         self.removable_tree(dir, id)?;
         self.drop_tree(dir, name);
@@ -271,6 +290,8 @@ impl Model {
         new: &[u8],
         mode: u8,
     ) -> Result<(), i32> {
+        self.changeable(dir)?;
+        self.changeable(to)?;
         let source = self.find(dir, name)?;
         let target = self.entries(to).get(new).copied();
         match (target, mode) {
@@ -292,6 +313,8 @@ impl Model {
         }
         if let Some(target) = target {
             if mode == 2 {
+                self.moves_to(source, dir, to)?;
+                self.moves_to(target, to, dir)?;
                 self.detach(dir, name);
                 self.detach(to, new);
                 self.attach(source, to, new);
@@ -304,6 +327,9 @@ impl Model {
                 (true, true) if !self.entries(target).is_empty() => return Err(libc::ENOTEMPTY),
                 _ => {}
             }
+        }
+        self.moves_to(source, dir, to)?;
+        if target.is_some() {
             self.drop_tree(to, new);
         }
         self.detach(dir, name);
@@ -339,10 +365,11 @@ impl Model {
         copy: Id,
         dir: Id,
         name: &[u8],
-        replace: bool,
-        fresh: bool,
+        (replace, fresh): (bool, bool),
+        zone: &Zone,
     ) -> Result<(), i32> {
         let result = self.may_place(copy, dir, name, replace, fresh);
+        let result = result.and_then(|target| self.comes_to(copy, zone, dir).map(|()| target));
         match result {
             Ok(target) => {
                 if target {
@@ -371,6 +398,7 @@ impl Model {
         replace: bool,
         fresh: bool,
     ) -> Result<bool, i32> {
+        self.changeable(dir)?;
         let Some(&target) = self.entries(dir).get(name) else {
             return self.mutable(dir).map(|()| false);
         };
@@ -417,6 +445,7 @@ impl Model {
         Shown {
             body,
             mode: object.mode,
+            owner: object.owner,
             links,
             xattrs: object.xattrs.clone(),
             flags: object.flags,
@@ -454,46 +483,9 @@ impl Object {
             xattrs: BTreeMap::new(),
             flags: FileFlags::default(),
             opens: 0,
+            owner: (0, 0),
+            zone: Zone::default(),
+            read_only: false,
         }
-    }
-}
-
-impl Shown {
-    /// How another object differs from this one.
-    pub fn difference(&self, got: &Self) -> String {
-        let mut parts = Vec::new();
-        match (&self.body, &got.body) {
-            (Body::File(a), Body::File(b)) if a != b => {
-                let at = a.iter().zip(b.iter()).position(|(a, b)| a != b);
-                let at = at.unwrap_or(a.len().min(b.len()));
-                let (x, y) = (a.get(at), b.get(at));
-                let (a, b) = (a.len(), b.len());
-                parts.push(format!("byte {at} is {y:?} of {b}, not {x:?} of {a}"));
-            }
-            (a, b) if a != b => parts.push(format!("is {b:?}, not {a:?}")),
-            _ => {}
-        }
-        if self.mode != got.mode {
-            parts.push(format!("mode {:o}, not {:o}", got.mode, self.mode));
-        }
-        if self.flags != got.flags {
-            parts.push(format!("{:?}, not {:?}", got.flags, self.flags));
-        }
-        if self.links != got.links {
-            parts.push(format!("{} links, not {}", got.links, self.links));
-        }
-        if self.xattrs != got.xattrs {
-            let names = |of: &Xattrs| {
-                of.iter()
-                    .map(|(n, v)| (n.escape_ascii().to_string(), v.len()))
-                    .collect::<Vec<_>>()
-            };
-            parts.push(format!(
-                "attributes {:?}, not {:?}",
-                names(&got.xattrs),
-                names(&self.xattrs)
-            ));
-        }
-        parts.join(", ")
     }
 }
