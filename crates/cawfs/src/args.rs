@@ -1,5 +1,6 @@
 //! What may stand on the command line.
 
+use cawfs_fs::IdRange;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -187,13 +188,34 @@ link, what it points to is cloned.
 Everybody may clone a file that he may read: the clone is his. A tree is cloned by root or by the
 owner of its top directory; owners and modes inside stay.
 
+--map-uid A:B:N and --map-gid A:B:N say as which owners a clone shows those of SRC, as `chown -R`
+would, but at once: A as B, A+1 as B+1, N of them. Given several times they add up. Who is in no
+range is shown as nobody in particular (the kernel's overflow id, 65534). What is made in the clone,
+given away or moved goes the same way back; an id that the clone cannot show is EOVERFLOW, a file or
+directory that cannot be shown elsewhere as it was is EXDEV, so that `mv` copies. For root only.
+
+--read-only makes a clone in which nothing ever changes, whoever asks: that is EROFS. It is renamed,
+removed and replaced as a whole; a clone of it is writable, and `cawfs clone --replace DIR DIR`
+makes it so where it is.
+
 Examples:
   cawfs clone /mnt/project /mnt/experiment
-  cawfs clone --replace /mnt/golden /mnt/vm1 /mnt/vm2 /mnt/vm3")]
+  cawfs clone --replace /mnt/golden /mnt/vm1 /mnt/vm2 /mnt/vm3
+  cawfs clone --read-only /mnt/project /mnt/backups/monday
+  cawfs clone --map-uid 0:100000:65536 --map-gid 0:100000:65536 /mnt/rootfs /mnt/container1")]
 pub struct CloneArgs {
     /// Replace an existing DST with all it holds
     #[arg(long)]
     pub replace: bool,
+    /// Nothing in the clones ever changes
+    #[arg(long)]
+    pub read_only: bool,
+    /// Show users A, A+1, … of SRC as B, B+1, …: N of them
+    #[arg(long, value_name = "A:B:N", value_parser = crate::options::ids)]
+    pub map_uid: Vec<IdRange>,
+    /// The same for groups
+    #[arg(long, value_name = "A:B:N", value_parser = crate::options::ids)]
+    pub map_gid: Vec<IdRange>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::{ioctl, mounts};
-use cawfs_fs::AccessTimes;
+use cawfs_fs::{AccessTimes, IdRange};
 use cawfs_fs::protocol::{self, Stage};
 use rustix::io::Errno;
 use std::fs::File;
@@ -71,16 +71,28 @@ pub fn failed(path: &Path, why: &str) -> Failure {
     .hint("what was synced before is safe: unmount, look with cawfs check, mount again")
 }
 
-/// Stages `count` clones of an object; the token names them.
-pub fn stage(object: &File, count: u32, flags: u32) -> Result<u64, Refusal> {
-    let mut stage = Stage {
+/// Stages `count` clones of an object, with maps of users and groups; the token names them.
+pub fn stage(
+    object: &File,
+    (count, flags): (u32, u32),
+    (users, groups): (&[IdRange], &[IdRange]),
+) -> Result<u64, Refusal> {
+    let ask = Stage {
         count,
         flags,
         token: 0,
-    }
-    .encode();
-    ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage)
-        .map_err(|e| refusal(object, e))?;
+    };
+    let answer = if users.is_empty() && groups.is_empty() {
+        let mut stage = ask.encode();
+        let done = ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage);
+        done.map(|()| stage)
+    } else {
+        let mapped = protocol::encode_mapped(ask, users, groups);
+        let mut mapped = mapped.map_err(|_| Refusal::Error(Errno::INVAL))?;
+        let done = ioctl::call::<{ protocol::CLONE_STAGE_MAPPED }, _>(object, &mut mapped);
+        done.map(|()| mapped.first_chunk().copied().unwrap_or_default())
+    };
+    let stage = answer.map_err(|e| refusal(object, e))?;
     Stage::decode(&stage)
         .map(|stage| stage.token)
         .map_err(|_| Refusal::Foreign)

@@ -1,7 +1,7 @@
-//! Mount options in the style of fstab, and sizes.
+//! Mount options in the style of fstab, sizes, and ranges of ids.
 
 use crate::failure::Failure;
-use cawfs_fs::AccessTimes;
+use cawfs_fs::{AccessTimes, IdRange};
 use cawfs_fuse::MountOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -186,6 +186,19 @@ fn unknown(word: &str) -> Failure {
     Failure::usage(format!("-o {word}: unknown option")).hint("see `cawfs mount --help`")
 }
 
+/// Reads a range of ids, as maps of user namespaces are written: the first as it is, the first as it is shown, how many.
+pub fn ids(text: &str) -> Result<IdRange, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([inside, outside, count]) => Ok(IdRange {
+            inside: *inside,
+            outside: *outside,
+            count: *count,
+        }),
+        _ => Err("give three numbers A:B:N such as 0:100000:65536".into()),
+    }
+}
+
 /// Reads a size: bytes, or a number with K, M, G or T (and optionally iB or B) for powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.len()
@@ -220,6 +233,24 @@ pub fn size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_of_ids_are_those_of_user_namespaces() {
+        let range = ids("0:100000:65536").unwrap();
+        let numbers = (range.inside, range.outside, range.count);
+        assert_eq!(numbers, (0, 100_000, 65_536));
+        for bad in [
+            "",
+            "0",
+            "0:1",
+            "0:1:2:3",
+            "0:-1:2",
+            "a:b:c",
+            "0:4294967296:1",
+        ] {
+            assert!(ids(bad).unwrap_err().contains("A:B:N"), "{bad}");
+        }
+    }
 
     #[test]
     fn lists_as_in_fstab() {

@@ -48,7 +48,7 @@ impl Server {
             flags::GET_FLAGS | flags::SET_FLAGS | flags::GET_XATTR | flags::SET_XATTR => {
                 return self.flags(caller, (node, handle.is_some()), command, input);
             }
-            protocol::CLONE_STAGE => self.launder(node),
+            protocol::CLONE_STAGE | protocol::CLONE_STAGE_MAPPED => self.launder(node),
             protocol::REMOVE_TREE => {
                 let name = protocol::decode_remove(input).map_err(errno)?;
                 if self.fixed.inside.is_read_only() {

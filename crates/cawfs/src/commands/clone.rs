@@ -9,7 +9,8 @@ use crate::args::CloneArgs;
 use crate::control;
 use crate::failure::Failure;
 use crate::output;
-use cawfs_fs::protocol::{CLONE_REPLACE, stage_name};
+use cawfs_fs::protocol::{CLONE_READ_ONLY, CLONE_REPLACE, stage_name};
+use cawfs_fs::{IdRange, Ids};
 use rustix::fs::{FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde_json::json;
@@ -21,7 +22,13 @@ use std::time::Instant;
 /// Clones.
 pub fn run(args: &CloneArgs) -> Outcome {
     let begun = Instant::now();
-    let destinations = clone(&args.src, &args.dst, args.replace)?;
+    let wish = Wish {
+        replace: args.replace,
+        read_only: args.read_only,
+        users: &args.map_uid,
+        groups: &args.map_gid,
+    };
+    let destinations = clone(&args.src, &args.dst, wish)?;
     if args.json {
         output::json(&json!({
             "source": args.src.to_string_lossy(),
@@ -32,24 +39,60 @@ pub fn run(args: &CloneArgs) -> Outcome {
     Ok(0)
 }
 
+/// What clones are to be like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wish<'a> {
+    /// They replace what is there.
+    pub replace: bool,
+    /// Nothing in them ever changes.
+    pub read_only: bool,
+    /// As which users those of the source are shown; none: as they are.
+    pub users: &'a [IdRange],
+    /// The same for groups.
+    pub groups: &'a [IdRange],
+}
+
+impl Wish<'_> {
+    fn flags(self) -> u32 {
+        let replace = if self.replace { CLONE_REPLACE } else { 0 };
+        replace | if self.read_only { CLONE_READ_ONLY } else { 0 }
+    }
+    fn maps(self) -> bool {
+        !self.users.is_empty() || !self.groups.is_empty()
+    }
+    /// Refuses what makes no sense.
+    fn check(self, src: &Path, is_dir: bool) -> Result<(), Failure> {
+        for (option, ranges) in [("--map-uid", self.users), ("--map-gid", self.groups)] {
+            Ids::new(ranges, &[]).map_err(|e| Failure::usage(format!("{option}: {e}")))?;
+        }
+        if self.read_only && !is_dir {
+            return Err(
+                Failure::at(src, "--read-only is for directories, and it is none")
+                    .hint("clone it, and take the right to write: chmod a-w"),
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Clones `src` to each of `dst`; the answer is the names of the clones.
 ///
 /// # Errors
 /// Whatever keeps a clone from its place; those before it are there then.
-pub fn clone(src: &Path, dst: &[PathBuf], replace: bool) -> Result<Vec<String>, Failure> {
+pub fn clone(src: &Path, dst: &[PathBuf], wish: Wish<'_>) -> Result<Vec<String>, Failure> {
     let (source, is_dir, device) = open_source(src)?;
+    wish.check(src, is_dir)?;
     let targets = dst
         .iter()
         .map(|d| Target::of(d))
         .collect::<Result<Vec<_>, _>>()?;
     let mut modes = Vec::with_capacity(targets.len());
     for target in &targets {
-        modes.push(may_become(target, is_dir, device, replace)?);
+        modes.push(may_become(target, is_dir, device, wish.replace)?);
     }
     let count = u32::try_from(targets.len()).map_err(|_| Failure::usage("too many DST"))?;
-    let flags = if replace { CLONE_REPLACE } else { 0 };
-    let token = control::stage(&source, count, flags)
-        .map_err(|refusal| refusal.at(src, |e| refused(src, e)))?;
+    let token = control::stage(&source, (count, wish.flags()), (wish.users, wish.groups))
+        .map_err(|refusal| refusal.at(src, |e| refused(src, wish, e)))?;
     for (index, (target, mode)) in (0..count).zip(targets.iter().zip(modes)) {
         let staged = stage_name(token, index);
         rustix::fs::renameat_with(&target.parent, staged, &target.parent, &target.name, mode)
@@ -112,9 +155,12 @@ fn exists(target: &Target) -> Failure {
     Failure::at(&target.path, "it exists").hint("DST names the clone itself; --replace replaces it")
 }
 
-fn refused(src: &Path, e: Errno) -> Failure {
+fn refused(src: &Path, wish: Wish<'_>, e: Errno) -> Failure {
     let failure = Failure::io(src, "cannot clone it", e);
     match e {
+        Errno::PERM if wish.maps() => {
+            failure.hint("only root may map owners, as only root may chown: leave out --map-uid and --map-gid")
+        }
         Errno::PERM | Errno::ACCESS => failure
             .hint("a tree is cloned by root or by the owner of its top directory; a file by whoever may read it"),
         _ => failure,
@@ -127,6 +173,12 @@ fn misplaced(target: &Target, e: Errno) -> Failure {
         Errno::ISDIR => Failure::at(&target.path, "it is a directory, SRC is a file"),
         Errno::NOTDIR => Failure::at(&target.path, "it is no directory, SRC is one"),
         Errno::BUSY => Failure::at(&target.path, "something is mounted there"),
+        Errno::ROFS => Failure::at(&target.path, "nothing can be made there: it lies in a read-only clone, or the mount is read-only")
+            .hint("a clone of a read-only clone is writable"),
+        Errno::XDEV => Failure::at(&target.path, "owners of SRC cannot be shown there")
+            .hint("it lies in a clone that maps owners: give --map-uid and --map-gid that lead to ids which show there"),
+        Errno::OVERFLOW => Failure::at(&target.path, "you cannot own anything there")
+            .hint("it lies in a clone that maps owners, and not to you"),
         _ => Failure::io(&target.path, "cannot put a clone there", e),
     }
 }

@@ -14,7 +14,7 @@ mod sync;
 mod target;
 pub mod umount;
 
-pub use clone::clone;
+pub use clone::{Wish, clone};
 pub use sync::sync;
 
 use crate::Outcome;

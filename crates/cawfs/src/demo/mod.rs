@@ -151,7 +151,8 @@ impl Play {
         for number in 0..count {
             let clone = self.scene.mount_point().join(format!("clone-{number}"));
             let begun = Instant::now();
-            commands::clone(original, std::slice::from_ref(&clone), false)?;
+            let wish = commands::Wish::default();
+            commands::clone(original, std::slice::from_ref(&clone), wish)?;
             times.push(begun.elapsed());
             self.clones.push((clone, Changes::default()));
             pace.step(1)?;
