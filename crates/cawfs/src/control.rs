@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::{ioctl, mounts};
-use cawfs_fs::{AccessTimes, IdRange};
 use cawfs_fs::protocol::{self, Stage};
+use cawfs_fs::{AccessTimes, IdRange};
 use rustix::io::Errno;
 use std::fs::File;
 use std::path::Path;
