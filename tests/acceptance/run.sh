@@ -2,7 +2,7 @@
 # All acceptance scripts; options go to each. A slice of what measures nothing runs two at a time, as much of it is waiting.
 set -euo pipefail
 here=$(dirname "$0")
-together="suites links maps twin identity limits tree git full kill cargo sqlite rsync two"
+together="suites links maps twin linear identity limits tree git full kill cargo sqlite rsync two"
 alone="space latency memory bench"
 lanes=2
 for argument in "$@"; do

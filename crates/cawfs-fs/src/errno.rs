@@ -104,6 +104,14 @@ impl Kind {
     }
 }
 
+/// For what was looked up a moment ago, and is gone since: a name may lead to something else by now.
+pub(crate) fn outdated(error: Error) -> Error {
+    match error.kind {
+        Kind::NotFound => Kind::Stale.because("it was removed since it was looked up"),
+        _ => error,
+    }
+}
+
 /// Why an operation failed.
 #[derive(Debug, Clone)]
 pub struct Error {

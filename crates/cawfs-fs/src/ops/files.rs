@@ -2,7 +2,7 @@
 
 use crate::counters::add;
 use crate::data;
-use crate::errno::{Kind, Result};
+use crate::errno::{Kind, Result, outdated};
 use crate::fs::Fs;
 use crate::guards::{check_mutable, check_unguarded};
 use crate::inode::Inode;
@@ -21,7 +21,8 @@ fn check_writes(inode: &Inode, append: bool) -> Result<()> {
 }
 
 impl Fs {
-    /// Opens a file (flags of open(2)); EPERM if a guard forbids it. O_TRUNC is a change of attributes of its own, and left to it.
+    /// Opens a file (flags of open(2)); EPERM if a guard forbids it, ESTALE if it was removed since it was looked up: whoever
+    /// opened it by its name looks that up again, and finds what took its place. O_TRUNC is a change of attributes of its own, and left to it.
     pub fn open(&self, node: NodeId, flags: i32) -> Result<FileHandle> {
         add(&self.counters.opens, 1);
         let handle = FileHandle::from_flags(flags);
@@ -31,7 +32,7 @@ impl Fs {
             self.check_writable()?;
         }
         let _held = write(&file.busy);
-        let found = self.resolve(&file)?;
+        let found = self.resolve(&file).map_err(outdated)?;
         if handle.writable() {
             found.zone.check_writable()?;
             check_writes(&file.inode(), flags & libc::O_APPEND != 0)?;

@@ -1,7 +1,7 @@
 //! Listing directories.
 
 use crate::counters::add;
-use crate::errno::Result;
+use crate::errno::{Result, outdated};
 use crate::fs::Fs;
 use crate::inode::avoid_reserved;
 use crate::links::Record;
@@ -17,13 +17,13 @@ use cawdb::{KeyRange, Scan};
 const DOTS: u64 = 2;
 
 impl Fs {
-    /// Opens a directory. Its content is that of the moment when names are first asked for.
+    /// Opens a directory; ESTALE if it was removed since it was looked up. Its content is that of the moment when names are first asked for.
     pub fn opendir(&self, node: NodeId) -> Result<DirHandle> {
         add(&self.counters.opendirs, 1);
         let _names = self.shared();
         let dir = self.dir(node)?;
         let _held = read(&dir.busy);
-        self.resolve(&dir)?;
+        self.resolve(&dir).map_err(outdated)?;
         let handle = self.dirs.add(node, self.listing(&dir));
         lock(&self.table).count(node, Count::Open(false));
         Ok(handle)

@@ -102,7 +102,7 @@ fn content_goes_with_the_last_handle_even_if_the_node_is_remembered() {
     assert!(m.store.scan(cawdb::KeyRange::all()).count() < keys - 5);
     for node in [a, b] {
         assert_eq!(m.getattr(node).unwrap().nlink, 0);
-        assert_eq!(kind(m.open(node, libc::O_RDONLY)), Kind::NotFound);
+        assert_eq!(kind(m.open(node, libc::O_RDONLY)), Kind::Stale);
         m.forget(node, 1);
         assert_eq!(kind(m.getattr(node)), Kind::Stale);
     }
@@ -158,7 +158,7 @@ fn directories_that_were_removed_still_answer() {
         assert_eq!(kind(m.mkdir(&ME, gone, b"x", 0o755)), Kind::NotFound);
         assert_eq!(kind(m.lookup(&ME, gone, b"f")), Kind::NotFound);
     }
-    assert_eq!(kind(m.open(file, libc::O_RDONLY)), Kind::NotFound);
+    assert_eq!(kind(m.open(file, libc::O_RDONLY)), Kind::Stale);
     let mut count = 0;
     m.readdir(handle, 0, &mut |_| {
         count += 1;
