@@ -39,6 +39,9 @@ pub use error::{Error, Result};
 pub use histogram::{Histogram, Times};
 pub use journal::Journal;
 pub use layout::Layout;
+#[cfg(feature = "interleave")]
+#[doc(hidden)]
+pub use shuttle;
 pub use space::{Class, Place, SpaceMap};
 pub use superblock::Superblock;
 pub use units::{Extent, GRANULE, MAX_OFFSET, UNIT, round_down, round_up};

@@ -17,9 +17,10 @@ mod sieve;
 use crate::RunId;
 use crate::run::{RunIndex, Segment};
 use cawdb_disk::sync;
+use cawdb_disk::sync::{Mutex, MutexGuard};
 use sieve::Sieve;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The part number of a run's index; segments count from 0.
 pub(crate) const INDEX: u32 = u32::MAX;

@@ -7,9 +7,10 @@
 //!   share it at once, through its handle.
 
 use crate::{Key, KeyRange, Result, RunRef, Slot, Translation};
+use cawdb_disk::sync::atomic::{AtomicBool, Ordering};
+use cawdb_disk::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cawdb_disk::{Place, sync};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 /// The name of a node's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,9 +11,10 @@ use crate::{
     Cache, Compression, Edge, Error, Gauge, KeyRange, MemRun, Node, NodeEntry, NodeHandle, NodeId,
     Result, Run, RunEntry, RunId, Slot, Table,
 };
+use cawdb_disk::sync::atomic::{AtomicU64, Ordering};
+use cawdb_disk::sync::{Mutex, MutexGuard};
 use cawdb_disk::{Checksum, Disk, Place, SpaceMap, sync};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// Owner of an extent, with what its pointer takes.
 const PLACE_MEMORY: usize = size_of::<Place>() + 32;

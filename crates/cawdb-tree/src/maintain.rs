@@ -13,10 +13,11 @@ use crate::plan::{Plan, carry_out};
 use crate::reshape::Reshaped;
 use crate::tree::{Roots, Tree};
 use cawdb_disk::sync;
+use cawdb_disk::sync::{Mutex, MutexGuard};
 use cawdb_node::{Node, NodeHandle, NodeId, Result};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 /// Nodes released in one tick, at most.
 const REAP_AT_ONCE: usize = 256;

@@ -5,9 +5,10 @@
 //! entry can be missing but not wrong.
 
 use cawdb_disk::sync;
+use cawdb_disk::sync::Mutex;
 use cawdb_node::{KeyRange, Run, RunId, Translation};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 /// What was merged, in the key space of the oldest run.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -5,8 +5,9 @@ use crate::maintain::{Agenda, Inbox};
 use crate::memo::Memo;
 use crate::policy::Policy;
 use crate::troubles::Troubles;
+use cawdb_disk::sync::Mutex;
 use cawdb_node::{Node, Result, Shelf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Merges that the memo remembers.
 const MEMO_ENTRIES: usize = 64 * 1024;

@@ -5,9 +5,9 @@
 
 use crate::tree::Tree;
 use cawdb_disk::sync;
+use cawdb_disk::sync::Mutex;
 use cawdb_node::{Error, Result, RunId, Slot};
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ticks for which a run is left alone after it could not be read.

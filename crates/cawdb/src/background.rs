@@ -2,10 +2,11 @@
 //! A thread that panics ends, and the store takes no more changes.
 
 use crate::Store;
+use cawdb_disk::sync::{Condvar, Mutex};
 use cawdb_disk::sync::{lock, wait_while};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 

@@ -64,6 +64,10 @@ pub use snapshot::{Scan, Snapshot};
 pub use stats::{Memory, Recovery, Stats};
 pub use store::{Space, Store};
 
+#[cfg(feature = "interleave")]
+#[doc(hidden)]
+pub use cawdb_disk::shuttle;
+
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 64 * 1024;
 /// Longest value, in bytes.

@@ -17,11 +17,11 @@
 //!   older, and over nothing if a delete-range lies between.
 
 use cawdb_disk::sync;
+use cawdb_disk::sync::RwLock;
+use cawdb_disk::sync::atomic::{AtomicUsize, Ordering};
 use cawdb_node::{Key, KeyRange, MemRun, MemRunBuilder, Message, RangeSet};
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of memory that a version takes beside its payload, roughly.
 const VERSION_OVERHEAD: usize = 112;

@@ -4,8 +4,8 @@
 use crate::error::{Error, Result};
 use crate::store::Store;
 use cawdb_disk::sync;
+use cawdb_disk::sync::Mutex;
 use std::any::Any;
-use std::sync::Mutex;
 
 /// Remembers the first failure.
 #[derive(Default)]

@@ -17,6 +17,8 @@ use crate::throttle::{Limits, Throttle};
 use crate::view::{Published, View};
 use cawdb_disk::journal::Reader;
 use cawdb_disk::space::Reserved;
+use cawdb_disk::sync::Mutex;
+use cawdb_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{
     Class, Disk, Extent, Journal, Layout, Place, SpaceMap, Superblock, UNIT, round_up, superblock,
@@ -27,8 +29,7 @@ use cawdb_node::{
 };
 use cawdb_tree::Tree;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Makes `disk` an empty store.

@@ -13,12 +13,13 @@ use crate::sync::Turns;
 use crate::throttle::{Limits, Throttle};
 use crate::view::Published;
 use bytes::Bytes;
+use cawdb_disk::sync::Mutex;
+use cawdb_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use cawdb_disk::{Access, Disk, FileDisk, Journal, RamDisk, SpaceMap, sync};
 use cawdb_node::{KeyRange, Node, Shelf};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The engine: an ordered map of byte strings whose ranges clone. Cheap to clone (a handle).

@@ -14,9 +14,10 @@ use crate::store::{Inner, read_only};
 use cawdb_disk::Journal;
 use cawdb_disk::journal::Record;
 use cawdb_disk::meter::{self, Reason};
-use cawdb_disk::sync::{lock, wait};
+use cawdb_disk::sync::{Condvar, Mutex};
+use cawdb_disk::sync::{lock, wait, wake_all};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
 
 /// Whose turn it is to write the journal.
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl Turns {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         *lock(&self.0.taken) = false;
-        self.0.over.notify_all();
+        wake_all(&self.0.over);
     }
 }
 

@@ -17,9 +17,9 @@
 use crate::error::Result;
 use crate::store::Inner;
 use cawdb_disk::meter::{self, Reason};
+use cawdb_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use cawdb_disk::sync::{Condvar, Mutex};
 use cawdb_disk::sync::{lock, wait_while};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Delay of a byte at the end of the range: ten MiB a second.

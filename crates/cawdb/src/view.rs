@@ -5,9 +5,10 @@
 
 use crate::memtable::Memtable;
 use cawdb_disk::sync;
+use cawdb_disk::sync::RwLock;
+use cawdb_disk::sync::atomic::{AtomicU64, Ordering};
 use cawdb_node::Node;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// Root and memtable.
 #[derive(Clone)]
@@ -63,6 +64,10 @@ impl Published {
 
     /// Publishes another root or memtable together with the batches up to `seq`.
     pub fn replace(&self, view: View, seq: u64) {
+        #[cfg(feature = "interleave")]
+        if sync::broken::is(sync::broken::Fault::NumberFirst) {
+            self.seq.store(seq, Ordering::Release);
+        }
         let mut published = sync::write(&self.view);
         let old = std::mem::replace(&mut *published, view);
         self.seq.store(seq, Ordering::Release);

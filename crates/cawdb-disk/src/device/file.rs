@@ -5,6 +5,7 @@
 
 use super::stats::{Clocks, Counters};
 use super::{Disk, IoStats, IoTimes, end_within, lock};
+use crate::sync::Mutex;
 use crate::{Error, Extent, Result};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs};
@@ -14,7 +15,6 @@ use std::io::{Seek, SeekFrom};
 use std::num::NonZero;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 

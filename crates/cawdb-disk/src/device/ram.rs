@@ -5,10 +5,11 @@
 
 use super::stats::Counters;
 use super::{Disk, IoStats, Request, end_within};
+use crate::sync::RwLock;
 use crate::{Error, Extent, GRANULE, Result, sync};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 const PAGE: u64 = 64 << 10;
 const _: () = assert!(PAGE / GRANULE == u16::BITS as u64);

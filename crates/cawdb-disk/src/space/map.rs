@@ -1,9 +1,9 @@
 //! The allocator: one lock around its state, and what may be asked of it.
 
 use super::state::State;
+use crate::sync::{Condvar, Mutex};
 use crate::units::MAX_OFFSET;
 use crate::{Disk, Error, Extent, GRANULE, Result, UNIT, round_down, sync};
-use std::sync::{Condvar, Mutex};
 
 /// How much one request punches, so that allocations do not wait long for it.
 const PUNCH: u64 = 64 << 20;

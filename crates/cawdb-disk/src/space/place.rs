@@ -5,8 +5,8 @@
 
 use super::SpaceMap;
 use crate::Extent;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An extent with what is known of its content. Usually shared in an `Arc`.
 #[derive(Debug)]

@@ -43,10 +43,11 @@ pub(crate) use segment::Segment;
 
 use crate::gauge::{Gauge, Unwritten};
 use crate::{Cache, Compression, Key, KeyRange, Message, Result};
+use cawdb_disk::sync::RwLock;
 use cawdb_disk::{Place, sync};
 use disk::DiskRun;
 use disk_cursor::DiskCursor;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// The name of a run's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

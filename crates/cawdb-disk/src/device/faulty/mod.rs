@@ -16,12 +16,12 @@ pub use plan::{Fault, OpKind};
 
 use super::outage::{Pieces, Tear};
 use super::{Disk, Fate, IoStats, RamDisk, RamImage, Recording, Request};
+use crate::sync::Mutex;
 use crate::{Error, Extent, Result, UNIT, sync};
 use bytes::Bytes;
 use fastrand::Rng;
 use plan::Plans;
 use std::io;
-use std::sync::Mutex;
 
 #[derive(Debug, Default)]
 struct State {
