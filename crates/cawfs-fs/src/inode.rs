@@ -16,7 +16,7 @@
 
 use crate::errno::{Kind, Result};
 use crate::inherited::Inherited;
-use crate::maps::Ids;
+use crate::maps::{Ids, NO_ID};
 use crate::types::{Attr, BLOCK_BYTES, FileType, Time};
 use bytes::Bytes;
 
@@ -73,9 +73,10 @@ impl NoSetId {
         };
         match from == to {
             true => self,
-            false => to
-                .stored_user(from.user(user))
-                .map_or(Self::All, Self::Except),
+            false => match from.user(user) {
+                NO_ID => Self::All,
+                shown => to.stored_user(shown).map_or(Self::All, Self::Except),
+            },
         }
     }
     /// Whether it hides the set-id bits of a file of this owner.

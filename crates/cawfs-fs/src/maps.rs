@@ -252,7 +252,8 @@ impl Ids {
     }
     /// How an owner and a group that are kept by these maps are kept by others, so that they show the same. EXDEV if they cannot.
     pub(crate) fn recode(&self, (user, group): (u32, u32), to: &Self) -> Result<(u32, u32)> {
-        if self == to {
+        // Objects without a place may belong to no one; what has one never does.
+        if self == to && user != NO_ID && group != NO_ID {
             return Ok((user, group));
         }
         let (user, group) = (self.user(user), self.group(group));
@@ -408,6 +409,7 @@ mod tests {
             Kind::CrossDevice
         );
         assert_eq!(a.recode((10, 0), &a.clone()).unwrap(), (10, 0));
+        assert!(plain.recode((NO_ID, 0), &plain).is_err());
         assert_eq!((a.user(10), a.group(9)), (NO_ID, 109));
         assert_eq!(a.stored_user(3).unwrap_err().kind(), Kind::Overflow);
         assert_eq!(a.within(&plain).unwrap(), a);

@@ -224,3 +224,41 @@ fn open_files_are_shown_as_before_wherever_they_go() {
     assert_eq!(kind(m.link(&ME, entry.node, dir, b"no")), Kind::CrossDevice);
     m.release(entry.node, handle);
 }
+
+/// Record and place of a file change one after the other: nobody may see the one without the other.
+#[test]
+fn nobody_sees_a_file_between_two_maps() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let m = mount();
+    tree(&m);
+    m.clone("tree", "c", &shifted()).unwrap();
+    let container = Caller::user(100_007);
+    let (top, dir, done) = (TOP, m.at("c"), AtomicBool::new(false));
+    let node = m.file(&container, "c/f").unwrap();
+    let handle = m.open(node, libc::O_RDWR).unwrap();
+    std::thread::scope(|scope| {
+        let looks = || {
+            let mut seen = 0u32;
+            while !done.load(Ordering::Relaxed) {
+                let attr = m.getattr(node).unwrap();
+                assert_eq!((attr.uid, attr.gid), (100_007, 100_007));
+                seen += 1;
+            }
+            seen
+        };
+        let threads = [scope.spawn(looks), scope.spawn(looks)];
+        for _ in 0..300 {
+            let go = |a, name: &[u8], b| m.rename(&ME, a, name, b, b"f", RenameMode::Replace);
+            go(dir, b"f", top).unwrap();
+            go(top, b"f", dir).unwrap();
+            m.write(node, 0, b"x", WriteFlags::default()).unwrap();
+        }
+        m.unlink(&ME, dir, b"f").unwrap();
+        m.release(node, handle);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        done.store(true, Ordering::Relaxed);
+        for thread in threads {
+            assert!(thread.join().unwrap() > 0);
+        }
+    });
+}

@@ -45,6 +45,8 @@ fn remove(path: &Path, force: bool) -> Result<(), Failure> {
 fn refused(path: &Path, e: Errno) -> Failure {
     match e {
         Errno::BUSY => Failure::at(path, "something is mounted in it"),
+        Errno::ROFS => Failure::io(path, "cannot remove it", e)
+            .hint("a read-only clone is removed as a whole; is the mount itself read-only?"),
         Errno::PERM | Errno::ACCESS => Failure::io(path, "cannot remove it", e)
             .hint("a tree is removed by root, or by its owner from where he may remove it; nothing in it may be immutable or append-only (lsattr)"),
         _ => Failure::io(path, "cannot remove it", e),
