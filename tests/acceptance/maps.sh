@@ -2,7 +2,7 @@
 # Clones that show other owners, beside `cp -a` and `chown`; what the kernel lets whom do in them; and clones that never change. The
 # time of a mapped clone does not follow the size of the tree.
 . "$(dirname "$0")/lib.sh"
-need python3 getfacl setfacl setpriv rsync
+need python3 getfacl setfacl setpriv
 [ "$(id -u)" = 0 ] || fail "owners are changed by root only: run it as root"
 setup
 chmod 755 "$SCRATCH"
@@ -102,6 +102,39 @@ chown 100001:100001 "$M/far/far"
 as 100001 sh -c "echo mine >$M/far/far"
 [ "$(cat "$tree/far")" = secret ] || fail "the original changed"
 point "new files, chown, lists, moves, links" "by the map, or refused"
+
+# A container: root of a user namespace whose ids begin at 100000 is root in the clone, and nobody in the original.
+cat >"$SCRATCH/inside.py" <<'PYTHON'
+"""inside.py COMMAND...: runs it as root of a user namespace whose ids begin at 100000."""
+import ctypes, os, sys
+mapped, told = os.pipe()
+entered, ready = os.pipe()
+child = os.fork()
+if child == 0:
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000): os._exit(9)  # CLONE_NEWUSER
+    os.write(ready, b"x")
+    os.read(mapped, 1)
+    os.setgid(0)
+    os.setuid(0)
+    os.setgroups([])
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.read(entered, 1)
+for kind in ("uid", "gid"):
+    with open(f"/proc/{child}/{kind}_map", "w") as file: file.write("0 100000 65536\n")
+os.write(told, b"x")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+PYTHON
+inside() { python3 "$SCRATCH/inside.py" "$@"; }
+[ "$(inside stat -c %u:%g "$M/c/listed/new")" = 1000:0 ] || fail "owners inside: $(inside stat -c %u:%g "$M/c/listed/new")"
+inside cp -a "$M/c/listed" "$M/c/copy"
+is_as "$M/c/listed" "$M/c/copy"
+inside chown -R 5:6 "$M/c/copy"
+inside setfacl -m u:7:rwx "$M/c/copy/new"
+[ "$(stat -c %u:%g "$M/c/copy/new")" = 100005:100006 ] || fail "chown inside: $(stat -c %u:%g "$M/c/copy/new")"
+getfacl -n "$M/c/copy/new" 2>/dev/null | grep -q "^user:100007:rwx" || fail "a list that was set inside"
+inside rm -r "$M/c/copy"
+refuses "denied|not permitted" inside rm -rf "$tree/listed"
+point "root of a user namespace owns it" "ok"
 
 # Clones that never change.
 "$CAWFS" clone --read-only "$tree" "$M/ro"
