@@ -17,6 +17,8 @@ use std::path::Path;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Of one system, its points.
 type Curve = (Kind, Vec<(f64, f64)>);
+/// A number for each round.
+type Rounds = [(u32, f64)];
 /// A panel: its title, the steps whose times are added (none: not time, but space), how a number is shown.
 type Panel = (&'static str, &'static [&'static str], fn(f64) -> String);
 
@@ -33,6 +35,22 @@ const PANELS: [Panel; 4] = [
     ),
     ("cold grep", &["cold grep"], seconds),
     ("space of all clones", &[], decimal),
+];
+
+/// The rounds of `growth`: sizes, and then numbers of clones.
+const GROWTH: [Panel; 4] = [
+    (
+        "a random put, with its part of the sync",
+        &["random puts + sync"],
+        seconds,
+    ),
+    ("a pair of a cold scan", &["cold scans"], seconds),
+    ("a cold point read", &["cold point reads"], seconds),
+    (
+        "a clone of all, with 100 patches",
+        &["clone all + 100 patches"],
+        seconds,
+    ),
 ];
 
 fn colour(kind: Kind) -> RGBColor {
@@ -58,7 +76,14 @@ pub fn all(dir: &Path, results: &Results) -> Result<Vec<String>> {
         let of = Of::new(&results.samples, workload);
         let path = dir.join(format!("{workload}.svg"));
         let drawn = match workload {
-            "dooku-fan" | "dooku-chain" => curves(&path, of),
+            "dooku-fan" | "dooku-chain" => {
+                let title = format!("{workload}: each round, the median of nine");
+                curves(&path, of, &title, PANELS, smooth)
+            }
+            "growth" => {
+                let title = "growth: each round is a size (results.md), then a number of clones";
+                curves(&path, of, title, GROWTH, <[_]>::to_vec)
+            }
             _ => dots(&path, of),
         };
         drawn.map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
@@ -114,15 +139,21 @@ fn decimal(bytes: f64) -> String {
     }
 }
 
-fn curves(path: &Path, of: Of) -> Result<()> {
+/// Four panels of curves over the rounds.
+fn curves(
+    path: &Path,
+    of: Of,
+    title: &str,
+    panels: [Panel; 4],
+    shown: fn(&Rounds) -> Vec<(u32, f64)>,
+) -> Result<()> {
     let systems = of.systems();
-    let title = format!("{}: each round, the median of nine", of.workload);
-    let (root, below) = canvas(path, (1200, 900), &title, &systems)?;
-    for (area, panel) in below.split_evenly((2, 2)).iter().zip(PANELS) {
+    let (root, below) = canvas(path, (1200, 900), title, &systems)?;
+    for (area, panel) in below.split_evenly((2, 2)).iter().zip(panels) {
         let curve = |kind: &Kind| {
             let rounds = match panel.1 {
                 [] => of.space(*kind, "cold grep of the original", "cold grep"),
-                steps => smooth(&of.rounds(*kind, steps, |sample| sample.seconds)),
+                steps => shown(&of.rounds(*kind, steps, Sample::cost)),
             };
             let points = rounds.iter().map(|(round, y)| (f64::from(*round), *y));
             (*kind, points.collect())
