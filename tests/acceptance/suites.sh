@@ -106,8 +106,8 @@ run bonnie++ bonnie++ -d "$M" -s "$(slice 16 512)" -r "$(slice 8 256)" -n 1 -u r
 point bonnie++ "ok"
 
 # stress-ng ends with 3 if something could not be had; what may be missing is named here.
-missing='bind-mount|binderfs|chattr|fiemap|verity|inode-flags'
-stressors=$(slice "access chdir chmod copy-file dentry fallocate fcntl fpunch getdent link lockofd mknod open rename symlink utime xattr" "")
+missing='bind-mount|binderfs|fiemap|verity'
+stressors=$(slice "access chattr chdir chmod copy-file dentry fallocate fcntl fpunch getdent link lockofd mknod open rename symlink utime xattr" "")
 if [ -n "$stressors" ]; then
     selected=$(for s in $stressors; do echo "--$s 1"; done)
     # shellcheck disable=SC2086

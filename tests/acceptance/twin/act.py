@@ -4,12 +4,14 @@ An operation is a tuple (name, who, umask, *arguments). Paths are pairs (directo
 slots of held directories, which may have been moved or removed since. Files are held in slots too. All that an answer
 contains must be equal on both sides: no inode numbers, no sizes of directories, times only as exact or `NOW`.
 """
-import ctypes, errno, os, stat, struct, subprocess, time
+import ctypes, errno, fcntl, os, stat, struct, subprocess, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 NOW = "now"
 STARTED = time.time_ns() - 10**9
 FILES, DIRECTORIES = 8, 4
+# Immutable, only appended to, not for dump, no access times.
+GUARDS = 0xF0
 #       user, group, others
 WHO = [(0, 0, []), (1001, 1001, [1001, 2000]), (1002, 1002, [2000]), (65534, 65534, [])]
 # Where devices lead is of no interest: the null device, and one that is nowhere.
@@ -303,6 +305,36 @@ class Side:
 
     def do_fgetxattr(self, slot, name):
         return os.getxattr(self.fd(slot), name)
+
+    # Flags of chattr(1).
+
+    def do_guarded(self, where, guards, name, arguments):
+        """An operation on something that is immutable or only appended to for its sake, and on what is open no longer than it: what
+        descriptors may do that are older than the guard is up to each file system (docs/semantics.md)."""
+        self.check(name, arguments)
+        kind = stat.S_IFMT(os.stat(where[1], dir_fd=self.at(where[0]), follow_symlinks=False).st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
+            raise OSError(errno.ENOTTY, "no flags")
+        fd = os.open(where[1], os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.at(where[0]))
+        try:
+            before = self.flags(fd)
+            self.flags(fd, before | guards)
+            shown = self.flags(fd) & GUARDS
+            try:
+                return shown, getattr(self, "do_" + name)(*arguments)
+            except OSError:
+                # The kernel knows no guards of ours, so it may find another reason first.
+                return "E", "refused", shown
+            finally:
+                self.flags(fd, before)
+        finally:
+            os.close(fd)
+
+    def flags(self, fd, new=None):
+        if new is not None:
+            fcntl.ioctl(fd, 0x40086602, struct.pack("Q", new))
+            return new
+        return struct.unpack("I", fcntl.ioctl(fd, 0x80086601, bytes(8))[:4])[0]
 
     # Content.
 

@@ -26,7 +26,7 @@ WEIGHTS = {
     "chmod": 4, "fchmod": 1, "chown": 4, "utimens": 4, "truncate": 2, "statfs": 0.2,
     "setxattr": 4, "getxattr": 2, "listxattr": 2, "removexattr": 2, "fsetxattr": 0.5, "fgetxattr": 0.5, "acl": 5,
     "close": 2, "closedir": 1, "read": 3, "pread": 2, "write": 5, "pwrite": 5, "seek": 2, "ftruncate": 3, "fallocate": 3,
-    "holes": 2, "fsync": 0.3, "copy": 3, "clone": 0.7, "remove": 0.25,
+    "holes": 2, "fsync": 0.3, "copy": 3, "clone": 0.7, "remove": 0.25, "guarded": 3,
 }
 # Operations whose only argument is a place.
 PLACE_ALONE = {"unlink", "rmdir", "lstat", "stat", "readlink"}
@@ -49,7 +49,7 @@ class Maker:
             name = "remove"
         who = r.randrange(1, len(WHO)) if r.random() < self.others else 0
         umask = r.choice([0o22, 0, 0, 0o77, 0o27])
-        if name in ("clone", "remove"):
+        if name in ("clone", "remove", "guarded"):
             who = 0
         made = getattr(self, name)()
         if name == "acl":
@@ -63,6 +63,8 @@ class Maker:
     def happened(self, operation):
         """Keeps `known` about right after an operation that succeeded on the peer."""
         name, _, _, *a = operation
+        if name == "guarded":
+            name, a = a[2], list(a[3])
         known = self.known
         if name in ("open", "tmpfile"):
             self.used[FILES].add(a[-1])
@@ -337,6 +339,21 @@ class Maker:
 
     def copy(self):
         return self.slot(), self.slot(), self.size(), max(self.offset(), 0), max(self.offset(), 0)
+
+    def guarded(self):
+        """An operation on a path, on a name in it if it is a directory, or onto it."""
+        r = self.random
+        paths = sorted(self.known) or ["a"]
+        where = (0, r.choice(paths))
+        name = r.choice(["unlink", "rmdir", "rename", "rename", "link", "chmod", "chown", "utimens", "truncate", "setxattr",
+                         "removexattr", "open", "open", "mkdir", "mknod", "symlink", "tmpfile", "lstat"])
+        made = getattr(self, name)()
+        made = list(made) if isinstance(made, tuple) and name not in PLACE_ALONE else [made]
+        # Which of the arguments are places, and one of them becomes this one, or a name in it.
+        places = [i for i, a in enumerate(made) if isinstance(a, tuple) and len(a) == 2 and isinstance(a[1], str)]
+        inside = (0, where[1] + "/" + r.choice(NAMES))
+        made[r.choice(places)] = inside if r.random() < 0.4 else where
+        return where, r.choice([0x10, 0x20, 0x10, 0x20, 0x30, 0xC0]), name, tuple(made)
 
     def clone(self):
         source = self.there(FOLDER) if self.random.random() < 0.8 else self.there()
