@@ -300,11 +300,18 @@ class Side:
         os.removexattr(self.path(where), name, follow_symlinks=follow)
         return self.settle(self.path(where), os.stat(where[1], dir_fd=self.at(where[0]), follow_symlinks=follow))
 
+    def kept(self, slot):
+        """A file that may have lost its name: what else has lost it keeps no attributes, and of devices and pipes nobody tells whether it has."""
+        info = os.fstat(self.fd(slot))
+        if not stat.S_ISREG(info.st_mode) and not (stat.S_ISDIR(info.st_mode) and info.st_nlink):
+            raise OSError(errno.EBADF, "removed")
+        return self.fd(slot)
+
     def do_fsetxattr(self, slot, name, value, flags):
-        os.setxattr(self.fd(slot), name, value, flags)
+        os.setxattr(self.kept(slot), name, value, flags)
 
     def do_fgetxattr(self, slot, name):
-        return os.getxattr(self.fd(slot), name)
+        return os.getxattr(self.kept(slot), name)
 
     # Flags of chattr(1).
 

@@ -108,7 +108,7 @@ fn requests_that_make_no_sense() {
     run(r#"
 fails(errno.EINVAL, stage, "a", 0)
 fails(errno.EINVAL, stage, "a", 1 << 21)
-fails(errno.EINVAL, stage, "a", 1, 2)
+fails(errno.EINVAL, stage, "a", 1, 4)
 for number in (0xC010CA05, 0xC008CA01, 0x4010CA01, 0xCA01, 0x5401, 0xC010CB01):
     try: fcntl.ioctl(opened("a"), number, bytes(16))
     except OSError as e: assert e.errno in (errno.ENOTTY, errno.EINVAL), (hex(number), e)
