@@ -109,6 +109,12 @@ fn requests_that_make_no_sense() {
 fails(errno.EINVAL, stage, "a", 0)
 fails(errno.EINVAL, stage, "a", 1 << 21)
 fails(errno.EINVAL, stage, "a", 1, 4)
+fails(errno.ENOTDIR, stage, "a/sub/file", 1, 2)
+MAPPED = 0xDFF8CA07
+def mapped(users, groups, ranges): return bytearray(struct.pack("<IIQII8160s", 1, 0, 0, users, groups, struct.pack("<3I", *ranges)))
+fails(errno.EINVAL, fcntl.ioctl, opened("a"), MAPPED, mapped(1, 0, (0, 5, 0)))
+fails(errno.EINVAL, fcntl.ioctl, opened("a"), MAPPED, mapped(341, 0, (0, 5, 1)))
+fails(errno.EINVAL, fcntl.ioctl, opened("a"), MAPPED, mapped(1, 0, (5, 0, 2 ** 32 - 1)))
 for number in (0xC010CA05, 0xC008CA01, 0x4010CA01, 0xCA01, 0x5401, 0xC010CB01):
     try: fcntl.ioctl(opened("a"), number, bytes(16))
     except OSError as e: assert e.errno in (errno.ENOTTY, errno.EINVAL), (hex(number), e)
