@@ -232,6 +232,16 @@ impl Ids {
             }),
         }
     }
+    /// EINVAL if they are more than a record takes, as maps that add up may become.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        let fits = |map: &IdMap| map.0.len() <= MOST_RANGES;
+        match &self.0 {
+            Some(maps) if !fits(&maps.users) || !fits(&maps.groups) => {
+                Err(Kind::Invalid.because("too many ranges of ids, added up"))
+            }
+            _ => Ok(()),
+        }
+    }
     /// The maps of a directory below which these hold, if `above` hold above it. EXDEV if there are none.
     pub(crate) fn within(&self, above: &Self) -> Result<Self> {
         if self == above {

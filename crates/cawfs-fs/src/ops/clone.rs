@@ -82,7 +82,7 @@ impl Fs {
         let _names = self.exclusive();
         let (node, dir) = (self.node(source)?, self.dir(parent)?);
         let origin = self.origin(caller, &node)?;
-        let inherited = inherited(caller, origin.inode.kind, options)?;
+        let inherited = inherited(caller, &origin, options)?;
         let replace = options.replace;
         let ino = self.clone_number(&origin.inode)?;
         let to = Destination {
@@ -272,15 +272,17 @@ impl Fs {
 /// What a clone is to add to what it inherits, if the caller may ask for it.
 pub(crate) fn inherited(
     caller: &Caller,
-    kind: FileType,
+    origin: &Origin,
     options: &CloneOptions,
 ) -> Result<Inherited> {
     if !options.ids.is_plain() && !caller.is_root() {
         return Err(Kind::NotPermitted.because("only root may map ids, as with chown"));
     }
-    if options.read_only && kind != FileType::Directory {
+    if options.read_only && !origin.inode.is_dir() {
         return Err(Kind::NotDirectory.because("only a tree is cloned read-only"));
     }
+    // What a directory shows never changes, so this is the only place where a sum becomes a new one.
+    origin.ids.then(&options.ids).check_size()?;
     Ok(Inherited {
         ids: options.ids.clone(),
         read_only: options.read_only,

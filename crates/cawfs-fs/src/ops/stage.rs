@@ -89,7 +89,7 @@ impl Fs {
         let _names = self.exclusive();
         let node = self.node(source)?;
         let mut origin = self.origin(caller, &node)?;
-        let inherited = inherited(caller, origin.inode.kind, options)?;
+        let inherited = inherited(caller, &origin, options)?;
         let token = self.random();
         let kept = if count == 1 {
             lock(&self.table).count(source, Count::Open(false));

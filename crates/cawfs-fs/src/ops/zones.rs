@@ -97,6 +97,10 @@ fn recode_attributes(
         };
         match recoded(name, &value, from, to).map_err(|_| elsewhere())? {
             Some(value) => change.batch.put(home.xattr(name), value),
+            // Only what was not seen before may go.
+            None if recoded(name, &value, from, &Ids::default())?.is_some() => {
+                return Err(elsewhere());
+            }
             None => {
                 inode.flags &= !flag;
                 change.batch.delete(home.xattr(name))

@@ -63,6 +63,28 @@ fn several_ranges_and_one_kind_of_ids() {
 }
 
 #[test]
+fn maps_that_add_up_to_more_than_a_record_takes_are_refused() {
+    let m = mount();
+    tree(&m);
+    let ranges = |from: u32, step: u32, to: u32, by: u32| {
+        let many = (0..340).map(|i| range(from + i * step, to + i * by, 10));
+        CloneOptions {
+            ids: Ids::new(&many.collect::<Vec<_>>(), &[]).unwrap(),
+            ..CloneOptions::default()
+        }
+    };
+    m.clone("tree", "a", &ranges(0, 20, 100_000, 10)).unwrap();
+    // Its ranges end in the middle of those, so that there would be twice as many.
+    let halves = ranges(99_995, 10, 500_000, 20);
+    assert_eq!(kind(m.clone("a", "b", &halves)), Kind::Invalid);
+    let staged = m.stage_clone(&ME, m.at("a"), 1, &halves);
+    assert_eq!(kind(staged), Kind::Invalid);
+    m.clone("tree", "b", &halves).unwrap();
+    let m = m.again();
+    assert_eq!((m.owner("a"), m.owner("b/sub")), ((100_000, 0), (NO_ID, 5)));
+}
+
+#[test]
 fn only_root_maps_ids_and_files_take_them_at_once() {
     let m = mount();
     tree(&m);
@@ -225,6 +247,10 @@ fn capabilities_are_those_of_whom_the_superuser_is_shown_as() {
         (of(100_000), Kind::NoAttribute)
     );
     m.mv("f", "c/sub/f").unwrap();
+    // Where that user is not shown they would be lost.
+    m.clone("tree", "c/in", &mapped(0, 100_003, 10)).unwrap();
+    assert_eq!(kind(m.mv("c/sub/f", "c/in/f")), Kind::CrossDevice);
+    assert_eq!(caps("c/sub/f").unwrap(), of(100_000));
     m.clone("c", "back", &mapped(100_000, 0, 9)).unwrap();
     assert_eq!(caps("back/sub/f").unwrap(), machines);
     let set = |value: &[u8]| m.setxattr(&ME, m.at("c/sub/l"), CAPS, value, XattrMode::Any);
