@@ -205,8 +205,9 @@ class Side:
 
     def do_linkfd(self, slot, where):
         fd = self.fd(slot)
-        if os.fstat(fd).st_nlink == 0 and slot not in self.nameless:
-            return None  # It had a name: see docs/semantics.md.
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink == 0 and slot not in self.nameless:
+            return None  # It had a name, or may have had: see docs/semantics.md.
         source = f"/proc/self/fd/{self.fd(slot)}".encode()
         call(libc.linkat, -100, source, self.at(where[0]), os.fsencode(where[1]), 0x400)
         self.nameless.discard(slot)
@@ -333,7 +334,9 @@ class Side:
                 # The kernel knows no guards of ours, so it may find another reason first.
                 return "E", "refused", shown
             finally:
-                self.flags(fd, before)
+                # A directory that this removed is asked for no more.
+                if os.fstat(fd).st_nlink:
+                    self.flags(fd, before)
         finally:
             os.close(fd)
 
