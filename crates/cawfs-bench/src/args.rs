@@ -1,7 +1,7 @@
 //! The command line, and the sizes that follow from it.
 
 use crate::system::Kind;
-use crate::workload::Name;
+use crate::workload::{Name, engine};
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -33,6 +33,9 @@ pub struct Args {
     /// Small files made in baseline (default: 1000000, with --quick 600)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub files: Option<u32>,
+    /// Memory of an engine for what it has read, in MiB; there is ten times as much data (default: 128, with --quick 2)
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    pub engine_cache: Option<u64>,
     /// Rounds of dooku (default: 64, with --quick 3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
@@ -125,6 +128,8 @@ impl Args {
     /// The sizes of this run.
     pub fn sizes(&self) -> Sizes {
         let pick = |small, full| if self.quick { small } else { full };
+        let cache = self.engine_cache.unwrap_or(pick(2, 128).into()) << 20;
+        let keys = cache * 10 / engine::PAIR_BYTES;
         let long = self.workloads.contains(&Name::DookuLong);
         Sizes {
             repeat: self.repeat.unwrap_or(pick(1, 3)),
@@ -155,11 +160,11 @@ impl Args {
             rootfs: self.rootfs.clone(),
             container_bytes: if self.quick { 8 << 20 } else { 1 << 30 },
             containers: pick(2, 5),
-            engine_cache_bytes: if self.quick { 2 << 20 } else { 128 << 20 },
-            engine_keys: pick(50_000, 3_200_000).into(),
-            engine_writes: pick(4000, 500_000).into(),
-            engine_reads: pick(1000, 100_000).into(),
-            engine_cloned: pick(10_000, 1_000_000).into(),
+            engine_cache_bytes: cache,
+            engine_keys: keys,
+            engine_writes: keys / 6,
+            engine_reads: keys / 32,
+            engine_cloned: (keys / 3).min(1_000_000),
             engine_clones: pick(5, 100),
             growth_bytes: match self.quick {
                 true => vec![4 << 20, 16 << 20],

@@ -65,6 +65,7 @@ fn parse(stat: &str) -> Option<Counts> {
         read_bytes: fields.get(2)? * 512,
         writes: *fields.get(4)?,
         written_bytes: fields.get(6)? * 512,
+        by_process: None,
     })
 }
 

@@ -128,6 +128,7 @@ impl Stage {
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let sizes = results.sizes.clone();
+        let mut outcome = Ok(());
         for workload in workloads {
             if let Some(reason) = workload.missing() {
                 let note = format!("{} is left out: {reason}", workload.label());
@@ -139,14 +140,17 @@ impl Stage {
                 for turn in 0..kinds.len() {
                     let kind = kinds[(turn + repeat as usize - 1) % kinds.len()];
                     if workload.suits(kind) {
-                        self.one(*workload, kind, repeat, &sizes, results, &bar)?;
+                        let done = self.one(*workload, kind, repeat, &sizes, results, &bar);
+                        process::go_on()?;
+                        // The others go on, but all in all it is a failure.
+                        outcome = outcome.and(done);
                     }
                     bar.inc(1);
                 }
             }
         }
         bar.finish_and_clear();
-        Ok(())
+        outcome
     }
 
     fn one(
@@ -174,12 +178,12 @@ impl Stage {
             .make()
             .and_then(|()| workload.run(&mut session));
         let outcome = outcome.and_then(|()| session.system.unmount());
+        if let Err(error) = &outcome {
+            session.note(&format!("failed: {error:#}"));
+        }
         match outcome {
-            // A peer that fails is told of; the others go on.
-            Err(error) if !kind.is_ours() && process::go_on().is_ok() => {
-                session.note(&format!("failed: {error:#}"));
-                Ok(())
-            }
+            // A peer that fails is told of only.
+            Err(_) if !kind.is_ours() => Ok(()),
             outcome => outcome.with_context(|| format!("{} on {}", workload.label(), kind.label())),
         }
     }

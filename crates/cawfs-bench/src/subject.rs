@@ -138,10 +138,9 @@ impl System for Cawfs {
             return Ok(None);
         };
         let mut counts = image.counts()?;
-        // The kernel counts trims as writes, also those that the device refuses, and the daemon trims after each mount.
-        if let Some(pid) = self.daemon {
-            counts.written_bytes = process::written_bytes(pid);
-        }
+        // The kernel counts trims as writes of the device, also those that it refuses, and the daemon trims after each mount. For the
+        // process it counts whole pages of its cache of the device, which may be large. So the lesser is what was written.
+        counts.by_process = self.daemon.map(process::written_bytes);
         Ok(Some(counts))
     }
 

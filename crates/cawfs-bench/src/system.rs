@@ -108,16 +108,24 @@ pub struct Counts {
     pub writes: u64,
     /// Bytes written.
     pub written_bytes: u64,
+    /// Bytes written as the server's process knows them, where the device may count more than was written.
+    #[serde(skip)]
+    pub by_process: Option<u64>,
 }
 
 impl Counts {
     /// What has passed since `before`.
     pub fn since(self, before: Self) -> Self {
+        let written = self.written_bytes.saturating_sub(before.written_bytes);
+        let processes = self.by_process.zip(before.by_process);
+        // A process that was started since began to count anew.
+        let by_process = processes.and_then(|(now, then)| now.checked_sub(then));
         Self {
             reads: self.reads.saturating_sub(before.reads),
             read_bytes: self.read_bytes.saturating_sub(before.read_bytes),
             writes: self.writes.saturating_sub(before.writes),
-            written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
+            written_bytes: written.min(by_process.unwrap_or(u64::MAX)),
+            by_process,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::system::Kind;
 use anyhow::Result;
 
 /// Bytes of a key and its value.
-const PAIR_BYTES: u64 = 418;
+pub const PAIR_BYTES: u64 = 418;
 /// Pairs of a short scan.
 const SHORT: u64 = 100;
 /// Ranges deleted, a tenth of a percent of all keys each.
