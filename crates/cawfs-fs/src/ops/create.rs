@@ -43,26 +43,14 @@ impl Fs {
         };
         let device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
         let rdev = if device { rdev } else { 0 };
-        let pin = self.make(
-            caller,
-            parent,
-            name,
-            |inode| inode.device = rdev,
-            (kind, mode, None),
-        )?;
-        Ok(self.entry(&pin))
+        let fill = |inode: &mut Inode| inode.device = rdev;
+        self.make(caller, parent, name, fill, (kind, mode, None))
     }
 
     /// Makes a directory.
     pub fn mkdir(&self, caller: &Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
-        let pin = self.make(
-            caller,
-            parent,
-            name,
-            |_| (),
-            (FileType::Directory, mode, None),
-        )?;
-        Ok(self.entry(&pin))
+        let asked = (FileType::Directory, mode, None);
+        self.make(caller, parent, name, |_| (), asked)
     }
 
     /// Makes a symbolic link; its target is 1 to 4095 bytes.
@@ -83,8 +71,7 @@ impl Fs {
             inode.target = Bytes::copy_from_slice(target);
             (inode.size, inode.perm) = (target.len() as u64, 0o777);
         };
-        let pin = self.make(caller, parent, name, fill, (FileType::Symlink, 0o777, None))?;
-        Ok(self.entry(&pin))
+        self.make(caller, parent, name, fill, (FileType::Symlink, 0o777, None))
     }
 
     /// Makes and opens a regular file (flags of open(2)); EEXIST if the name is taken.
@@ -98,8 +85,8 @@ impl Fs {
     ) -> Result<(Entry, FileHandle)> {
         let handle = FileHandle::from_flags(flags);
         let asked = (FileType::Regular, mode, Some(handle));
-        let pin = self.make(caller, parent, name, |_| (), asked)?;
-        Ok((self.entry(&pin), handle))
+        let entry = self.make(caller, parent, name, |_| (), asked)?;
+        Ok((entry, handle))
     }
 
     /// Makes and opens a regular file without a name; it lives until it is closed, or gets a name by [`Fs::link`].
@@ -207,7 +194,7 @@ impl Fs {
         name: &[u8],
         fill: impl FnOnce(&mut Inode),
         (kind, mode, open): (FileType, u32, Option<FileHandle>),
-    ) -> Result<Pin<'_>> {
+    ) -> Result<Entry> {
         let name = check_name(name)?;
         let _names = self.shared();
         self.check_writable()?;
@@ -237,7 +224,8 @@ impl Fs {
         if let Some(handle) = open {
             lock(&self.table).count(pin.id, Count::Open(handle.writable()));
         }
-        Ok(pin)
+        // With the namespace held, as whoever removes the tree keeps it by other maps, and then puts it elsewhere.
+        Ok(self.entry(&pin))
     }
 
     /// Owner, mode and inherited lists of a new object.

@@ -262,3 +262,36 @@ fn nobody_sees_a_file_between_two_maps() {
         }
     });
 }
+
+#[test]
+fn a_file_is_shown_right_to_its_maker_though_its_tree_goes_at_once() {
+    let m = mount();
+    tree(&m);
+    m.clone("tree", "c", &shifted()).unwrap();
+    let (maker, top) = (Caller::user(100_003), m.at("c"));
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    let going = || std::time::Instant::now() < until;
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while going() {
+                m.mkdir(&maker, top, b"d", 0o755).unwrap();
+                std::thread::yield_now();
+                m.remove_tree(&ME, top, b"d").unwrap();
+            }
+        });
+        let mut made = 0u32;
+        while going() {
+            let Ok(dir) = m.lookup(&ME, top, b"d") else {
+                continue;
+            };
+            let name = made.to_string();
+            let flags = libc::O_RDWR;
+            if let Ok((entry, handle)) = m.create(&maker, dir.node, name.as_bytes(), 0o600, flags) {
+                made += 1;
+                assert_eq!((entry.attr.uid, entry.attr.gid), (100_003, 100_003));
+                m.release(entry.node, handle);
+            }
+        }
+        assert!(made > 100, "{made}");
+    });
+}
