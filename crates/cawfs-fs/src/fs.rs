@@ -354,6 +354,13 @@ impl Fs {
     }
     /// Attributes of a node as they are shown.
     pub(crate) fn attr(&self, node: &Node) -> Attr {
+        let mut ids = lock(&self.table).ids(node.id);
+        // Where ids are mapped, a file that goes changes its record and its place, one after the other.
+        let mapped = !ids.is_plain() && !node.is_dir();
+        let _held = mapped.then(|| read(&node.busy));
+        if mapped {
+            ids = lock(&self.table).ids(node.id);
+        }
         let inode = node.inode();
         let set_id = inode.perm & (crate::inode::SET_UID | crate::inode::SET_GID) != 0;
         // Only set-id bits depend on the directories above; most objects are spared the walk.
@@ -361,14 +368,7 @@ impl Fs {
             true => self.resolve(node).map_or(NoSetId::None, |r| r.no_set_id),
             false => NoSetId::None,
         };
-        let ids = lock(&self.table).ids(node.id);
-        if ids.is_plain() || node.is_dir() {
-            return inode.attr(node.ino, hidden, &ids);
-        }
-        // Where ids are mapped, a file that goes changes its record and its place, one after the other.
-        let _held = read(&node.busy);
-        let ids = lock(&self.table).ids(node.id);
-        node.inode().attr(node.ino, hidden, &ids)
+        inode.attr(node.ino, hidden, &ids)
     }
     /// The inode of a node, with owner and group as they are shown.
     pub(crate) fn shown(&self, node: &Node) -> Inode {

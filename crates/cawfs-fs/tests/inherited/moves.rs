@@ -295,3 +295,34 @@ fn a_file_is_shown_right_to_its_maker_though_its_tree_goes_at_once() {
         assert!(made > 100, "{made}");
     });
 }
+
+#[test]
+fn set_id_bits_of_an_open_file_are_shown_while_it_loses_its_name() {
+    let m = mount();
+    tree(&m);
+    m.clone("tree", "c", &shifted()).unwrap();
+    let owner = Caller::user(100_005);
+    m.clone_tree(&owner, m.at("c/sub"), TOP, b"his", false)
+        .unwrap();
+    let dir = m.at("his");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    let mut rounds = 0u32;
+    while std::time::Instant::now() < until {
+        let flags = libc::O_RDWR;
+        let (entry, handle) = m.create(&owner, dir, b"own", 0o600, flags).unwrap();
+        m.chmod("his/own", 0o4755).unwrap();
+        let gone = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                m.unlink(&owner, dir, b"own").unwrap();
+                gone.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            while !gone.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(m.getattr(entry.node).unwrap().perm, 0o4755);
+            }
+        });
+        m.release(entry.node, handle);
+        rounds += 1;
+    }
+    assert!(rounds > 50, "{rounds}");
+}
