@@ -269,8 +269,12 @@ fn a_file_is_shown_right_to_its_maker_though_its_tree_goes_at_once() {
     tree(&m);
     m.clone("tree", "c", &shifted()).unwrap();
     let (maker, top) = (Caller::user(100_003), m.at("c"));
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
-    let going = || std::time::Instant::now() < until;
+    let start = std::time::Instant::now();
+    let made = std::sync::atomic::AtomicU32::new(0);
+    let seen = || made.load(std::sync::atomic::Ordering::Relaxed);
+    // A busy machine takes longer for what it is there for.
+    let going =
+        || start.elapsed().as_secs() < 1 || (seen() < 100 && start.elapsed().as_secs() < 60);
     std::thread::scope(|threads| {
         threads.spawn(|| {
             while going() {
@@ -279,21 +283,20 @@ fn a_file_is_shown_right_to_its_maker_though_its_tree_goes_at_once() {
                 m.remove_tree(&ME, top, b"d").unwrap();
             }
         });
-        let mut made = 0u32;
         while going() {
             let Ok(dir) = m.lookup(&ME, top, b"d") else {
                 continue;
             };
-            let name = made.to_string();
+            let name = seen().to_string();
             let flags = libc::O_RDWR;
             if let Ok((entry, handle)) = m.create(&maker, dir.node, name.as_bytes(), 0o600, flags) {
-                made += 1;
+                made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 assert_eq!((entry.attr.uid, entry.attr.gid), (100_003, 100_003));
                 m.release(entry.node, handle);
             }
         }
-        assert!(made > 100, "{made}");
     });
+    assert!(seen() >= 100, "{}", seen());
 }
 
 #[test]
@@ -307,7 +310,7 @@ fn set_id_bits_of_an_open_file_are_shown_while_it_loses_its_name() {
     let dir = m.at("his");
     let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
     let mut rounds = 0u32;
-    while std::time::Instant::now() < until {
+    while std::time::Instant::now() < until || rounds < 50 {
         let flags = libc::O_RDWR;
         let (entry, handle) = m.create(&owner, dir, b"own", 0o600, flags).unwrap();
         m.chmod("his/own", 0o4755).unwrap();
@@ -324,5 +327,4 @@ fn set_id_bits_of_an_open_file_are_shown_while_it_loses_its_name() {
         m.release(entry.node, handle);
         rounds += 1;
     }
-    assert!(rounds > 50, "{rounds}");
 }
