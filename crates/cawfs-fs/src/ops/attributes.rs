@@ -12,7 +12,7 @@ use crate::locks::{lock, write};
 use crate::maps::Ids;
 use crate::ops::xattr::CAPABILITY;
 use crate::schema::Location;
-use crate::table::{Node, Pin, Place};
+use crate::table::{Node, Pin};
 use crate::types::{AccessTimes, Attr, Caller, FILE_MAX, FileType, NodeId, SetAttr, SetTime, Time};
 use std::sync::Arc;
 
@@ -44,10 +44,11 @@ impl Fs {
     ) -> Result<()> {
         let mut inode = node.inode();
         check_attributes(&inode, set)?;
-        let removed = lock(&self.table).place(node.id) == Some(Place::Gone);
+        // It, or what it was in: devices, pipes and directories live on so while somebody has them open.
+        let removed = (self.resolve(node)).is_err_and(|error| error.kind() == Kind::NotFound);
         let mut change = self.change();
         if removed {
-            // A removed directory has no keys; who still holds it may change what it shows.
+            // What was removed has no keys; who still holds it may change what it shows.
             apply(caller, &mut inode, set, change.now);
             (inode.uid, inode.gid) = owner(&lock(&self.table).ids(node.id), &inode, set)?;
             change.remember(node, inode);

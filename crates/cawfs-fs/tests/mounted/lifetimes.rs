@@ -55,6 +55,24 @@ fn access_times_are_renewed_as_asked() {
 }
 
 #[test]
+fn what_was_below_a_removed_tree_still_changes_what_it_shows() {
+    let m = mount();
+    let tree = m.mkdir(&ME, TOP, b"tree", 0o755).unwrap().node;
+    let inner = m.mkdir(&ME, tree, b"inner", 0o755).unwrap().node;
+    let mode = libc::S_IFIFO | 0o600;
+    let pipe = m.mknod(&ME, inner, b"pipe", mode, 0).unwrap().node;
+    m.remove_tree(&ME, TOP, b"tree").unwrap();
+    for node in [tree, inner, pipe] {
+        let change = cawfs_fs::SetAttr {
+            mode: Some(0o700),
+            ..Default::default()
+        };
+        assert_eq!(m.setattr(&ME, node, &change).unwrap().perm, 0o700);
+        assert_eq!(m.getattr(node).unwrap().perm, 0o700);
+    }
+}
+
+#[test]
 fn an_unlinked_or_replaced_file_lives_while_it_is_open() {
     let m = mount();
     let (a, b) = (m.file(TOP, "a", b"first"), m.file(TOP, "b", &[7; 200_000]));
