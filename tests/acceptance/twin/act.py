@@ -258,7 +258,8 @@ class Side:
 
     def do_fchmod(self, slot, mode):
         os.fchmod(self.fd(slot), mode)
-        return self.settle(self.fd(slot), os.fstat(self.fd(slot)))
+        self.settle(self.fd(slot), os.fstat(self.fd(slot)))
+        return self.do_fstat(slot)
 
     def do_chown(self, where, user, group, follow):
         os.chown(where[1], user, group, dir_fd=self.at(where[0]), follow_symlinks=follow)
