@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Beside twice its cache, what a process may take: its program, and what it is about to write.
-const SPARE_BYTES: u64 = 64 << 20;
+const SPARE_BYTES: u64 = 192 << 20;
 
 /// The engine.
 pub struct EngineOn {
