@@ -329,6 +329,13 @@ pub enum Invalidation {
         /// What it named.
         node: NodeId,
     },
+    /// A name in a removed tree, of a directory that somebody holds open and goes on from: it is to be asked for again, and goes with the tree.
+    Expired {
+        /// The directory.
+        parent: NodeId,
+        /// The name.
+        name: Bytes,
+    },
     /// Attributes of a node changed; its pages did not.
     Attributes(NodeId),
     /// Attributes and content of a node changed.

@@ -79,19 +79,28 @@ impl Connection {
 
     /// Answers a request; `Err` holds an errno. A reply nobody waits for any more is no failure.
     pub fn reply(&self, unique: u64, answer: Result<Answer, i32>) {
-        let (error, body): (i32, Vec<&[u8]>) = match &answer {
-            Ok(Answer::Silence) => return,
-            Ok(Answer::Reply(bytes)) => (0, vec![bytes]),
-            Ok(Answer::Data(bytes)) => (0, vec![bytes]),
-            Ok(Answer::Pieces(pieces)) => (0, pieces.iter().map(|piece| &piece[..]).collect()),
-            Err(errno) => (*errno, Vec::new()),
-        };
-        let header = reply::header(unique, error, body.iter().map(|part| part.len()).sum());
-        let slices: Vec<_> = std::iter::once(&header[..])
-            .chain(body)
-            .map(IoSlice::new)
-            .collect();
-        match (&self.device).write_vectored(&slices) {
+        match answer {
+            Ok(Answer::Silence) => {}
+            Ok(Answer::Reply(body)) => self.send(unique, 0, &body),
+            Ok(Answer::Data(body)) => self.send(unique, 0, &body),
+            Ok(Answer::Pieces(pieces)) => {
+                let header = reply::header(unique, 0, pieces.iter().map(Bytes::len).sum());
+                let pieces = pieces.iter().map(|piece| &piece[..]);
+                let parts = std::iter::once(&header[..]).chain(pieces);
+                self.write(unique, &parts.map(IoSlice::new).collect::<Vec<_>>());
+            }
+            Err(errno) => self.send(unique, errno, &[]),
+        }
+    }
+
+    /// Sends a reply whose body is in one piece: most are, and no memory is asked for then.
+    fn send(&self, unique: u64, error: i32, body: &[u8]) {
+        let header = reply::header(unique, error, body.len());
+        self.write(unique, &[IoSlice::new(&header), IoSlice::new(body)]);
+    }
+
+    fn write(&self, unique: u64, parts: &[IoSlice<'_>]) {
+        match (&self.device).write_vectored(parts) {
             Ok(_) => {}
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
             Err(e) => tracing::warn!(unique, error = %e, "the kernel refused a reply"),

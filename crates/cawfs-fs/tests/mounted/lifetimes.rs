@@ -73,6 +73,31 @@ fn what_was_below_a_removed_tree_still_changes_what_it_shows() {
 }
 
 #[test]
+fn who_holds_a_directory_of_a_removed_tree_asks_anew_for_names_in_it() {
+    let m = mount();
+    let tree = m.folder(TOP, "tree");
+    let (held, other) = (m.folder(tree, "held"), m.folder(tree, "other"));
+    let (inner, _) = (m.folder(held, "inner"), m.folder(other, "of nobody"));
+    m.file(held, "file", b"");
+    m.folder(inner, "deeper");
+    let outside = m.folder(TOP, "outside");
+    m.folder(outside, "stays");
+    for dir in [held, outside] {
+        m.opendir(dir).unwrap();
+    }
+    let told = m.remove_tree(&ME, TOP, b"tree").unwrap();
+    let mut expired: Vec<_> = told
+        .iter()
+        .filter_map(|told| match told {
+            Invalidation::Expired { parent, name } => Some((*parent, &name[..])),
+            _ => None,
+        })
+        .collect();
+    expired.sort();
+    assert_eq!(expired, [(held, &b"file"[..]), (held, &b"inner"[..])]);
+}
+
+#[test]
 fn an_unlinked_or_replaced_file_lives_while_it_is_open() {
     let m = mount();
     let (a, b) = (m.file(TOP, "a", b"first"), m.file(TOP, "b", &[7; 200_000]));

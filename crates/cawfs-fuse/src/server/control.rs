@@ -110,7 +110,9 @@ fn notice(invalidation: &Invalidation, later: bool) -> Notice {
     };
     match invalidation {
         Invalidation::Entry { parent, name } => entry(parent, name, false),
-        Invalidation::Removed { parent, name, .. } => entry(parent, name, later),
+        Invalidation::Removed { parent, name, .. } | Invalidation::Expired { parent, name } => {
+            entry(parent, name, later)
+        }
         Invalidation::Attributes(node) => Notice::Attributes(node.0),
         Invalidation::Inode(node) => Notice::Inode(node.0),
     }
