@@ -12,6 +12,8 @@ STARTED = time.time_ns() - 10**9
 FILES, DIRECTORIES = 8, 4
 # Immutable, only appended to, not for dump, no access times.
 GUARDS = 0xF0
+# Those of them that a clone keeps.
+KEPT = 0xC0
 #       user, group, others
 WHO = [(0, 0, []), (1001, 1001, [1001, 2000]), (1002, 1002, [2000]), (65534, 65534, [])]
 # Where devices lead is of no interest: the null device, and one that is nowhere.
@@ -444,8 +446,21 @@ class Side:
             return False
         if self.run("cp", "-aT", a, self.spare):
             raise RuntimeError(f"cp -aT {a} failed")
+        self.copy_flags(a, self.spare)
         os.rename(self.spare, b)
         return True
+
+    def copy_flags(self, a, b):
+        """A clone shows the flags of its source, but for guards; cp leaves them out."""
+        tree = [""] + [os.path.join(at, name)[len(a):] for at, folders, files in os.walk(a) for name in folders + files]
+        for below in tree:
+            if stat.S_IFMT(os.lstat(a + below).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                fds = [os.open(top + below, os.O_RDONLY) for top in (a, b)]
+                before, now = map(self.flags, fds)
+                if (before ^ now) & KEPT:
+                    self.flags(fds[1], now & ~KEPT | before & KEPT)
+                for fd in fds:
+                    os.close(fd)
 
     def do_remove(self, source):
         a = f"{self.top}/{source}"

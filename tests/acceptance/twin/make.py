@@ -240,8 +240,10 @@ class Maker:
         return self.slot(), self.mode()
 
     def chown(self):
+        """At least one of the two is set: what setting none does is another matter on FUSE (docs/semantics.md)."""
         r = self.random
-        return self.there(), r.choice([-1, 0, 1001, 1002, 65534, 70000]), r.choice([-1, 0, 1001, 2000, 1002]), r.random() < 0.5
+        where, user, group = self.there(), r.choice([-1, 0, 1001, 1002, 65534, 70000]), r.choice([-1, 0, 1001, 2000, 1002])
+        return where, user, 0 if user == group == -1 else group, r.random() < 0.5
 
     def utimens(self):
         r = self.random
