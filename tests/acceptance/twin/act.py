@@ -452,10 +452,10 @@ class Side:
 
     def copy_flags(self, a, b):
         """A clone shows the flags of its source, but for guards; cp leaves them out."""
-        tree = [""] + [os.path.join(at, name)[len(a):] for at, folders, files in os.walk(a) for name in folders + files]
-        for below in tree:
-            if stat.S_IFMT(os.lstat(a + below).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
-                fds = [os.open(top + below, os.O_RDONLY) for top in (a, b)]
+        a = a.rstrip("/")
+        for path in [a] + [os.path.join(at, name) for at, folders, files in os.walk(a) for name in folders + files]:
+            if stat.S_IFMT(os.lstat(path).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                fds = [os.open(file, os.O_RDONLY) for file in (path, b + path[len(a):])]
                 before, now = map(self.flags, fds)
                 if (before ^ now) & KEPT:
                     self.flags(fds[1], now & ~KEPT | before & KEPT)
