@@ -7,6 +7,7 @@
 //! ```
 //!
 //! A failure prints the schedule, to be replayed with `shuttle::replay`.
+#![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
 use cawdb::disk::sync::broken::{self, Fault};
 use cawdb::disk::{Disk, FaultyDisk, RamDisk};

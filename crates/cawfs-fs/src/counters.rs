@@ -1,6 +1,6 @@
 //! What was done since the mount, for statistics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::locks::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($name:ident),* $(,)?) => {

@@ -10,7 +10,7 @@ use crate::errno::{Error, Kind, Result};
 use crate::inode::{Inode, NoSetId, PERM_BITS};
 use crate::links::{LinkId, Record};
 use crate::listing::OpenDirs;
-use crate::locks::{lock, read, write};
+use crate::locks::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, lock, read, write};
 use crate::schema::{DATA, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, misc, table};
 use crate::stages::Stages;
 use crate::table::{
@@ -20,7 +20,6 @@ use crate::types::{AccessTimes, Attr, Entry, FileType, NAME_MAX, NodeId, Time};
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Store};
 use std::collections::HashSet;
-use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Version of the keys and records, and the block size, as the store names them.
 const FORMAT: [u8; 8] = [2, 0, 0, 0, 0, 0, 1, 0];

@@ -25,6 +25,9 @@
 //! ```
 
 mod acl;
+#[cfg(feature = "interleave")]
+#[doc(hidden)]
+pub mod broken;
 mod caps;
 mod change;
 mod check;

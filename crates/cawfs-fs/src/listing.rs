@@ -9,12 +9,12 @@
 
 use crate::errno::{Kind, Result};
 use crate::links::Record;
-use crate::locks::lock;
+use crate::locks::{Mutex, lock};
 use crate::types::{DirHandle, NodeId};
 use bytes::Bytes;
 use cawdb::{KeyRange, Scan, Snapshot};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Names between two entries of the index.
 const STRIDE: u64 = 256;

@@ -22,13 +22,13 @@ use crate::errno::{Kind, Result};
 use crate::inherited::Inherited;
 use crate::inode::{HOME, Inode, NoSetId};
 use crate::links::LinkId;
-use crate::locks::lock;
+use crate::locks::{Mutex, RwLock, lock};
 use crate::maps::Ids;
 use crate::schema::Location;
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 pub use aging::Aged;
 pub(crate) use aging::NODE_BYTES;

@@ -1,6 +1,8 @@
 //! Making objects: files, directories, links, devices, and files without a name.
 
 use crate::acl::{ACCESS, Acl, DEFAULT};
+#[cfg(feature = "interleave")]
+use crate::broken;
 use crate::change::Change;
 use crate::content;
 use crate::counters::add;
@@ -205,6 +207,8 @@ impl Fs {
         if self.child(&dir, at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
         }
+        #[cfg(feature = "interleave")]
+        let _held = broken::again(broken::Fault::LooksFirst, _held, || write(&dir.busy));
         check_mutable(&dir.inode())?;
         let mut born = self.newborn(caller, &dir.inode(), &found, (kind, mode))?;
         fill(&mut born.inode);

@@ -1,6 +1,8 @@
 //! Removing names, and whole trees.
 
 use crate::acl::{ACCESS, Acl};
+#[cfg(feature = "interleave")]
+use crate::broken;
 use crate::change::Change;
 use crate::content;
 use crate::counters::add;
@@ -8,7 +10,7 @@ use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
 use crate::guards::check_removal;
 use crate::inode::{HAS_ACL, HAS_CAPS, HAS_DEFAULT_ACL, HAS_XATTRS};
-use crate::locks::{lock, write};
+use crate::locks::{lock, rises, write};
 use crate::maps::Ids;
 use crate::schema::Location;
 use crate::table::{Node, Pin, Place, Resolved};
@@ -38,6 +40,8 @@ impl Fs {
             return Err(Kind::IsDirectory.because("a directory"));
         }
         let _held_file = write(&file.busy);
+        #[cfg(feature = "interleave")]
+        let _held_file = broken::without(broken::Fault::FileNotHeld, _held_file);
         let (mut change, view) = (self.change(), self.store.snapshot());
         let home = at.child(name);
         let mut moves = self.displace(&mut change, &view, &file, &home)?;
@@ -70,7 +74,7 @@ impl Fs {
         if !child.is_dir() {
             return Err(Kind::NotDirectory.because("not a directory"));
         }
-        let (low, high) = if dir.id < child.id {
+        let (low, high) = if rises(dir.id, child.id) {
             (&dir, &child)
         } else {
             (&child, &dir)
@@ -105,6 +109,8 @@ impl Fs {
     ) -> Result<Vec<Invalidation>> {
         let name = check_name(name)?;
         let _names = self.exclusive();
+        #[cfg(feature = "interleave")]
+        let _names = broken::without(broken::Fault::NamespaceNotHeld, _names);
         self.check_writable()?;
         let dir = self.dir(parent)?;
         let Resolved { at, zone, .. } = self.resolve_writable(&dir)?;

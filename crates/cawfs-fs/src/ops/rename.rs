@@ -8,7 +8,7 @@ use crate::fs::{Fs, check_name};
 use crate::guards::{GUARDS, check_mutable, check_removal};
 use crate::inherited::Inherited;
 use crate::inode::{Inode, NoSetId};
-use crate::locks::{lock, write};
+use crate::locks::{lock, rises, write};
 use crate::ops::crossing::Backs;
 use crate::ops::links::Linked;
 use crate::ops::zones::{drop_hidden, recode};
@@ -78,7 +78,7 @@ impl Fs {
         {
             let _names = self.shared();
             let (from, to) = (self.dir(parent)?, self.dir(new_parent)?);
-            let (low, high) = if from.id < to.id {
+            let (low, high) = if rises(from.id, to.id) {
                 (&from, &to)
             } else {
                 (&to, &from)

@@ -3,11 +3,11 @@
 use super::{Node, Place, Table};
 use crate::errno::Result;
 use crate::inode::Inode;
-use crate::locks::lock;
+use crate::locks::{Mutex, lock};
 use crate::types::NodeId;
 use bytes::Bytes;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A node that stays in the table while this value lives.
 pub(crate) struct Pin<'a> {

@@ -1,0 +1,97 @@
+//! Trees that are removed while files in them are used: what is open lives on, and nothing of it stays.
+
+use crate::explore::explore;
+use crate::order::Name;
+use crate::world::{ME, TOP, World};
+use cawdb::shuttle::thread;
+use cawfs_fs::{Kind, NodeId, Result};
+
+/// What may come of looking for, opening or making what is just being removed.
+fn alive<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Stale) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Walks down to a name and does something there; all references are given back.
+fn at(world: &World, path: &[Name], work: impl FnOnce(NodeId)) {
+    let (mut at, mut held) = (TOP, Vec::new());
+    for name in path {
+        match alive(world.fs.lookup(&ME, at, name.as_bytes())) {
+            Some(entry) => at = entry.node,
+            None => break,
+        }
+        held.push(at);
+    }
+    if held.len() == path.len() {
+        work(at);
+    }
+    held.iter().for_each(|&node| world.fs.forget(node, 1));
+}
+
+/// What is open can be written and read, whatever becomes of its names.
+fn use_open(world: &World, file: NodeId, data: &str) {
+    world.write(file, data);
+    assert_eq!(world.read(file), data);
+    world.write(file, &data.to_uppercase());
+    assert_eq!(world.read(file), data.to_uppercase());
+}
+
+fn open_and_use(world: &World, path: &[Name], data: &str) {
+    at(world, path, |file| {
+        if let Some(handle) = alive(world.fs.open(file, libc::O_RDWR)) {
+            use_open(world, file, data);
+            world.fs.release(file, handle);
+        }
+    });
+}
+
+pub fn removed_trees_against_open_files() {
+    let world = World::new();
+    let top = world.folder(TOP, "t");
+    let sub = world.folder(top, "s");
+    let files = [
+        world.file(sub, "f", "before"),
+        world.file(top, "g", "before"),
+    ];
+    [files[0], files[1], sub, top]
+        .iter()
+        .for_each(|&node| world.fs.forget(node, 1));
+    let spawn = |work: fn(&World)| {
+        let world = world.clone();
+        thread::spawn(move || work(&world))
+    };
+    let threads = [
+        spawn(|world| {
+            let removed = world.fs.remove_tree(&ME, TOP, b"t");
+            removed.expect("nobody else removes it");
+        }),
+        spawn(|world| open_and_use(world, &["t", "s", "f"], "opened")),
+        spawn(|world| {
+            at(world, &["t", "s"], |dir| {
+                let made = world.fs.create(&ME, dir, b"new", 0o644, libc::O_RDWR);
+                if let Some((entry, handle)) = alive(made) {
+                    use_open(world, entry.node, "made");
+                    world.fs.release(entry.node, handle);
+                    world.fs.forget(entry.node, 1);
+                }
+            });
+        }),
+        spawn(|world| {
+            open_and_use(world, &["t", "g"], "others");
+            at(world, &["t"], |dir| {
+                alive(world.fs.unlink(&ME, dir, b"g"));
+            });
+        }),
+    ];
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert!(world.names().entries.is_empty());
+    world.sound();
+}
+
+#[test]
+fn what_is_open_outlives_its_tree() {
+    explore(300, removed_trees_against_open_files);
+}
