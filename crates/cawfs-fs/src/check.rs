@@ -9,6 +9,7 @@
 //! data   Ea·0 Ea·1 H…·0              Sd·Ef·0        each block's file is the one the meta walk stands at
 //! ```
 
+mod guards;
 mod links;
 mod parts;
 mod report;
@@ -316,6 +317,7 @@ impl Walk<'_> {
         *subdirs += u64::from(inode.is_dir());
         self.tell(inode.kind);
         self.number(inode.shown(shifts), &path);
+        self.guards(&inode, inode.shown(shifts));
         let key = key.clone();
         self.object = Some(Object { key, path, inode });
         Ok(())

@@ -3,8 +3,8 @@
 
 use cawdb::{Batch, KeyRange, Store};
 use cawfs_fs::{
-    Caller, Fault, FormatOptions, Fs, MountOptions, NodeId, WriteFlags, XattrMode, check,
-    repair_names,
+    Caller, Fault, FileFlags, FormatOptions, Fs, Kind, MountOptions, NodeId, WriteFlags, XattrMode,
+    check, repair_names,
 };
 
 const ME: Caller = Caller::ROOT;
@@ -153,6 +153,80 @@ fn each_fault_of_files_with_several_names_is_found() {
     assert_eq!(mapped([0, 100_000, 65_536]), [Fault::CrossedMaps]);
     let bad = mapped([0, 100_000, 0]);
     assert!(bad.contains(&Fault::BadRecord), "{bad:?}");
+}
+
+/// The mark that a directory is above something guarded.
+fn unmark(store: &Store, batch: &mut Batch, dirs: &[&[u8]]) {
+    for at in dirs {
+        let mut record = store.get(&key(at)).unwrap().unwrap().to_vec();
+        assert_ne!(record[5] & 4, 0, "it is marked");
+        record[5] &= !4;
+        batch.put(key(at), record);
+    }
+}
+
+/// What the check finds if objects of the sample are guarded, and then marks are lost.
+fn guarded(names: &[&[u8]], lost: &[&[u8]]) -> Vec<Fault> {
+    found(|store, batch| {
+        let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+        let dir = fs.lookup(&ME, NodeId::ROOT, b"d").unwrap().node;
+        for name in names {
+            let immutable = true;
+            let flags = FileFlags {
+                immutable,
+                ..FileFlags::default()
+            };
+            let node = fs.lookup(&ME, dir, name).unwrap().node;
+            fs.set_flags(&ME, node, flags).unwrap();
+        }
+        unmark(store, batch, lost);
+    })
+}
+
+#[test]
+fn missing_marks_above_guards_are_found_and_mended() {
+    assert_eq!(guarded(&[b"f", b"e"], &[]), []);
+    let once = [Fault::UnmarkedGuard];
+    assert_eq!(guarded(&[b"f"], &[b"mEd"]), once);
+    assert_eq!(guarded(&[b"e"], &[b"mEd"]), once);
+    assert_eq!(guarded(&[b"f", b"e"], &[b"xR"]), once);
+    let both = [Fault::UnmarkedGuard, Fault::UnmarkedGuard];
+    assert_eq!(guarded(&[b"f", b"e"], &[b"mEd", b"xR"]), both);
+}
+
+#[test]
+fn only_what_is_guarded_itself_needs_marks() {
+    let (store, mut batch) = (sample(), Batch::new());
+    let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+    let dir = fs.lookup(&ME, NodeId::ROOT, b"d").unwrap().node;
+    let file = fs.lookup(&ME, dir, b"f").unwrap().node;
+    let inner = fs.lookup(&ME, dir, b"e").unwrap().node;
+    fs.link(&ME, file, inner, b"g").unwrap();
+    let append_only = true;
+    let flags = FileFlags {
+        append_only,
+        ..FileFlags::default()
+    };
+    fs.set_flags(&ME, file, flags).unwrap();
+    // The clone's top has no mark, and what is below it is another object.
+    fs.clone_tree(&ME, dir, NodeId::ROOT, b"c", false).unwrap();
+    let faults = |store: &Store| check(&store.snapshot(), true).unwrap().findings;
+    assert_eq!(faults(&store), []);
+    // Of a file with several names, its home and what is above it is marked.
+    unmark(&store, &mut batch, &[b"mEd"]);
+    store.commit(batch).unwrap();
+    assert_eq!(faults(&store)[0].fault, Fault::UnmarkedGuard);
+    assert_eq!(faults(&store)[0].place, "/d/");
+    assert_eq!(repair_names(&store).unwrap().len(), 1);
+    assert_eq!(faults(&store), []);
+    // A mark stays when the guard goes.
+    let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+    let refused = fs.remove_tree(&ME, NodeId::ROOT, b"d").unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotPermitted);
+    let dir = fs.lookup(&ME, NodeId::ROOT, b"d").unwrap().node;
+    let file = fs.lookup(&ME, dir, b"f").unwrap().node;
+    fs.set_flags(&ME, file, FileFlags::default()).unwrap();
+    assert_eq!(faults(&store), []);
 }
 
 /// The file of the sample gets a second name, and is then damaged.

@@ -94,6 +94,7 @@ impl Walk<'_> {
         }
         self.tell(inode.kind);
         self.number(inode.shown(shifts), &path);
+        self.guards(&inode, inode.shown(shifts));
         let body = (path.clone(), inode.clone(), 0);
         self.home(dir).insert(id, body);
         let key = at.clone();

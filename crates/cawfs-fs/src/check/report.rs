@@ -33,6 +33,8 @@ pub enum Fault {
     NoName = 14,
     /// A name of such a file where ids are shown otherwise than in its home.
     CrossedMaps = 15,
+    /// A directory above something guarded that is not marked so, and would be removed without looking.
+    UnmarkedGuard = 16,
 }
 
 impl Fault {
@@ -40,7 +42,7 @@ impl Fault {
     pub fn is_repairable(self) -> bool {
         matches!(
             self,
-            Self::BadLinks | Self::BadBackReference | Self::UnmarkedHome
+            Self::BadLinks | Self::BadBackReference | Self::UnmarkedHome | Self::UnmarkedGuard
         )
     }
 }
@@ -64,6 +66,7 @@ impl std::fmt::Display for Fault {
             }
             Self::UnmarkedHome => "its directory is not marked as a home",
             Self::NoName => "it has no name",
+            Self::UnmarkedGuard => "something below it is guarded, and it is not marked so",
             Self::CrossedMaps => "ids are shown otherwise there than where its file is kept",
         })
     }
