@@ -1,7 +1,8 @@
 //! Clones of a directory in which somebody writes.
 
 use crate::explore::explore;
-use crate::world::{ME, TOP, World};
+use crate::names_model::TOP;
+use crate::world::{ME, World};
 use cawdb::shuttle::thread;
 use cawfs_fs::protocol::{self, CLONE_STAGE, Stage};
 use cawfs_fs::{NodeId, RenameMode};
@@ -12,7 +13,7 @@ const ROUNDS: u64 = 3;
 
 /// What a tree shows of the two files that are written one after the other.
 fn rounds(world: &World, top: &str) -> (u64, u64) {
-    let dir = world.fs.lookup(&ME, TOP, top.as_bytes()).unwrap().node;
+    let dir = world.fs.lookup(&ME, TOP.node, top.as_bytes()).unwrap().node;
     let number = |name: &[u8]| {
         let file = world.fs.lookup(&ME, dir, name).unwrap().node;
         let round = world.read(file).parse().unwrap();
@@ -38,9 +39,9 @@ fn staged(world: &World, source: NodeId, names: &[&str]) {
     for (index, name) in names.iter().enumerate() {
         let staged = protocol::stage_name(token, index as u32);
         let (fs, staged) = (&world.fs, staged.as_bytes());
-        let node = fs.lookup(&ME, TOP, staged).unwrap().node;
+        let node = fs.lookup(&ME, TOP.node, staged).unwrap().node;
         let mode = RenameMode::NoReplace;
-        fs.rename(&ME, TOP, staged, TOP, name.as_bytes(), mode)
+        fs.rename(&ME, TOP.node, staged, TOP.node, name.as_bytes(), mode)
             .unwrap();
         fs.forget(node, 1);
     }
@@ -61,7 +62,7 @@ pub fn clones_against_writes() {
             for round in 1..=ROUNDS {
                 files
                     .iter()
-                    .for_each(|&file| world.write(file, &round.to_string()));
+                    .for_each(|&file| world.write(file.node, &round.to_string()));
                 written.store(round, Ordering::Relaxed);
             }
         })
@@ -71,8 +72,13 @@ pub fn clones_against_writes() {
         thread::spawn(move || {
             let before = written.load(Ordering::Relaxed);
             match names {
-                ["whole"] => drop(world.fs.clone_tree(&ME, dir, TOP, b"whole", false).unwrap()),
-                _ => staged(&world, dir, names),
+                ["whole"] => drop(
+                    world
+                        .fs
+                        .clone_tree(&ME, dir.node, TOP.node, b"whole", false)
+                        .unwrap(),
+                ),
+                _ => staged(&world, dir.node, names),
             }
             let shown: Vec<_> = names.iter().map(|name| rounds(&world, name)).collect();
             let (first, second) = shown[0];
@@ -99,9 +105,7 @@ pub fn clones_against_writes() {
         assert_eq!(rounds(&world, name), shown, "the clone {name} changed");
     }
     assert_eq!(rounds(&world, "d"), (ROUNDS, ROUNDS));
-    [files[0], files[1], dir]
-        .iter()
-        .for_each(|&node| world.fs.forget(node, 1));
+    world.forget(&[files[0], files[1], dir]);
     world.sound();
 }
 

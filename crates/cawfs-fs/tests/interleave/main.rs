@@ -10,8 +10,10 @@
 #![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
 mod clones;
+mod contents;
 mod explore;
 mod names;
+mod names_model;
 mod order;
 mod teeth;
 mod trees;

@@ -1,10 +1,10 @@
 //! Names that come and go: whatever threads do to few of them has an order. What each thread does is by chance, too.
 
 use crate::explore::explore;
-use crate::order::{Name, Op};
-use crate::world::{TOP, World};
+use crate::names_model::{Name, Obj, Op, TOP};
+use crate::world::{ME, World};
 use cawdb::shuttle::rand::{Rng, thread_rng};
-use cawfs_fs::{NodeId, RenameMode};
+use cawfs_fs::RenameMode;
 
 const THREADS: usize = 3;
 const EACH: usize = 3;
@@ -14,11 +14,11 @@ fn one<T: Copy>(of: &[T]) -> T {
     of[thread_rng().gen_range(0..of.len())]
 }
 
-fn place(dirs: &[NodeId]) -> (NodeId, Name) {
+fn place(dirs: &[Obj]) -> (Obj, Name) {
     (one(dirs), one(&NAMES))
 }
 
-fn rename(dirs: &[NodeId]) -> Op {
+fn rename(dirs: &[Obj]) -> Op {
     // Replacing twice, as it is what is done mostly.
     let modes = [
         RenameMode::Replace,
@@ -49,7 +49,9 @@ pub fn files_in_two_directories() {
             _ => rename(&dirs),
         }
     });
-    world.race(&[dirs, files].concat(), plans);
+    world.race(&[], plans);
+    world.forget(&[dirs, files].concat());
+    world.sound();
 }
 
 /// Directories move between directories, into each other and over each other, and are removed, alone and with what is in them.
@@ -68,7 +70,9 @@ fn directories_in_each_other() {
             _ => rename(&dirs),
         }
     });
-    world.race(&dirs, plans);
+    world.race(&[], plans);
+    world.forget(&dirs);
+    world.sound();
 }
 
 /// A directory moves from each of two into the other, while it is removed, and while something moves into it.
@@ -84,31 +88,48 @@ fn directories_cross() {
         vec![Op::Rename((a, "f"), (y, "f"), mode), Op::Rmdir(b, "y")],
         vec![Op::Rename((b, "y"), (x, "y"), mode), Op::Lookup(x, "y")],
     ];
-    world.race(&[a, b, x, y, file], plans);
+    world.race(&[], plans);
+    world.forget(&[a, b, x, y, file]);
+    world.sound();
 }
 
-/// One file gets and loses names in directories that lie in each other and beside each other.
-pub fn names_of_one_file() {
+/// One file gets and loses names in directories that lie in each other and beside each other, and go as well if it is open.
+fn names_of(is_open: bool) {
     let world = World::new();
     let (a, c) = (world.folder(TOP, "a"), world.folder(TOP, "c"));
     let dirs = [a, world.folder(a, "b"), c];
-    let file = world.file(dirs[1], "x", "1");
-    let linked = world
-        .fs
-        .link(&crate::world::ME, file, c, b"y")
-        .unwrap()
-        .node;
+    let file = world.file(dirs[1], "x", "content");
+    let linked = world.fs.link(&ME, file.node, c.node, b"y").unwrap();
+    let open = is_open.then(|| (file, world.fs.open(file.node, libc::O_RDWR).unwrap()));
     let plans = plans(|| {
         let (dir, name) = place(&dirs);
-        match thread_rng().gen_range(0..10) {
-            0..3 => Op::Link(file, dir, name),
-            3..6 => Op::Unlink(dir, name),
-            6 => Op::Links(file),
-            7 => Op::Lookup(dir, name),
+        match thread_rng().gen_range(0..20) {
+            0..6 => Op::Link(file, dir, name),
+            6..12 => Op::Unlink(dir, name),
+            12 | 13 => Op::Links(file),
+            14 => Op::Lookup(dir, name),
+            15 => Op::List(dir),
+            // What is not open is not told that the tree above it went.
+            16 if is_open => Op::RemoveTree(TOP, one(&["a", "c"])),
             _ => rename(&dirs),
         }
     });
-    world.race(&[a, c, dirs[1], file, linked], plans);
+    let files: Vec<_> = open.iter().map(|(file, _)| *file).collect();
+    world.race(&files, plans);
+    if let Some((file, handle)) = open {
+        assert_eq!(world.read(file.node), "content");
+        world.fs.release(file.node, handle);
+    }
+    world.forget(&[a, c, dirs[1], file, linked.into()]);
+    world.sound();
+}
+
+pub fn names_of_one_file() {
+    names_of(false);
+}
+
+fn names_of_an_open_file() {
+    names_of(true);
 }
 
 #[test]
@@ -129,4 +150,9 @@ fn directories_that_cross_have_an_order() {
 #[test]
 fn links_have_an_order_and_are_counted() {
     explore(300, names_of_one_file);
+}
+
+#[test]
+fn links_of_an_open_file_have_an_order() {
+    explore(200, names_of_an_open_file);
 }

@@ -1,8 +1,8 @@
 //! Trees that are removed while files in them are used: what is open lives on, and nothing of it stays.
 
 use crate::explore::explore;
-use crate::order::Name;
-use crate::world::{ME, TOP, World};
+use crate::names_model::{Name, TOP};
+use crate::world::{ME, World};
 use cawdb::shuttle::thread;
 use cawfs_fs::{Kind, NodeId, Result};
 
@@ -17,7 +17,7 @@ fn alive<T>(result: Result<T>) -> Option<T> {
 
 /// Walks down to a name and does something there; all references are given back.
 fn at(world: &World, path: &[Name], work: impl FnOnce(NodeId)) {
-    let (mut at, mut held) = (TOP, Vec::new());
+    let (mut at, mut held) = (TOP.node, Vec::new());
     for name in path {
         match alive(world.fs.lookup(&ME, at, name.as_bytes())) {
             Some(entry) => at = entry.node,
@@ -56,16 +56,14 @@ pub fn removed_trees_against_open_files() {
         world.file(sub, "f", "before"),
         world.file(top, "g", "before"),
     ];
-    [files[0], files[1], sub, top]
-        .iter()
-        .for_each(|&node| world.fs.forget(node, 1));
+    world.forget(&[files[0], files[1], sub, top]);
     let spawn = |work: fn(&World)| {
         let world = world.clone();
         thread::spawn(move || work(&world))
     };
     let threads = [
         spawn(|world| {
-            let removed = world.fs.remove_tree(&ME, TOP, b"t");
+            let removed = world.fs.remove_tree(&ME, TOP.node, b"t");
             removed.expect("nobody else removes it");
         }),
         spawn(|world| open_and_use(world, &["t", "s", "f"], "opened")),

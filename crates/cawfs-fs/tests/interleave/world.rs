@@ -1,27 +1,26 @@
 //! A small file system over a small store in memory, threads that do operations in it, and what must hold when they are done.
 
-use crate::order::{Event, Name, Names, Op, Seen, assert_explained};
+use crate::names_model::{Name, Names, Obj, Op, Seen, TOP};
+use crate::order::{Event, Model, assert_explained};
 use cawdb::disk::{Disk, RamDisk};
 use cawdb::shuttle::thread;
 use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{
-    Caller, DirEntry, Error, FileType, FormatOptions, Fs, Kind, MountOptions, NodeId, Time,
-    WriteFlags,
+    AccessTimes, Caller, DirEntry, Entry, Error, FileType, FormatOptions, Fs, Kind, MountOptions,
+    NodeId, Time, WriteFlags,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub const ME: Caller = Caller::ROOT;
-pub const TOP: NodeId = NodeId::ROOT;
 
 /// A file system that threads share.
 #[derive(Clone)]
 pub struct World {
     pub fs: Arc<Fs>,
     pub store: Store,
-    /// The system's own, so that telling the time is no place to change threads.
-    clock: Arc<AtomicU64>,
+    /// Orders what threads ask and see. The system's own, so that looking at it is no place to change threads.
+    ticks: Arc<AtomicU64>,
 }
 
 impl World {
@@ -35,36 +34,41 @@ impl World {
         Store::create(disk.clone(), &create).unwrap();
         let store = Store::open(disk, Options::tiny(4)).unwrap();
         Fs::format(&store, &FormatOptions::default()).unwrap();
+        let nanos = AtomicU32::new(0);
+        let now = move || Time {
+            secs: 0,
+            nanos: nanos.fetch_add(1, Ordering::Relaxed),
+        };
         let options = MountOptions {
-            clock: Box::new(Time::default),
+            clock: Box::new(now),
+            access_times: AccessTimes::Always,
             seed: 1,
             ..MountOptions::default()
         };
         let fs = Arc::new(Fs::mount(store.clone(), options).unwrap());
-        let clock = Arc::default();
-        Self { fs, store, clock }
+        let ticks = Arc::default();
+        Self { fs, store, ticks }
     }
 
-    pub fn folder(&self, dir: NodeId, name: Name) -> NodeId {
-        self.fs
-            .mkdir(&ME, dir, name.as_bytes(), 0o755)
-            .unwrap()
-            .node
+    pub fn folder(&self, dir: Obj, name: Name) -> Obj {
+        let made = self.fs.mkdir(&ME, dir.node, name.as_bytes(), 0o755);
+        made.unwrap().into()
     }
-    pub fn file(&self, dir: NodeId, name: Name, data: &str) -> NodeId {
-        let made = self
-            .fs
-            .create(&ME, dir, name.as_bytes(), 0o644, libc::O_RDWR);
-        let (entry, handle) = made.unwrap();
+    pub fn file(&self, dir: Obj, name: Name, data: &str) -> Obj {
+        let (fs, name) = (&self.fs, name.as_bytes());
+        let (entry, handle) = fs.create(&ME, dir.node, name, 0o644, libc::O_RDWR).unwrap();
         self.write(entry.node, data);
         self.fs.release(entry.node, handle);
-        entry.node
+        entry.into()
+    }
+    pub fn forget(&self, held: &[Obj]) {
+        held.iter()
+            .for_each(|object| self.fs.forget(object.node, 1));
     }
     /// Writes at the beginning of what must be there.
     pub fn write(&self, file: NodeId, data: &str) {
-        let written = self
-            .fs
-            .write(file, 0, data.as_bytes(), WriteFlags::default());
+        let flags = WriteFlags::default();
+        let written = self.fs.write(file, 0, data.as_bytes(), flags);
         assert_eq!(written.unwrap() as usize, data.len());
     }
     /// Reads what must be there.
@@ -72,31 +76,28 @@ impl World {
         let read = self.fs.read(file, 0, 100).unwrap();
         String::from_utf8(read.to_vec()).unwrap()
     }
-    fn list(&self, dir: NodeId, plus: bool) -> Result<Vec<DirEntry>, Error> {
+    fn list(&self, dir: NodeId) -> Result<Vec<(String, Entry)>, Error> {
         let (handle, mut found) = (self.fs.opendir(dir)?, Vec::new());
-        let mut accept = |entry| {
-            found.push(entry);
+        let listed = self.fs.readdirplus(handle, 0, &mut |item: DirEntry| {
+            let name = String::from_utf8(item.name.to_vec()).unwrap();
+            found.extend(item.entry.map(|entry| (name, entry)));
             true
-        };
-        let listed = match plus {
-            true => self.fs.readdirplus(handle, 0, &mut accept),
-            false => self.fs.readdir(handle, 0, &mut accept),
-        };
+        });
         self.fs.releasedir(handle);
-        // Without `.` and `..`.
-        listed.map(|()| found.split_off(2))
+        listed.map(|()| found)
     }
     /// All names below a directory.
-    fn walk(&self, dir: NodeId, to: &mut Names) {
-        to.dirs.insert(dir);
-        for entry in self.list(dir, true).unwrap() {
-            let node = entry.entry.unwrap().node;
-            let name = String::from_utf8(entry.name.to_vec()).unwrap();
-            to.entries.insert((dir, name), node);
-            if entry.kind == FileType::Directory {
-                self.walk(node, to);
+    fn walk(&self, dir: Obj, to: &mut Names) {
+        for (name, entry) in self.list(dir.node).unwrap() {
+            let (child, is_dir) = (
+                Obj::from(entry.clone()),
+                entry.attr.kind == FileType::Directory,
+            );
+            to.entries.insert((dir.ino, name), (child.ino, is_dir));
+            if is_dir {
+                self.walk(child, to);
             }
-            self.fs.forget(node, 1);
+            self.forget(&[child]);
         }
     }
     pub fn names(&self) -> Names {
@@ -105,46 +106,61 @@ impl World {
         names
     }
 
-    /// Does it; a node that is answered stays referred to.
+    /// Does an operation on names, and keeps no reference.
     fn act(&self, op: &Op) -> Result<Seen, Kind> {
         let fs = &self.fs;
-        let node = |entry: cawfs_fs::Entry| Seen::Node(entry.node);
+        let object = |entry: Entry| {
+            fs.forget(entry.node, 1);
+            Seen::Object(entry.attr.ino)
+        };
         let done = |()| Seen::Done;
+        let at = |(dir, name): (Obj, Name)| (dir.node, name.as_bytes());
         let result = match *op {
-            Op::Create(dir, name) => fs.mknod(&ME, dir, name.as_bytes(), 0o644, 0).map(node),
-            Op::Mkdir(dir, name) => fs.mkdir(&ME, dir, name.as_bytes(), 0o755).map(node),
-            Op::Link(file, dir, name) => fs.link(&ME, file, dir, name.as_bytes()).map(node),
-            Op::Unlink(dir, name) => fs.unlink(&ME, dir, name.as_bytes()).map(done),
-            Op::Rmdir(dir, name) => fs.rmdir(&ME, dir, name.as_bytes()).map(done),
+            Op::Create(dir, name) => {
+                let made = fs.mknod(&ME, dir.node, name.as_bytes(), 0o644, 0);
+                made.map(object)
+            }
+            Op::Mkdir(dir, name) => fs.mkdir(&ME, dir.node, name.as_bytes(), 0o755).map(object),
+            Op::Link(file, dir, name) => {
+                let linked = fs.link(&ME, file.node, dir.node, name.as_bytes());
+                linked.map(object)
+            }
+            Op::Unlink(dir, name) => fs.unlink(&ME, dir.node, name.as_bytes()).map(done),
+            Op::Rmdir(dir, name) => fs.rmdir(&ME, dir.node, name.as_bytes()).map(done),
             Op::RemoveTree(dir, name) => {
-                let removed = fs.remove_tree(&ME, dir, name.as_bytes());
+                let removed = fs.remove_tree(&ME, dir.node, name.as_bytes());
                 removed.map(|_| Seen::Done)
             }
-            Op::Rename((a, x), (b, y), mode) => {
-                let renamed = fs.rename(&ME, a, x.as_bytes(), b, y.as_bytes(), mode);
-                renamed.map(done)
+            Op::Rename(from, to, mode) => {
+                let ((a, x), (b, y)) = (at(from), at(to));
+                fs.rename(&ME, a, x, b, y, mode).map(done)
             }
-            Op::Lookup(dir, name) => fs.lookup(&ME, dir, name.as_bytes()).map(node),
-            Op::List(dir) => self.list(dir, false).map(|listed| {
-                let name = |entry: DirEntry| String::from_utf8(entry.name.to_vec()).unwrap();
-                Seen::Names(listed.into_iter().map(name).collect::<BTreeSet<_>>())
+            Op::Lookup(dir, name) => fs.lookup(&ME, dir.node, name.as_bytes()).map(object),
+            Op::List(dir) => self.list(dir.node).map(|listed| {
+                let shown = listed.into_iter().map(|(name, entry)| {
+                    fs.forget(entry.node, 1);
+                    (name, entry.attr.ino)
+                });
+                Seen::Names(shown.collect())
             }),
-            Op::Links(file) => fs.getattr(file).map(|attr| Seen::Links(attr.nlink)),
+            Op::Links(file) => fs.getattr(file.node).map(|attr| Seen::Links(attr.nlink)),
         };
         result.map_err(|error| error.kind())
     }
 
-    /// Lets each thread do its operations, and asserts that some order of all explains what they saw, and what is there then.
-    /// `held` are the nodes referred to so far; nobody holds any afterwards.
-    pub fn race(&self, held: &[NodeId], plans: Vec<Vec<Op>>) {
-        let start = self.names();
+    /// Lets each thread do its operations; what they saw.
+    pub fn events<M: Model + 'static>(
+        &self,
+        plans: Vec<Vec<M::Op>>,
+        act: fn(&World, &M::Op) -> M::Answer,
+    ) -> Vec<Event<M>> {
         let threads = plans.into_iter().enumerate().map(|(thread, ops)| {
             let world = self.clone();
             thread::spawn(move || {
-                let tick = || world.clock.fetch_add(1, Ordering::Relaxed);
-                let event = |op: Op| {
+                let tick = || world.ticks.fetch_add(1, Ordering::Relaxed);
+                let event = |op: M::Op| {
                     let began = tick();
-                    let answer = world.act(&op);
+                    let answer = act(&world, &op);
                     let ended = tick();
                     Event {
                         thread,
@@ -158,18 +174,20 @@ impl World {
             })
         });
         let threads: Vec<_> = threads.collect();
-        let events: Vec<_> = threads
-            .into_iter()
-            .flat_map(|t| t.join().unwrap())
-            .collect();
-        assert_explained(&start, &events, &self.names());
-        held.iter().for_each(|&node| self.fs.forget(node, 1));
-        for event in events {
-            if let Ok(Seen::Node(node)) = event.answer {
-                self.fs.forget(node, 1);
-            }
-        }
-        self.sound();
+        let events = threads.into_iter().flat_map(|t| t.join().unwrap());
+        events.collect()
+    }
+
+    /// Lets each thread do its operations on names, and asserts that some order of all explains what they saw, and what is there
+    /// then. `open` are files that somebody has open.
+    pub fn race(&self, open: &[Obj], plans: Vec<Vec<Op>>) {
+        let names = || Names {
+            open: open.iter().map(|file| file.ino).collect(),
+            ..self.names()
+        };
+        let start = names();
+        let events = self.events::<Names>(plans, Self::act);
+        assert_explained(&start, &events, &names());
     }
 
     /// Nobody holds anything: the table is as small as at first, and both checkers find nothing.
