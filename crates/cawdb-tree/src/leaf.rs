@@ -90,7 +90,7 @@ impl Tree {
                     .cursor(
                         &oldest.tr.range_down(range),
                         Direction::Forward,
-                        ReadAhead::Adaptive,
+                        ReadAhead::ADAPTIVE,
                     )?
                     .next()?
                     .is_none();

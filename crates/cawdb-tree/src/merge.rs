@@ -227,7 +227,7 @@ impl Job<'_> {
         let mut inputs = Vec::with_capacity(layers.len());
         for layer in layers {
             let tr = back.then(&layer.tr);
-            let way = (Direction::Forward, ReadAhead::Adaptive);
+            let way = (Direction::Forward, ReadAhead::Full);
             inputs.push(Layer::of_run(&layer.run, &tr, &range, way)?);
         }
         let mut stream = Stream::new(inputs, Direction::Forward);

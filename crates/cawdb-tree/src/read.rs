@@ -54,7 +54,7 @@ pub fn get(
 /// Makes the layer that lies above the tree (a memtable) for one interval.
 pub type TopLayer = Box<dyn Fn(&KeyRange, Direction) -> Result<Layer> + Send>;
 
-/// An ordered walk over a root, one interval of constant layers after another.
+/// An ordered walk over a root, one interval of constant layers after another. How far it reads ahead carries over from one to the next.
 pub struct Scan {
     shelf: Arc<Shelf>,
     root: Arc<Node>,
@@ -98,6 +98,9 @@ impl Scan {
             if let Some(stream) = &mut self.stream {
                 while let Some((key, message)) = stream.next()? {
                     if let Some(value) = message.resolve() {
+                        if let ReadAhead::After(passed) = &mut self.ahead {
+                            *passed += (key.len() + value.len()) as u64;
+                        }
                         return Ok(Some((key, value)));
                     }
                 }

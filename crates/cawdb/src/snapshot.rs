@@ -38,7 +38,7 @@ impl Snapshot {
 
     /// Ascending walk over a range.
     pub fn scan(&self, range: KeyRange) -> Scan {
-        self.walk(range, (Direction::Forward, ReadAhead::Adaptive))
+        self.walk(range, (Direction::Forward, ReadAhead::ADAPTIVE))
     }
 
     /// The same for who goes to the end of the range: with the longest requests to the disk from the start.
@@ -48,7 +48,7 @@ impl Snapshot {
 
     /// Descending walk over a range.
     pub fn scan_reverse(&self, range: KeyRange) -> Scan {
-        self.walk(range, (Direction::Backward, ReadAhead::Adaptive))
+        self.walk(range, (Direction::Backward, ReadAhead::ADAPTIVE))
     }
 
     fn walk(&self, range: KeyRange, way: (Direction, ReadAhead)) -> Scan {

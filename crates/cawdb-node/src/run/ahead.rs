@@ -18,8 +18,8 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of the second request in a row.
-const FIRST_WINDOW: u64 = 256 << 10;
+/// Bytes of the second request in a row, if the first was short.
+const FIRST_WINDOW: u64 = 64 << 10;
 /// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
 const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
 /// A stored point from this length on is a large one, in bytes.
@@ -39,7 +39,7 @@ pub(super) struct Ahead {
 impl Ahead {
     pub(super) fn new(policy: ReadAhead) -> Self {
         let window = match policy {
-            ReadAhead::Adaptive => 0,
+            ReadAhead::After(passed) => passed.min(MAX_WINDOW),
             ReadAhead::Full => MAX_WINDOW,
         };
         Self {
@@ -73,7 +73,7 @@ impl Ahead {
             let offset = index.segments[wanted.start].offset;
             let len = end.offset + end.stored_len as u64 - offset;
             (self.stored, self.offset) = (disk.read(offset, len as usize)?, offset);
-            self.window = (self.window * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
+            self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         }
         let stored = self.find(index, number).unwrap_or_default();
         if is_large(&index.segments[number]) {

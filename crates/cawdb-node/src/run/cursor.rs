@@ -17,10 +17,16 @@ pub enum Direction {
 /// How far a cursor over a run on disk reads ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadAhead {
-    /// It may be left after any point: requests grow as it goes on.
-    Adaptive,
+    /// It may be left after any point: requests grow as it goes on. Whoever comes from elsewhere, and has passed so many
+    /// bytes on the way, is expected to go on for as many.
+    After(u64),
     /// It goes to the end of its range: the longest requests from the start.
     Full,
+}
+
+impl ReadAhead {
+    /// For who comes from nowhere.
+    pub const ADAPTIVE: Self = Self::After(0);
 }
 
 /// Goes over the points of a run within a range. It never goes back, and keeps what it reads from alive.

@@ -9,6 +9,11 @@ use cawdb_disk::codec::Writer;
 /// A segment is full when one more point would make it longer than this, uncompressed. Just too short for two full
 /// blocks of a file, so that each is read alone.
 const TARGET_BYTES: usize = 128 << 10;
+/// With so many points it is full at [`SMALL_BYTES`] already: who wants one of many small pairs reads and unpacks no more than that,
+/// while contents of small files, which are wanted one after the other, are compressed together.
+const MANY_POINTS: u32 = 32;
+/// See [`MANY_POINTS`].
+const SMALL_BYTES: usize = 16 << 10;
 
 /// A segment being laid out, at the end of an image.
 #[derive(Default)]
@@ -59,7 +64,11 @@ impl SegmentWriter {
         let table = (self.restarts.len() + 1) * RESTART_BYTES + TRAILER_BYTES;
         // Three numbers of at most five bytes stand before a key.
         let entry = 15 + key.len() + message.payload_len();
-        !self.is_empty() && self.len() + table + entry > TARGET_BYTES
+        let room = match self.entries < MANY_POINTS {
+            true => TARGET_BYTES,
+            false => SMALL_BYTES,
+        };
+        !self.is_empty() && self.len() + table + entry > room
     }
 
     /// Appends a point above the one before.

@@ -17,7 +17,7 @@ fn a_small_image_is_opened_by_one_request_and_a_large_one_by_two() {
     for i in 0..100_u32 {
         assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
     }
-    run.cursor(&KeyRange::all(), Direction::Forward, ReadAhead::Adaptive)
+    run.cursor(&KeyRange::all(), Direction::Forward, ReadAhead::ADAPTIVE)
         .unwrap()
         .next()
         .unwrap();
@@ -69,7 +69,7 @@ fn the_budget_holds_and_removed_runs_leave_nothing() {
 fn cursors_of_the_old_body_outlive_settling() {
     let run = Run::in_memory(RunId(3), small_run(200, 100));
     let mut cursor = run
-        .cursor(&KeyRange::all(), Direction::Forward, ReadAhead::Adaptive)
+        .cursor(&KeyRange::all(), Direction::Forward, ReadAhead::ADAPTIVE)
         .unwrap();
     let first = cursor.next().unwrap().unwrap();
     let encoded = run.encode(Compression::Zstd);
@@ -137,7 +137,7 @@ fn the_image_on_a_disk_is_read_within_its_place() {
 fn a_cursor_reads_ahead_but_not_beyond_its_range() {
     for budget in [0, 1 << 30] {
         for direction in [Direction::Forward, Direction::Backward] {
-            for (ahead, requests) in [(ReadAhead::Adaptive, 10), (ReadAhead::Full, 5)] {
+            for (ahead, requests) in [(ReadAhead::ADAPTIVE, 10), (ReadAhead::Full, 5)] {
                 let (_, run, source) =
                     both_bodies(small_run(64, 64 << 10), Compression::None, budget);
                 let mut cursor = run.cursor(&KeyRange::all(), direction, ahead).unwrap();
@@ -174,7 +174,7 @@ fn requests_for_three(value: usize, ahead: ReadAhead) -> (usize, usize, usize) {
 fn large_points_that_a_cursor_passed_are_not_cached() {
     let large = |ahead| requests_for_three(64 << 10, ahead);
     assert_eq!(
-        large(ReadAhead::Adaptive),
+        large(ReadAhead::ADAPTIVE),
         (3, 3, 1),
         "index, one segment, the other two"
     );

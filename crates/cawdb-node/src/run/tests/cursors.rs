@@ -23,7 +23,7 @@ fn walk(rng: &mut Rng, name: &str, size: Size, model: &Model, run: &Arc<Run>) {
     if !forward {
         coming.make_contiguous().reverse();
     }
-    let ahead = [ReadAhead::Adaptive, ReadAhead::Full][rng.usize(..2)];
+    let ahead = [ReadAhead::ADAPTIVE, ReadAhead::Full][rng.usize(..2)];
     let mut cursor = run.cursor(&range, direction, ahead).unwrap();
     let seeks = rng.u8(1..12);
     for _ in 0..400 {
@@ -78,7 +78,7 @@ fn whole_runs_both_ways() {
         for run in [memory, disk] {
             for direction in [Direction::Forward, Direction::Backward] {
                 let mut cursor = run
-                    .cursor(&KeyRange::all(), direction, ReadAhead::Adaptive)
+                    .cursor(&KeyRange::all(), direction, ReadAhead::ADAPTIVE)
                     .unwrap();
                 let mut found: Vec<_> = std::iter::from_fn(|| cursor.next().unwrap()).collect();
                 if direction == Direction::Backward {

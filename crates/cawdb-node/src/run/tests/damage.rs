@@ -22,7 +22,7 @@ fn ask(run: &Arc<Run>, keys: &[Key], ranges: &[KeyRange]) -> Result<Answers> {
     }
     let mut passed = run.split_keys(&KeyRange::all(), 50)?;
     for direction in [Direction::Forward, Direction::Backward] {
-        let mut cursor = run.cursor(&KeyRange::all(), direction, ReadAhead::Adaptive)?;
+        let mut cursor = run.cursor(&KeyRange::all(), direction, ReadAhead::ADAPTIVE)?;
         while let Some((key, _)) = cursor.next()? {
             passed.push(key);
         }

@@ -190,7 +190,8 @@ fn split_keys_cut_even_pieces() {
 }
 
 #[test]
-fn full_file_blocks_lie_alone_in_their_segments_and_small_things_together() {
+fn full_file_blocks_lie_alone_in_their_segments_small_files_together_and_many_small_pairs_in_short_ones()
+ {
     let build = |count: u32, len: usize| {
         let mut builder = MemRunBuilder::new();
         for i in 0..count {
@@ -203,6 +204,8 @@ fn full_file_blocks_lie_alone_in_their_segments_and_small_things_together() {
     };
     assert_eq!(segments(&build(10, 64 << 10)), 10);
     assert_eq!(segments(&build(10, 200 << 10)), 10);
-    assert_eq!(segments(&build(10_000, 10)), 2);
+    assert_eq!(segments(&build(124, 4 << 10)), 4);
+    assert_eq!(segments(&build(400, 400)), 10);
+    assert_eq!(segments(&build(10_000, 10)), 9);
     assert_eq!(segments(&build(0, 0)), 0);
 }
