@@ -20,6 +20,7 @@ mod invalidate;
 mod latency;
 mod mount;
 mod mountpoints;
+mod near;
 mod prune;
 mod readahead;
 mod readers;

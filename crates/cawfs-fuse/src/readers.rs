@@ -18,6 +18,7 @@
 
 use crate::buffers::Buffers;
 use crate::connection::{Answer, Connection};
+use crate::near::Near;
 use crate::wire::{Op, Request};
 use std::any::Any;
 use std::io;
@@ -145,7 +146,7 @@ impl<S: Service> Shared<S> {
     }
 
     fn read_on(self: &Arc<Self>, watchdog: &Thread) {
-        let mut buffer = self.buffers.take();
+        let (mut buffer, mut near) = (self.buffers.take(), Near::default());
         while self.sit() {
             loop {
                 let length = match self.connection.receive(&mut buffer) {
@@ -162,6 +163,9 @@ impl<S: Service> Shared<S> {
                     Some(message) => Request::parse_owned(message),
                     None => Request::parse(buffer.get(..length).unwrap_or_default()),
                 };
+                if let Some(request) = &request {
+                    near.serves(request);
+                }
                 if self.handle(request, serving, watchdog) {
                     break;
                 }
