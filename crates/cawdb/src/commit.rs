@@ -73,7 +73,8 @@ impl Inner {
     pub(crate) fn apply(&self, writer: &mut Writer, batch: &Batch) -> Result<()> {
         let pinned = self.published.pin();
         let clones = clone_specs(batch);
-        let ops: Vec<MemOp> = batch.ops.iter().filter_map(mem_op).collect();
+        let mut ops = Vec::with_capacity(batch.ops.len());
+        ops.extend(batch.ops.iter().filter_map(mem_op));
         let seq = writer.seq + 1;
         if clones.is_empty() {
             pinned.view.mem.insert(seq, &ops);
@@ -138,10 +139,11 @@ impl Inner {
 
     /// What a writer does when its batch is in: seal a full memtable, keep the root within bounds.
     pub(crate) fn after_commit(&self) -> Result<()> {
-        let view = self.published.pin().view;
-        if view.mem.bytes() as u64 >= self.options.memtable_bytes / MEMTABLES {
+        let full = |view: &View| view.mem.bytes() as u64 >= self.options.memtable_bytes / MEMTABLES;
+        if self.published.with(full) {
             let writer = sync::lock(&self.writer);
-            if Arc::ptr_eq(&self.published.pin().view.mem, &view.mem) {
+            // Somebody else may have sealed it meanwhile.
+            if self.published.with(full) {
                 self.seal(&writer)?;
             }
             drop(writer);
@@ -149,11 +151,14 @@ impl Inner {
                 self.throttle.ask();
             }
         }
-        let root = self.published.pin().view.root;
-        if root.slots.len() > self.options.policy.root_slots {
+        let (slots, deepest) = self.published.with(|view| {
+            let slots = &view.root.slots;
+            let deepest = slots.iter().map(|s| s.layers.len()).max();
+            (slots.len(), deepest.unwrap_or(0))
+        });
+        if slots > self.options.policy.root_slots {
             self.tree.tidy(self)?;
         }
-        let deepest = root.slots.iter().map(|s| s.layers.len()).max().unwrap_or(0);
         if deepest > self.options.policy.root_max_layers {
             self.tree.relieve(self)?;
         }

@@ -129,7 +129,7 @@ impl Inner {
 
     /// All changes in memory, in bytes, about.
     fn waiting_bytes(&self) -> u64 {
-        self.published.pin().view.mem.bytes() as u64 + self.unwritten_bytes()
+        self.published.with(|view| view.mem.bytes()) as u64 + self.unwritten_bytes()
     }
 
     pub(crate) fn space(&self) -> Space {

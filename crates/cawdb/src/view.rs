@@ -52,6 +52,11 @@ impl Published {
         }
     }
 
+    /// Looks at the view of this moment without keeping it; `look` must take no lock.
+    pub fn with<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&sync::read(&self.view))
+    }
+
     /// The number of the last batch that is seen.
     pub fn seq(&self) -> u64 {
         self.seq.load(Ordering::Acquire)

@@ -58,9 +58,16 @@ pub(crate) const ORPHAN_DATA: u8 = b'P';
 /// The start of all keys of a table.
 pub(crate) fn table(volume: u32, table: u8) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
+    push_table(&mut key, volume, table);
+    key
+}
+
+/// Length of that.
+const TABLE_BYTES: usize = 5;
+
+fn push_table(key: &mut Vec<u8>, volume: u32, table: u8) {
     key.extend_from_slice(&volume.to_be_bytes());
     key.push(table);
-    key
 }
 
 /// A key of the table of what is never cloned.
@@ -119,15 +126,7 @@ impl Location {
     }
     /// The object `name` of this directory. The name of a [`LinkId`] means the body that has its home here.
     pub(crate) fn child(&self, name: Bytes) -> Self {
-        let (tag, name) = match LinkId::key_of(&name) {
-            Some(key) => (BODY, key),
-            None => (ENTRY, name),
-        };
-        let dir = self.dir_key();
-        Self {
-            volume: self.volume,
-            kind: Where::Entry { dir, tag, name },
-        }
+        Self::in_dir(self.volume, self.dir_key(), name)
     }
     /// What the bodies that have their home here start with, in a table.
     pub(crate) fn bodies(&self, which: u8) -> Vec<u8> {
@@ -161,11 +160,31 @@ impl Location {
         debug_assert!(record.starts_with(&own), "not below");
         [&self.backs(), record.get(own.len()..).unwrap_or_default()].concat()
     }
+    /// The object to which names lead from the root, the last one first; as [`Self::child`] after [`Self::child`], but with one
+    /// allocation for the key of its directory.
+    pub(crate) fn of_path(volume: u32, upwards: &[&Bytes]) -> Self {
+        let Some((&name, dirs)) = upwards.split_first() else {
+            return Self::root(volume);
+        };
+        let mut dir = Vec::with_capacity(dirs.iter().map(|name| name.len() + 2).sum());
+        for name in dirs.iter().rev() {
+            push_subdir(&mut dir, name);
+        }
+        Self::in_dir(volume, dir, name.clone())
+    }
+    fn in_dir(volume: u32, dir: Vec<u8>, name: Bytes) -> Self {
+        let (tag, name) = match LinkId::key_of(&name) {
+            Some(key) => (BODY, key),
+            None => (ENTRY, name),
+        };
+        let kind = Where::Entry { dir, tag, name };
+        Self { volume, kind }
+    }
     /// S(this): what the path keys of everything inside this directory start with.
     fn dir_key(&self) -> Vec<u8> {
         match &self.kind {
             Where::Entry { dir, name, .. } => {
-                let mut key = Vec::with_capacity(dir.len() + name.len() + 2 + 256);
+                let mut key = Vec::with_capacity(dir.len() + name.len() + 2);
                 key.extend_from_slice(dir);
                 push_subdir(&mut key, name);
                 key
@@ -178,17 +197,20 @@ impl Location {
     pub(crate) fn record(&self) -> Vec<u8> {
         match &self.kind {
             Where::Root => misc(self.volume, b'R'),
-            Where::Entry { .. } => self.entry_in(META),
+            Where::Entry { .. } => self.entry_in(META, 0),
             Where::Orphan(id) => tagged(self.volume, ORPHAN, *id),
         }
     }
-    fn entry_in(&self, which: u8) -> Vec<u8> {
-        let mut key = table(self.volume, which);
-        if let Where::Entry { dir, tag, name } = &self.kind {
-            key.extend_from_slice(dir);
-            key.push(*tag);
-            key.extend_from_slice(name);
-        }
+    /// The key of the entry in a table, with room for `more` bytes behind it: a key is kept as it was allocated.
+    fn entry_in(&self, which: u8, more: usize) -> Vec<u8> {
+        let Where::Entry { dir, tag, name } = &self.kind else {
+            return table(self.volume, which);
+        };
+        let mut key = Vec::with_capacity(TABLE_BYTES + dir.len() + 1 + name.len() + more);
+        push_table(&mut key, self.volume, which);
+        key.extend_from_slice(dir);
+        key.push(*tag);
+        key.extend_from_slice(name);
         key
     }
     /// Length of what all keys inside this directory start with.
@@ -209,10 +231,13 @@ impl Location {
     }
     /// Prefix of the blocks of a file.
     pub(crate) fn blocks(&self) -> Vec<u8> {
+        self.blocks_and(0)
+    }
+    fn blocks_and(&self, more: usize) -> Vec<u8> {
         match &self.kind {
             Where::Orphan(id) => tagged(self.volume, ORPHAN_DATA, *id),
             Where::Root | Where::Entry { .. } => {
-                let mut key = self.entry_in(DATA);
+                let mut key = self.entry_in(DATA, 1 + more);
                 key.push(0);
                 key
             }
@@ -220,8 +245,9 @@ impl Location {
     }
     /// Key of a block of a file.
     pub(crate) fn block(&self, number: u64) -> Vec<u8> {
-        let mut key = self.blocks();
-        key.extend_from_slice(&number.to_be_bytes());
+        let number = number.to_be_bytes();
+        let mut key = self.blocks_and(number.len());
+        key.extend_from_slice(&number);
         key
     }
     /// Blocks `from..to` of a file, or all from `from` on.
@@ -295,6 +321,25 @@ mod tests {
         assert!(!foo.block_range(3, None).contains(&foo.block(2)));
         assert!(foo.block_range(3, None).contains(&foo.block(u64::MAX)));
         assert!(foo.block_range(3, Some(5)).contains(&foo.block(4)));
+    }
+
+    #[test]
+    fn a_path_leads_where_its_names_lead_one_by_one() {
+        let body = LinkId { number: 7, tag: 9 }.name();
+        for last in [Bytes::from_static(b"x"), body] {
+            let names = [Bytes::from_static(b"d"), Bytes::from_static(b"in"), last];
+            for depth in 0..=names.len() {
+                let upwards: Vec<_> = names[..depth].iter().rev().collect();
+                let one_by_one = names[..depth]
+                    .iter()
+                    .fold(Location::root(1), |dir, name| dir.child(name.clone()));
+                let found = Location::of_path(1, &upwards);
+                assert_eq!(found, one_by_one);
+                assert_eq!(found.block(3), one_by_one.block(3));
+            }
+        }
+        let (key, block) = (at("d/foo").record(), at("d/foo").block(1));
+        assert_eq!((key.len(), block.len()), (key.capacity(), block.capacity()));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //!   epoch as before the read, else the record may have been changed by a node that came and went meanwhile.
 
 mod aging;
+mod hash;
 mod pass;
 mod pins;
 
@@ -32,8 +33,12 @@ use std::sync::Arc;
 
 pub use aging::Aged;
 pub(crate) use aging::NODE_BYTES;
+use hash::ById;
 pub(crate) use pass::Passed;
 pub(crate) use pins::{Pin, pin, pin_child, pin_new, pin_new_child};
+
+/// Most paths have no more names.
+const USUAL_DEPTH: usize = 16;
 
 /// An object in memory.
 pub(crate) struct Node {
@@ -115,7 +120,7 @@ pub(crate) enum Count {
 /// All nodes.
 pub(crate) struct Table {
     volume: u32,
-    slots: HashMap<NodeId, Slot>,
+    slots: HashMap<NodeId, Slot, ById>,
     next: u64,
     open: BTreeSet<NodeId>,
     /// All nodes, for the choice of those to be forgotten; see [`aging`].
@@ -131,7 +136,7 @@ impl Table {
     pub(crate) fn new(volume: u32, root: Inode) -> Self {
         let mut table = Self {
             volume,
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             next: NodeId::ROOT.0,
             open: BTreeSet::new(),
             queue: VecDeque::new(),
@@ -189,7 +194,8 @@ impl Table {
     }
     /// Where a node is, O(depth); ENOENT if it or a directory above was removed.
     pub(crate) fn resolve(&self, id: NodeId) -> Result<Resolved> {
-        let (mut names, mut no_set_id, mut slot) = (Vec::new(), NoSetId::None, self.slot(id)?);
+        let (mut no_set_id, mut slot) = (NoSetId::None, self.slot(id)?);
+        let mut names = Vec::with_capacity(USUAL_DEPTH);
         let zone = self.zone(slot);
         loop {
             let above = &slot.node.zone.ids;
@@ -197,7 +203,7 @@ impl Table {
             match &slot.place {
                 Place::Root => break,
                 Place::Child(parent, name) => {
-                    names.push(name.clone());
+                    names.push(name);
                     slot = self.slot(*parent)?;
                 }
                 Place::Orphan => {
@@ -214,11 +220,7 @@ impl Table {
                 Place::Gone => return Err(Kind::NotFound.because("the object was removed")),
             }
         }
-        let root = Location::root(self.volume);
-        let at = names
-            .into_iter()
-            .rev()
-            .fold(root, |dir, name| dir.child(name));
+        let at = Location::of_path(self.volume, &names);
         Ok(Resolved {
             at,
             zone,

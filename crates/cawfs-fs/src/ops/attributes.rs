@@ -44,17 +44,20 @@ impl Fs {
     ) -> Result<()> {
         let mut inode = node.inode();
         check_attributes(&inode, set)?;
-        // It, or what it was in: devices, pipes and directories live on so while somebody has them open.
-        let removed = (self.resolve(node)).is_err_and(|error| error.kind() == Kind::NotFound);
+        let found = match self.resolve(node) {
+            // It, or what it was in: devices, pipes and directories live on so while somebody has them open.
+            Err(error) if error.kind() == Kind::NotFound => None,
+            found => Some(found?),
+        };
         let mut change = self.change();
-        if removed {
+        let Some(found) = found else {
             // What was removed has no keys; who still holds it may change what it shows.
             apply(caller, &mut inode, set, change.now);
             (inode.uid, inode.gid) = owner(&lock(&self.table).ids(node.id), &inode, set)?;
             change.remember(node, inode);
             return change.commit();
-        }
-        let found = self.resolve_writable(node)?;
+        };
+        found.zone.check_writable()?;
         let at = found.at;
         if let Some(size) = set.size {
             if size > FILE_MAX {
