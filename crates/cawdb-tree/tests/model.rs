@@ -75,7 +75,7 @@ impl Owner {
 
     fn scan(&self, root: &Arc<Node>, range: KeyRange, down: bool) -> Result<Vec<Pair>, String> {
         let way = if down {
-            (Direction::Backward, ReadAhead::Adaptive)
+            (Direction::Backward, ReadAhead::ADAPTIVE)
         } else {
             (Direction::Forward, ReadAhead::Full)
         };
