@@ -156,3 +156,35 @@ pub fn fuser_outside_its_floor(repo: &Repo) -> Vec<String> {
     }
     complaints
 }
+
+/// Locks of the system in a floor whose orders of threads are explored: all of them come through the one door.
+pub fn locks_past_the_door(repo: &Repo) -> Vec<String> {
+    const DOOR: &str = "crates/cawdb-disk/src/sync.rs";
+    let explored = [
+        "cawdb-disk",
+        "cawdb-node",
+        "cawdb-tree",
+        "cawdb",
+        "cawfs-fs",
+    ];
+    let mut complaints = Vec::new();
+    for file in repo.rust().filter(|file| file.path != DOOR) {
+        if !explored
+            .iter()
+            .any(|floor| file.path.starts_with(&format!("crates/{floor}/src/")))
+        {
+            continue;
+        }
+        let code = code_of(&file.text);
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        for named in code.split("std::sync::").skip(1) {
+            let end = if named.starts_with('{') { ';' } else { ':' };
+            let named = named.split([end, ';']).next().unwrap_or_default();
+            let mut locks = words(named).filter(|w| matches!(*w, "Mutex" | "RwLock" | "Condvar"));
+            if let Some(lock) = locks.next() {
+                complaints.push(format!("{}: takes {lock} past {DOOR}", file.path));
+            }
+        }
+    }
+    complaints
+}

@@ -18,7 +18,9 @@ mod source;
 pub use documents::{
     dead_links, decisions_unlinked, format_version, pages_unlinked, promises_without_test,
 };
-pub use floors::{edges_in_manifests, edges_in_sources, fuser_outside_its_floor};
+pub use floors::{
+    edges_in_manifests, edges_in_sources, fuser_outside_its_floor, locks_past_the_door,
+};
 pub use repo::{File, Repo};
 pub use source::{
     forbidden_words, long_files, long_functions, machine_paths, opening_comments, stale_exceptions,

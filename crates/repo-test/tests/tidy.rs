@@ -121,6 +121,28 @@ fn fuser_stays_on_its_floor() {
 }
 
 #[test]
+fn locks_come_through_one_door() {
+    let inside = "use std::sync::{Arc, atomic::Ordering};\n#[cfg(test)]\nuse std::sync::Mutex;\n";
+    let several = "use std::sync::{\n    Arc,\n    RwLock,\n};\n";
+    holds(
+        locks_past_the_door,
+        &[
+            ("crates/cawfs-fs/src/a.rs", inside),
+            ("crates/cawfs-fuse/src/a.rs", several),
+            ("crates/cawdb-disk/src/sync.rs", several),
+        ],
+        &[
+            ("crates/cawfs-fs/src/a.rs", several),
+            ("crates/cawdb/src/a.rs", "use std::sync::Mutex;\n"),
+            (
+                "crates/cawdb-tree/src/a.rs",
+                "fn f(lock: &std::sync::Condvar) {}\n",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn files_are_short() {
     let fits = "x\n".repeat(500);
     let long = "x\n".repeat(501);
