@@ -92,15 +92,9 @@ pub fn clones_against_writes() {
         })
     };
     let cloners = [clone(&["whole"]), clone(&["one"]), clone(&["two", "three"])];
-    let worker = {
-        let store = world.store.clone();
-        thread::spawn(move || {
-            store.tick().unwrap();
-            store.sync().unwrap();
-        })
-    };
+    let keeper = world.keep_house();
     writer.join().unwrap();
-    worker.join().unwrap();
+    keeper.join().unwrap();
     for (shown, name) in cloners.into_iter().flat_map(|c| c.join().unwrap()) {
         assert_eq!(rounds(&world, name), shown, "the clone {name} changed");
     }

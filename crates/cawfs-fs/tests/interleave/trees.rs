@@ -84,7 +84,9 @@ pub fn removed_trees_against_open_files() {
             });
         }),
     ];
+    let keeper = world.keep_house();
     threads.into_iter().for_each(|t| t.join().unwrap());
+    keeper.join().unwrap();
     assert!(world.names().entries.is_empty());
     world.sound();
 }

@@ -174,8 +174,23 @@ impl World {
             })
         });
         let threads: Vec<_> = threads.collect();
+        let keeper = self.keep_house();
         let events = threads.into_iter().flat_map(|t| t.join().unwrap());
-        events.collect()
+        let events = events.collect();
+        keeper.join().unwrap();
+        events
+    }
+
+    /// What a daemon does beside requests, once.
+    pub fn keep_house(&self) -> thread::JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || {
+            world.fs.sync_all().unwrap();
+            world.fs.aged_nodes(3);
+            world.fs.handle_memory();
+            world.fs.listing_memory();
+            world.store.tick().unwrap();
+        })
     }
 
     /// Lets each thread do its operations on names, and asserts that some order of all explains what they saw, and what is there
