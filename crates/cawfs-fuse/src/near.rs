@@ -15,9 +15,11 @@
 use crate::wire::{Op, Request};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-/// Requests between two looks at first, and at most: a look costs as much as a request.
-const LOOK_EVERY: u32 = 128;
-const LOOK_RARELY: u32 = 1024;
+/// Requests between two looks, of which each costs as much as one: after a move, while all is well, and at most, where the
+/// scheduler parts them again and again.
+const LOOK_SOON: u32 = 128;
+const LOOK_EVERY: u32 = 512;
+const LOOK_RARELY: u32 = 4096;
 /// From so many bytes on a read or write is a part of a stream.
 const BULK: usize = 64 << 10;
 
@@ -32,7 +34,7 @@ impl Default for Near {
     fn default() -> Self {
         Self {
             trips: 0,
-            every: LOOK_EVERY,
+            every: LOOK_SOON,
             moved: false,
         }
     }
@@ -66,11 +68,12 @@ impl Near {
         due
     }
 
-    /// Decides how soon to look again: later and later while they are together, or are parted again and again.
+    /// Decides how soon to look again.
     fn found(&mut self, apart: bool) {
-        self.every = match apart && !self.moved {
-            true => LOOK_EVERY,
-            false => (self.every * 2).min(LOOK_RARELY),
+        self.every = match (apart, self.moved) {
+            (false, _) => LOOK_EVERY,
+            (true, false) => LOOK_SOON,
+            (true, true) => (self.every * 2).min(LOOK_RARELY),
         };
     }
 }
@@ -164,21 +167,23 @@ mod tests {
     fn it_looks_rarely_where_looking_changes_nothing() {
         let next = |near: &mut Near| (1..).find(|_| near.is_due(&Some(Op::GetAttr), 7));
         let mut near = Near::default();
-        assert_eq!(next(&mut near), Some(LOOK_EVERY));
+        assert_eq!(next(&mut near), Some(LOOK_SOON));
         near.found(false);
-        assert_eq!(next(&mut near), Some(2 * LOOK_EVERY));
+        assert_eq!(next(&mut near), Some(LOOK_EVERY));
         near.found(true);
         near.moved = true;
-        assert_eq!(next(&mut near), Some(LOOK_EVERY));
+        assert_eq!(next(&mut near), Some(LOOK_SOON));
         (0..20).for_each(|_| near.found(true));
         assert_eq!(next(&mut near), Some(LOOK_RARELY));
+        near.found(false);
+        assert_eq!(next(&mut near), Some(LOOK_EVERY));
     }
 
     #[test]
     fn streams_and_what_nobody_waits_for_are_let_be() {
         let mut near = Near::default();
         for _ in 0..10 {
-            assert!((1..LOOK_EVERY).all(|_| !near.is_due(&Some(Op::GetAttr), 7)));
+            assert!((1..LOOK_SOON).all(|_| !near.is_due(&Some(Op::GetAttr), 7)));
             let stream = Op::Read {
                 fh: 0,
                 offset: 0,
@@ -187,7 +192,7 @@ mod tests {
             };
             assert!(!near.is_due(&Some(stream), 7));
         }
-        assert!((1..LOOK_EVERY).all(|_| !near.is_due(&Some(Op::GetAttr), 7)));
+        assert!((1..LOOK_SOON).all(|_| !near.is_due(&Some(Op::GetAttr), 7)));
         assert!(!near.is_due(&Some(Op::Release { fh: 1 }), 7));
         assert!(!near.is_due(&Some(Op::GetAttr), 0));
         assert!(near.is_due(&Some(Op::GetAttr), 7));
