@@ -169,7 +169,8 @@ impl Fs {
             false => Vec::new(),
         };
         for id in open.into_iter().filter(|&id| id != top.id) {
-            let node = self.node(id)?;
+            // Closing waits for nobody: it may be closed and forgotten by now, and goes with the tree then.
+            let Ok(node) = self.node(id) else { continue };
             let at = self.resolve(&node)?.at;
             moves.push((id, self.displace_one(change, view, &node, &at)?));
         }

@@ -91,6 +91,34 @@ pub fn removed_trees_against_open_files() {
     world.sound();
 }
 
+/// Files are closed and forgotten just when the tree that they are in is removed.
+fn removed_trees_against_last_closes() {
+    let world = World::new();
+    let top = world.folder(TOP, "t");
+    let files = ["f", "g", "h"].map(|name| world.file(top, name, "x"));
+    let handles = files.map(|file| world.fs.open(file.node, libc::O_RDONLY).unwrap());
+    let closer = {
+        let world = world.clone();
+        thread::spawn(move || {
+            for (file, handle) in files.into_iter().zip(handles) {
+                world.fs.release(file.node, handle);
+                world.forget(&[file]);
+            }
+        })
+    };
+    let removed = world.fs.remove_tree(&ME, TOP.node, b"t");
+    assert!(removed.is_ok(), "{removed:?}");
+    closer.join().unwrap();
+    world.forget(&[top]);
+    world.sound();
+}
+
+/// Found by the explorer: what was open when the removal looked, and was closed and forgotten then, made it fail (ESTALE).
+#[test]
+fn what_is_closed_meanwhile_keeps_no_tree_from_going() {
+    explore(300, removed_trees_against_last_closes);
+}
+
 #[test]
 fn what_is_open_outlives_its_tree() {
     explore(300, removed_trees_against_open_files);
