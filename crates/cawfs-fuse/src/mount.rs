@@ -4,6 +4,7 @@
 //! sends the opened device back over a socket that it finds as its standard input.
 
 use cawfs_fs::AccessTimes;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::ffi::CString;
@@ -222,7 +223,9 @@ pub fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
 /// # Errors
 /// What the kernel said; whoever did not mount it may not end it.
 pub fn abort(dir: &Path, device: &str) -> io::Result<()> {
-    // By force, a file system in use is not unmounted either, but the connection ends.
+    // By force, a file system in use is not unmounted either, but the connection ends. So it is used; for that nobody is asked.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let _used = rustix::fs::open(dir, flags, Mode::empty())?;
     match rustix::mount::unmount(dir, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW) {
         Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
         Err(rustix::io::Errno::PERM) => {

@@ -2,8 +2,9 @@
 
 use crate::site::{Site, cawfs, done, refused};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -155,18 +156,18 @@ fn a_second_mount_waits_and_says_for_whom() {
     fs::create_dir(&other).unwrap();
     let mut second = Command::new(site.program());
     second.arg("mount").arg(site.store()).arg(&other);
-    let second = std::thread::spawn(move || second.output().unwrap());
-    std::thread::sleep(Duration::from_millis(1500));
+    let mut second = second.stderr(Stdio::piped()).spawn().unwrap();
+    // It says whom it waits for, while it waits.
+    let mut said = String::new();
+    let mut stderr = BufReader::new(second.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
     let holder = site.daemon().as_raw_nonzero();
-    site.umount();
-    let second = second.join().unwrap();
-    // It says whom it waits for.
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(
         said.contains(&format!("in use by process {holder} (")),
         "{said}"
     );
-    done(second);
+    site.umount();
+    done(second.wait_with_output().unwrap());
     done(cawfs(["umount".as_ref(), other.as_os_str()]));
 }
 
@@ -203,6 +204,20 @@ fn a_dead_daemon_is_explained_and_cleaned_up() {
     assert_eq!(site.shown(), None);
 }
 
+/// Else who goes on would write into the folder below it.
+#[test]
+fn a_mount_stays_when_its_connection_is_ended() {
+    let site = Site::new();
+    let daemon = site.daemon();
+    rustix::process::kill_process(daemon, rustix::process::Signal::STOP).unwrap();
+    cawfs_fuse::abort(&site.root(), "").unwrap();
+    assert!(site.shown().is_some());
+    let refused = fs::write(site.path("file"), "x").unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::ENOTCONN));
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+    site.umount();
+}
+
 #[test]
 fn a_signal_ends_it_cleanly() {
     let site = Site::new();
@@ -231,7 +246,7 @@ fn create_makes_the_store_and_foreground_stays() {
         .args(["mount", "--create", "--foreground"])
         .arg(site.store())
         .arg(site.root());
-    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     while site.shown().is_none() {
         assert!(
