@@ -9,6 +9,8 @@
 //! Invariants: keys come strictly in the stream's direction; a point hidden by a delete-range of a newer layer is
 //! passed over by a seek, not by steps; a message that lies over a delete-range is merged over a delete, so
 //! that what comes out never depends on what the delete-range hides.
+//!
+//! One layer often has many keys before the first of any other: it leads, and is compared with that one key only.
 
 use cawdb_node::{Key, KeyRange, Message, Result, Run, RunCursor, Translation, successor};
 use std::sync::Arc;
@@ -109,16 +111,40 @@ impl Points for RunPoints {
     }
 }
 
+/// Whether `a` comes before `b` on the way.
+fn is_before(direction: Direction, a: &Key, b: &Key) -> bool {
+    match direction {
+        Direction::Forward => a < b,
+        Direction::Backward => a > b,
+    }
+}
+
 /// The merge of layers over one range.
 pub struct Stream {
     layers: Vec<Layer>,
     direction: Direction,
+    /// Whether some layer has delete-ranges: then nothing leads.
+    deletes: bool,
+    lead: Option<Lead>,
+}
+
+/// A layer that had the front, and where the others were then.
+struct Lead {
+    layer: usize,
+    /// The first key of all others; none if they have come to their ends.
+    until: Option<Key>,
 }
 
 impl Stream {
     /// A merge of `layers`, newest first, all over the same range and in the same direction.
     pub fn new(layers: Vec<Layer>, direction: Direction) -> Self {
-        Self { layers, direction }
+        let deletes = layers.iter().any(|layer| !layer.deletes.is_empty());
+        Self {
+            layers,
+            direction,
+            deletes,
+            lead: None,
+        }
     }
 
     /// The delete-ranges of all layers (they may overlap).
@@ -135,6 +161,9 @@ impl Stream {
         reason = "fallible; Option<Result> would be clumsier here"
     )]
     pub fn next(&mut self) -> Result<Option<(Key, Message)>> {
+        if let Some(point) = self.next_of_lead()? {
+            return Ok(Some(point));
+        }
         let Some(key) = self.front()? else {
             return Ok(None);
         };
@@ -155,24 +184,51 @@ impl Stream {
         Ok(merged.map(|m| (key, m)))
     }
 
-    /// The first key, in the stream's direction, that some layer shows.
+    /// The next point of the layer that leads, if it comes before all others.
+    fn next_of_lead(&mut self) -> Result<Option<(Key, Message)>> {
+        let Some(Lead { layer, until }) = &self.lead else {
+            return Ok(None);
+        };
+        let points = &mut self.layers[*layer].points;
+        let leads = points.peek()?.is_some_and(|(key, _)| match until {
+            Some(until) => is_before(self.direction, key, until),
+            None => true,
+        });
+        if leads {
+            return points.take();
+        }
+        self.lead = None;
+        Ok(None)
+    }
+
+    /// The first key, in the stream's direction, that some layer shows. That layer leads from here on.
     fn front(&mut self) -> Result<Option<Key>> {
-        let mut front: Option<Key> = None;
+        let (mut front, mut second): (Option<(usize, Key)>, Option<Key>) = (None, None);
         for i in 0..self.layers.len() {
             self.pass_hidden(i)?;
             let Some((key, _)) = self.layers[i].points.peek()? else {
                 continue;
             };
-            let first = match (&front, self.direction) {
-                (None, _) => true,
-                (Some(f), Direction::Forward) => key < f,
-                (Some(f), Direction::Backward) => key > f,
-            };
-            if first {
-                front = Some(key.clone());
+            match &front {
+                Some((_, first)) if !is_before(self.direction, key, first) => {
+                    let nearer = |second| is_before(self.direction, key, second);
+                    if second.as_ref().is_none_or(nearer) {
+                        second = Some(key.clone());
+                    }
+                }
+                _ => {
+                    let passed = front.replace((i, key.clone()));
+                    second = passed.map(|(_, key)| key).or(second);
+                }
             }
         }
-        Ok(front)
+        Ok(front.map(|(layer, key)| {
+            self.lead = (!self.deletes).then_some(Lead {
+                layer,
+                until: second,
+            });
+            key
+        }))
     }
 
     /// Moves layer `i` to its next point that no delete-range of a newer layer covers.
