@@ -28,7 +28,7 @@ for kind in $peers; do
     else
         mount -t tmpfs -o size=2G none "$peer"
     fi
-    operations=${CAWFS_OPERATIONS:-$(slice 12000 500000)}
+    operations=${CAWFS_OPERATIONS:-$(slice 8000 500000)}
     result=$(python3 "$here/twin/twin.py" --cawfs "$CAWFS" --store "$SCRATCH/store" --mount "$M" --peer "$peer" --kind "$kind" \
         --seed "${CAWFS_SEED:-$(slice 1 1000)}" --operations "$operations" ${TWIN_OPTIONS:-} | tee >(cat >&2)) || fail "cawfs and $kind differ"
     point "operations against $kind" "$result"

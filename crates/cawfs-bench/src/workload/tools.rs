@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 const GIT: &str = "git -C \"$1\" -c gc.auto=0 -c user.name=bench -c user.email=bench@localhost";
 
-/// git on the tree `orig`, which becomes a repository, and on a clone of it; `listed` are its files.
+/// git on the tree `orig`, which becomes a repository (of all files: what a tree ignores is its own matter), and on a clone of it;
+/// `listed` are its files.
 pub fn git(session: &mut Session, listed: &[(PathBuf, u64)]) -> Result<()> {
     session.step("git add + commit", 0, |system| {
-        let line = format!("{GIT} init -q && {GIT} add -A && {GIT} commit -q -m all");
+        let line = format!("{GIT} init -q && {GIT} add -A --force && {GIT} commit -q -m all");
         shell(&line, &[&system.path("orig")])?;
         system.sync()
     })?;
