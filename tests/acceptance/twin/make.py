@@ -353,6 +353,8 @@ class Maker:
         made = list(made) if isinstance(made, tuple) and name not in PLACE_ALONE else [made]
         # Which of the arguments are places, and one of them becomes this one, or a name in it.
         places = [i for i, a in enumerate(made) if isinstance(a, tuple) and len(a) == 2 and isinstance(a[1], str)]
+        # Of what has no default access list the kernel takes it away without asking (docs/semantics.md).
+        made = ["user.a" if name == "removexattr" and a == "system.posix_acl_default" else a for a in made]
         inside = (0, where[1] + "/" + r.choice(NAMES))
         made[r.choice(places)] = inside if r.random() < 0.4 else where
         return where, r.choice([0x10, 0x20, 0x10, 0x20, 0x30, 0xC0]), name, tuple(made)
