@@ -124,7 +124,7 @@ pub struct Stream {
     layers: Vec<Layer>,
     direction: Direction,
     /// Whether some layer has delete-ranges: then nothing leads.
-    deletes: bool,
+    has_deletes: bool,
     lead: Option<Lead>,
 }
 
@@ -138,11 +138,11 @@ struct Lead {
 impl Stream {
     /// A merge of `layers`, newest first, all over the same range and in the same direction.
     pub fn new(layers: Vec<Layer>, direction: Direction) -> Self {
-        let deletes = layers.iter().any(|layer| !layer.deletes.is_empty());
+        let has_deletes = layers.iter().any(|layer| !layer.deletes.is_empty());
         Self {
             layers,
             direction,
-            deletes,
+            has_deletes,
             lead: None,
         }
     }
@@ -223,7 +223,7 @@ impl Stream {
             }
         }
         Ok(front.map(|(layer, key)| {
-            self.lead = (!self.deletes).then_some(Lead {
+            self.lead = (!self.has_deletes).then_some(Lead {
                 layer,
                 until: second,
             });

@@ -120,14 +120,14 @@ impl Fs {
         let home = at.child(name.clone());
         check_removal(&dir.inode(), &top.inode())?;
         self.check_tree_unguarded(&view, &top, &home)?;
-        let held = lock(&self.table).names_in_open_below(top.id);
+        // Who holds a directory below goes on from there, past the name that is removed.
+        let held = lock(&self.table).names_in_open_below(top.id).into_iter();
         let moves = self.displace(&mut change, &view, &top, &home)?;
         content::erase(&mut change.batch, &home, &self.kept(&top));
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
         // The kernel removed nothing itself, so it must hear which objects have fewer links.
         let node = top.id;
         let mut stale = vec![Invalidation::Removed { parent, name, node }];
-        let held = held.into_iter();
         stale.extend(held.map(|(parent, name)| Invalidation::Expired { parent, name }));
         stale.extend(change.nodes().map(Invalidation::Attributes));
         change.commit()?;
