@@ -9,6 +9,7 @@
 //! Only this crate knows the protocol; it does not know keys or the store. [`Mount`] is the door:
 //! attach with [`Mount::attach`], then [`Mount::serve`] until somebody unmounts.
 
+mod awake;
 mod buffers;
 mod connection;
 #[doc(hidden)]
@@ -51,6 +52,7 @@ pub struct Mount {
     connection: Arc<connection::Connection>,
     agreed: init::Agreed,
     read_only: bool,
+    awake: awake::Awake,
     inside: mountpoints::MountPoints,
 }
 
@@ -62,12 +64,14 @@ impl Mount {
     pub fn attach(dir: &Path, options: &MountOptions) -> Result<Self, MountError> {
         // Looked at now, as nobody answers questions about the mount itself yet.
         let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let awake = awake::Awake::new(options.awake).map_err(MountError::Awake)?;
         let connection = Arc::new(connection::Connection::new(mount::mount(dir, options)?));
         match init::handshake(&connection, options.access_times) {
             Ok(agreed) => Ok(Self {
                 connection,
                 agreed,
                 read_only: options.read_only,
+                awake,
                 inside: mountpoints::MountPoints::of(&place),
             }),
             Err(e) => {
@@ -94,7 +98,7 @@ impl Mount {
         // Ends with this function, and lets the file system go.
         let pruner = prune::Pruner::start(self.connection.clone(), fs.clone())?;
         let server = server::Server::new(fs, fixed, notifier, pruner.waker(), about);
-        readers::serve(self.connection, Arc::new(server))
+        readers::serve(self.connection, Arc::new(server), self.awake)
     }
 }
 

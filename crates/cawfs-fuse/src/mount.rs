@@ -35,6 +35,8 @@ pub struct MountOptions {
     pub access_times: AccessTimes,
     /// Other users than the mounting one may enter.
     pub allow_other: bool,
+    /// Keep idle processors awake while requests come closely, for which one has to be root. `None`: in virtual machines, if we may.
+    pub awake: Option<bool>,
 }
 
 /// Why a mount failed, in a sentence that says what to do.
@@ -64,6 +66,12 @@ pub enum MountError {
         /// Its reason.
         source: io::Error,
     },
+    /// Processors cannot be kept awake.
+    #[error(
+        "{device} cannot be opened for the option awake: {0}. It takes root, and a kernel with CPU_IDLE; mount without awake",
+        device = crate::awake::DEVICE
+    )]
+    Awake(io::Error),
     /// The connection broke before it was in use.
     #[error("the handshake with the kernel failed: {0}")]
     Handshake(#[source] io::Error),

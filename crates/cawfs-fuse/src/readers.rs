@@ -16,6 +16,7 @@
 //! Invariant: at most one thread believes that it holds the seat, since it only keeps it by an
 //! atomic exchange of the number it saw.
 
+use crate::awake::Awake;
 use crate::buffers::Buffers;
 use crate::connection::{Answer, Connection};
 use crate::near::Near;
@@ -66,11 +67,15 @@ struct Shared<S> {
     dozing: AtomicBool,
 }
 
-/// Serves the connection until the mount is gone.
+/// Serves the connection until the mount is gone, and tells `awake` how many requests come.
 ///
 /// # Errors
 /// The failure of the device that ended it, or of starting threads.
-pub fn serve<S: Service>(connection: Arc<Connection>, service: Arc<S>) -> io::Result<()> {
+pub fn serve<S: Service>(
+    connection: Arc<Connection>,
+    service: Arc<S>,
+    awake: Awake,
+) -> io::Result<()> {
     let shared = Arc::new(Shared {
         connection,
         service,
@@ -83,7 +88,7 @@ pub fn serve<S: Service>(connection: Arc<Connection>, service: Arc<S>) -> io::Re
     let guard = shared.clone();
     let watchdog = std::thread::Builder::new()
         .name("cawfs-watch".into())
-        .spawn(move || guard.watch())?;
+        .spawn(move || guard.watch(awake))?;
     for _ in 0..2 {
         shared.clone().spawn(watchdog.thread().clone())?;
     }
@@ -234,12 +239,14 @@ impl<S: Service> Shared<S> {
     }
 
     /// Gives the seat away whenever its holder has been in one request for a whole beat.
-    fn watch(self: &Arc<Self>) {
+    fn watch(self: &Arc<Self>, mut awake: Awake) {
         let (mut last, mut since) = (0, Instant::now());
         while !self.line().ended {
             let seat = self.seat.load(SeqCst);
+            let now = Instant::now();
+            awake.tick(seat / 2, now);
             if seat != last {
-                (last, since) = (seat, Instant::now());
+                (last, since) = (seat, now);
             } else if seat % 2 == 1 && since.elapsed() >= BEAT {
                 self.give_seat(seat, &std::thread::current());
             } else if since.elapsed() > QUIET {

@@ -134,6 +134,7 @@ Options after -o, separated by commas, as in fstab:
   cache=SIZE               memory for data read (an eighth of the RAM, 64 MiB to 8 GiB)
   memtable=SIZE            memory for changes not yet written (1/128 of it, 32 to 256 MiB)
   commit=SECONDS           at the latest after this time everything is durable (5)
+  awake, noawake           idle processors wait awake while requests come closely (in virtual machines, for root)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there
   remount                  change ro, nosuid, nodev, noexec, and access times, of what is mounted there

@@ -23,6 +23,8 @@ pub struct Options {
     pub access_times: AccessTimes,
     /// Other users may enter; `None`: if we are root.
     pub allow_other: Option<bool>,
+    /// Keep idle processors awake while there is much to do; `None`: in virtual machines, if we may.
+    pub awake: Option<bool>,
     /// Memory for data read, in bytes.
     pub cache: Option<u64>,
     /// Memory for changes, in bytes.
@@ -45,6 +47,7 @@ impl Default for Options {
             noexec: false,
             access_times: AccessTimes::Relative,
             allow_other: None,
+            awake: None,
             cache: None,
             memtable: None,
             commit: Duration::from_secs(5),
@@ -92,6 +95,7 @@ impl Options {
             noexec: self.noexec,
             access_times: self.access_times,
             allow_other: self.allow_other.unwrap_or_else(root),
+            awake: self.awake,
         }
     }
 
@@ -137,6 +141,8 @@ impl Options {
             "atime" | "nostrictatime" => {}
             "allow_other" => self.allow_other = Some(true),
             "no_allow_other" => self.allow_other = Some(false),
+            "awake" => self.awake = Some(true),
+            "noawake" => self.awake = Some(false),
             "remount" => self.remount = true,
             _ if IGNORED.contains(&word) || is_foreign(word) => {}
             _ => return Err(unknown(word)),
@@ -259,6 +265,9 @@ mod tests {
         assert!(o.read_only && o.nosuid && !o.nodev);
         assert_eq!((o.cache, o.commit.as_secs()), (Some(3 << 29), 9));
         assert!(!parse("ro,rw").unwrap().read_only);
+        assert_eq!(o.awake, None);
+        assert_eq!(parse("awake").unwrap().awake, Some(true));
+        assert_eq!(parse("awake,noawake").unwrap().awake, Some(false));
         assert!(parse("remount,ro").unwrap().remount && !o.remount);
         assert_eq!(
             parse("subtype=cawfs").unwrap().subtype.as_deref(),

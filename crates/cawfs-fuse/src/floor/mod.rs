@@ -59,7 +59,7 @@ pub fn serve(mount: Mount) -> io::Result<()> {
         requests: AtomicU64::new(0),
         state: Mutex::new(state),
     };
-    readers::serve(mount.connection, Arc::new(floor))
+    readers::serve(mount.connection, Arc::new(floor), mount.awake)
 }
 
 impl Service for Floor {

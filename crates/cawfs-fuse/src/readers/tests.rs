@@ -60,7 +60,10 @@ impl Kernel {
             panics: Arc::clone(&panics),
         });
         let connection = Arc::new(Connection::new(File::from(theirs)));
-        let server = std::thread::spawn(move || serve(connection, service));
+        let server = std::thread::spawn(move || {
+            let awake = Awake::new(Some(false)).unwrap();
+            serve(connection, service, awake)
+        });
         Self {
             device: File::from(ours),
             go,

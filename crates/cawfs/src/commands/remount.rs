@@ -58,7 +58,7 @@ fn wanted(entry: &MountEntry, given: &[String]) -> Result<Options, Failure> {
     };
     if asked != fixed {
         return Err(Failure::usage(
-            "-o remount: cache, memtable, commit and log stay as they are while the store is mounted",
+            "-o remount: cache, memtable, commit, awake and log stay as they are while the store is mounted",
         )
         .hint("unmount it (cawfs umount DIR) and mount it again with the new options"));
     }
@@ -109,7 +109,12 @@ mod tests {
             let o = wanted(&strict, &list(words)).unwrap();
             assert_eq!(o.access_times, when, "{words}");
         }
-        for text in ["remount,cache=1G", "remount,commit=9", "remount,log=/x"] {
+        for text in [
+            "remount,cache=1G",
+            "remount,commit=9",
+            "remount,awake",
+            "remount,log=/x",
+        ] {
             assert_eq!(wanted(&entry(), &list(text)).unwrap_err().code, 2, "{text}");
         }
     }

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod awake;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;

@@ -79,13 +79,8 @@ impl Served {
         let dir = tempfile::tempdir().unwrap();
         let how = cawfs_fuse::MountOptions {
             source: "memory".into(),
-            subtype: None,
-            read_only: false,
-            nosuid: false,
-            nodev: false,
-            noexec: false,
-            access_times: cawfs_fs::AccessTimes::Relative,
             allow_other: true,
+            ..cawfs_fuse::MountOptions::default()
         };
         let mount = Mount::attach(dir.path(), &how).unwrap();
         let (served, about) = (fs.clone(), fs.clone());

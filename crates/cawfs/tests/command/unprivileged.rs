@@ -26,6 +26,8 @@ cawfs mkfs --size 256M store >/dev/null
 mkdir mnt
 fails cawfs mount -o allow_other store mnt
 grep -q user_allow_other said
+fails cawfs mount -o awake store mnt
+grep -q 'mount without awake' said
 ! shown "$1"
 cawfs mount -o noexec,strictatime store mnt >/dev/null
 shown "$1" | grep -q "fuse rw,nosuid,nodev,noexec,relatime,user_id=$(id -u),"
