@@ -4,24 +4,30 @@
 
 use cawdb_disk::{Access, Disk, Error, Extent, FaultyDisk, FileDisk, OpKind, RamDisk};
 use fastrand::Rng;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
+
+const O_DIRECT: i32 = 0o40000;
 
 const NOW: Duration = Duration::ZERO;
 
 /// Random requests against an array; discarded granules are undefined until written again.
-fn as_an_array(disk: &dyn Disk, seed: u64) {
+fn as_an_array(disk: &dyn Disk, seed: u64, size: usize) {
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
-    let size = 300_000;
     let mut model = vec![Some(0); size];
     disk.reserve(Extent::new(0, size as u64)).unwrap();
     for _ in 0..300 {
         let at = rng.usize(0..size);
-        let len = rng.usize(0..(size - at).min(100_000) + 1);
+        let len = rng.usize(0..(size - at).min(size / 3) + 1);
         match rng.u8(0..8) {
-            0..=3 => {
+            kind @ 0..=3 => {
                 let bytes: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
-                disk.write_at(&bytes, at as u64).unwrap();
+                match kind {
+                    0 => disk.write_bulk(&bytes, at as u64).unwrap(),
+                    _ => disk.write_at(&bytes, at as u64).unwrap(),
+                }
                 model[at..at + len]
                     .iter_mut()
                     .zip(bytes)
@@ -60,12 +66,39 @@ fn as_an_array(disk: &dyn Disk, seed: u64) {
 fn all_disks_are_arrays() {
     let dir = tempfile::tempdir().unwrap();
     for seed in 0..20 {
-        as_an_array(&RamDisk::new(), seed);
-        as_an_array(&RamDisk::with_limit(300_000), seed);
-        as_an_array(&FaultyDisk::new(RamDisk::new()).unwrap(), seed);
+        as_an_array(&RamDisk::new(), seed, 300_000);
+        as_an_array(&RamDisk::with_limit(300_000), seed, 300_000);
+        as_an_array(&FaultyDisk::new(RamDisk::new()).unwrap(), seed, 300_000);
         if seed < 4 {
             let path = dir.path().join(format!("{seed}"));
-            as_an_array(&FileDisk::open(path, Access::Create, NOW).unwrap(), seed);
+            let disk = FileDisk::open(path, Access::Create, NOW).unwrap();
+            as_an_array(&disk, seed, 300_000);
+        }
+    }
+}
+
+/// Both ways to one file, one beside the other.
+#[test]
+fn past_the_cache_a_file_is_the_same_array() {
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 0..3 {
+        let path = dir.path().join(format!("{seed}"));
+        let disk = FileDisk::open(&path, Access::Create, NOW).unwrap();
+        as_an_array(&disk, seed, 4_000_000);
+        let past = disk.stats().past_cache_bytes;
+        match OpenOptions::new()
+            .write(true)
+            .custom_flags(O_DIRECT)
+            .open(&path)
+        {
+            Ok(_) => assert!(
+                past > 1_000_000 && past < disk.stats().write_bytes,
+                "{past}"
+            ),
+            Err(e) => {
+                println!("the folder for tests lies where nothing goes past the cache: {e}");
+                assert_eq!(past, 0);
+            }
         }
     }
 }

@@ -46,6 +46,13 @@ pub struct Anchors {
     pub worn: bool,
 }
 
+/// How an image goes to the disk.
+#[derive(Clone, Copy)]
+enum Way {
+    Cached,
+    PastCache,
+}
+
 /// A node of the cut.
 struct NodeCut {
     handle: Arc<NodeHandle>,
@@ -174,8 +181,9 @@ impl Inner {
 
     fn write_cut(&self, anchors: &mut Anchors, cut: &Cut) -> Result<()> {
         let mut entries = cut.gone.clone();
+        let way = self.way_of_bulk(cut);
         for (run, count, shown) in &cut.runs {
-            entries.push(self.run_entry(run, *count, *shown)?);
+            entries.push(self.run_entry(run, *count, *shown, way)?);
         }
         for node in &cut.nodes {
             entries.push(self.node_entry(node)?);
@@ -207,10 +215,25 @@ impl Inner {
         Ok(())
     }
 
-    fn run_entry(&self, run: &Arc<Run>, count: u32, shown: u64) -> Result<Entry> {
+    /// Bulk data that fills most of a memtable in one cut is a long stream, of which nobody reads much again before it would have
+    /// pushed all else out of the machine's cache: so it goes past it.
+    fn way_of_bulk(&self, cut: &Cut) -> Way {
+        let bulk = cut.runs.iter().filter(|(run, ..)| run.is_dirty_bulk());
+        let bytes: u64 = bulk.map(|(run, ..)| run.bytes()).sum();
+        match bytes >= self.options.memtable_bytes / 2 {
+            true => Way::PastCache,
+            false => Way::Cached,
+        }
+    }
+
+    fn run_entry(&self, run: &Arc<Run>, count: u32, shown: u64, bulk: Way) -> Result<Entry> {
         if run.is_dirty() {
+            let way = match run.is_dirty_bulk() {
+                true => bulk,
+                false => Way::Cached,
+            };
             let encoded = run.encode(self.shelf.compression);
-            let place = Arc::new(self.write_bytes(&encoded.bytes, 0)?);
+            let place = Arc::new(self.write_bytes(&encoded.bytes, 0, way)?);
             let source = Arc::new(PlacedImage::new(self.disk.clone(), place));
             run.settle(source, &encoded, self.shelf.cache.clone());
             self.throttle.freed();
@@ -253,16 +276,19 @@ impl Inner {
     fn write_node(&self, id: NodeId, node: &Node) -> Result<Place> {
         let (image, checksum) = node_wire::encode(id, node, self.shelf.compression);
         self.counters.nodes_written.fetch_add(1, Ordering::Relaxed);
-        self.write_bytes(&image, checksum.0)
+        self.write_bytes(&image, checksum.0, Way::Cached)
     }
 
-    fn write_bytes(&self, bytes: &[u8], checksum: u64) -> Result<Place> {
+    fn write_bytes(&self, bytes: &[u8], checksum: u64, way: Way) -> Result<Place> {
         let extent = self
             .space
             .allocate(round_up(bytes.len() as u64, UNIT), Class::Checkpoint)?;
         let place = Place::new(extent, checksum, self.space.clone());
         reserve(self.disk.as_ref(), &self.space, extent)?;
-        self.disk.write_at(bytes, extent.offset)?;
+        match way {
+            Way::Cached => self.disk.write_at(bytes, extent.offset)?,
+            Way::PastCache => self.disk.write_bulk(bytes, extent.offset)?,
+        }
         self.counters
             .written_bytes
             .fetch_add(extent.len, Ordering::Relaxed);

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cawdb::disk::meter::{self, Spent};
-use cawdb::disk::{HookedDisk, OpKind, RamDisk};
+use cawdb::disk::{Access, FileDisk, HookedDisk, OpKind, RamDisk};
 use cawdb::{Background, Batch, CreateOptions, KeyRange, Options, Policy, Store};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -157,4 +160,68 @@ fn without_threads_a_writer_writes_the_checkpoint_and_never_sleeps() {
     assert!(counter(&store, "checkpoints") >= 1);
     let memory = store.stats().memory;
     assert!(memory.unwritten_runs <= END + MEMTABLE, "{memory:?}");
+}
+
+/// Bytes that went past the machine's cache while `count` values of `len` bytes were put and made durable, and the bytes written.
+fn past_cache(path: &Path, count: u64, len: usize) -> (u64, u64) {
+    let disk = Arc::new(FileDisk::open(path, Access::Create, Duration::ZERO).unwrap());
+    let create = CreateOptions {
+        size: 1 << 30,
+        journal_bytes: Some(MIB),
+        ..CreateOptions::default()
+    };
+    Store::create(disk.clone(), &create).unwrap();
+    let options = Options {
+        memtable_bytes: 8 * MIB,
+        ..Options::default()
+    };
+    let store = Store::open(disk, options).unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let value = |n: u64, rng: &mut fastrand::Rng| {
+        let mut value = vec![0; len];
+        rng.fill(&mut value);
+        (format!("{n:09}"), value)
+    };
+    let mut written = vec![];
+    for n in 0..count {
+        let (key, bytes) = value(n, &mut rng);
+        let mut batch = Batch::new();
+        batch.put(key.clone(), bytes.clone());
+        store.commit(batch).unwrap();
+        written.push((key, bytes));
+    }
+    store.checkpoint().unwrap();
+    let io = store.stats().io;
+    // And it is there, for who opens it anew.
+    drop(store);
+    let disk = FileDisk::open(path, Access::Write, Duration::from_secs(5)).unwrap();
+    let store = Store::open(Arc::new(disk), Options::default()).unwrap();
+    for (key, bytes) in written {
+        assert_eq!(
+            store.get(key.as_bytes()).unwrap().as_deref(),
+            Some(&bytes[..])
+        );
+    }
+    (io.past_cache_bytes, io.write_bytes)
+}
+
+#[test]
+fn long_streams_go_past_the_cache_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let few = past_cache(&path, 32, 64 << 10);
+    assert_eq!(few.0, 0, "2 MiB are no stream");
+    std::fs::remove_file(&path).unwrap();
+    let small = past_cache(&path, 4000, 8 << 10);
+    assert_eq!(small.0, 0, "many small values are none");
+    let direct = OpenOptions::new()
+        .write(true)
+        .custom_flags(0o40000)
+        .open(&path);
+    std::fs::remove_file(&path).unwrap();
+    let (past, written) = past_cache(&path, 1000, 64 << 10);
+    match direct {
+        Ok(_) => assert!(past > written / 2, "{past} of {written} bytes"),
+        Err(e) => println!("the folder for tests lies where nothing goes past the cache: {e}"),
+    }
 }

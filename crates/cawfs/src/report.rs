@@ -60,6 +60,7 @@ pub fn of_store(store: &Store) -> Value {
             "read_bytes": s.io.read_bytes,
             "writes": s.io.writes,
             "written_bytes": s.io.write_bytes,
+            "past_cache_bytes": s.io.past_cache_bytes,
             "syncs": s.io.syncs,
             "discards": s.io.discards,
         },

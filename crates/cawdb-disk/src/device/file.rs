@@ -1,8 +1,9 @@
-//! A disk on a regular file or a block device, through the page cache.
+//! A disk on a regular file or a block device, through the page cache but for bulk data.
 //!
 //! Invariants: the file is locked as long as it is open (one writer, or many readers); a regular
 //! file is sparse, grows as needed and gives freed granules back; a block device has its size.
 
+use super::direct::{Direct, blocks};
 use super::stats::{Clocks, Counters};
 use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::sync::Mutex;
@@ -23,6 +24,9 @@ const BELIEVED: Duration = Duration::from_millis(20);
 
 /// No page of the kernel's is larger.
 const PAGE: u64 = 64 << 10;
+
+/// Less than this is not worth a way past the cache, in bytes.
+const BULK: usize = 256 << 10;
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,7 @@ pub struct FileDisk {
     growth: Mutex<()>,
     /// When the file system below was last asked for its room, and what it said; forgotten when this disk changes it.
     room: Mutex<Option<(Instant, u64)>>,
+    direct: Direct,
     counters: Counters,
     clocks: Clocks,
 }
@@ -89,6 +94,7 @@ impl FileDisk {
             len: AtomicU64::new(len),
             growth: Mutex::new(()),
             room: Mutex::default(),
+            direct: Direct::default(),
             counters: Counters::default(),
             clocks: Clocks::default(),
         })
@@ -177,6 +183,30 @@ impl Disk for FileDisk {
             .write(|| self.file.write_all_at(bytes, offset))
             .map_err(|e| self.error("write", e))?;
         self.grown_to(offset.saturating_add(bytes.len() as u64));
+        Ok(())
+    }
+
+    fn write_bulk(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let whole = blocks(offset, bytes.len());
+        let (Some(middle), true) = (bytes.get(whole.clone()), whole.len() >= BULK) else {
+            return self.write_at(bytes, offset);
+        };
+        let at = |n: usize| offset + n as u64;
+        let done = self
+            .clocks
+            .write(|| self.direct.write(&self.file, middle, at(whole.start)))
+            .map_err(|e| self.error("write", e))?;
+        if !done {
+            return self.write_at(bytes, offset);
+        }
+        self.counters.write(middle.len());
+        self.counters.past_cache(middle.len());
+        self.grown_to(at(whole.end));
+        for edge in [0..whole.start, whole.end..bytes.len()] {
+            if let Some(part) = bytes.get(edge.clone()).filter(|part| !part.is_empty()) {
+                self.write_at(part, at(edge.start))?;
+            }
+        }
         Ok(())
     }
 

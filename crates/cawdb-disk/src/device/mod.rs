@@ -5,6 +5,7 @@
 //! is durable once a `sync` that began after it has returned; without it, a crash may keep, lose or
 //! tear it (at [`crate::UNIT`]), in any order. Failed writes leave the range undefined.
 
+mod direct;
 mod faulty;
 mod file;
 mod hooked;
@@ -62,6 +63,15 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`Error::Io`].
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// The same for much that is not likely to be read soon: where that can be done, it does not stay in the machine's memory beside
+    /// the medium.
+    ///
+    /// # Errors
+    /// As for [`Disk::write_at`].
+    fn write_bulk(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.write_at(bytes, offset)
+    }
 
     /// Makes everything written before durable.
     ///

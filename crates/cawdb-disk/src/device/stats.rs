@@ -15,6 +15,8 @@ pub struct IoStats {
     pub writes: u64,
     /// Bytes written.
     pub write_bytes: u64,
+    /// Of these, bytes that went past the cache of the machine.
+    pub past_cache_bytes: u64,
     /// Syncs.
     pub syncs: u64,
     /// Discards.
@@ -83,6 +85,7 @@ pub(super) struct Counters {
     read_bytes: AtomicU64,
     writes: AtomicU64,
     write_bytes: AtomicU64,
+    past_cache_bytes: AtomicU64,
     syncs: AtomicU64,
     discards: AtomicU64,
 }
@@ -96,6 +99,10 @@ impl Counters {
     pub fn write(&self, bytes: usize) {
         self.writes.fetch_add(1, Relaxed);
         self.write_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub fn past_cache(&self, bytes: usize) {
+        self.past_cache_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     pub fn sync(&self) {
@@ -112,6 +119,7 @@ impl Counters {
             read_bytes: self.read_bytes.load(Relaxed),
             writes: self.writes.load(Relaxed),
             write_bytes: self.write_bytes.load(Relaxed),
+            past_cache_bytes: self.past_cache_bytes.load(Relaxed),
             syncs: self.syncs.load(Relaxed),
             discards: self.discards.load(Relaxed),
         }

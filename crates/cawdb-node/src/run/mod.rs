@@ -49,6 +49,11 @@ use disk::DiskRun;
 use disk_cursor::DiskCursor;
 use std::sync::Arc;
 
+/// A run from this length on, in bytes, whose points are as long as this in the mean, is bulk.
+const BULK_BYTES: u64 = 1 << 20;
+/// See [`BULK_BYTES`].
+const BULK_MEAN: u64 = 16 << 10;
+
 /// The name of a run's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
@@ -154,6 +159,11 @@ impl Run {
     /// Whether it has delete-ranges.
     pub fn has_delete_ranges(&self) -> bool {
         self.has_delete_ranges
+    }
+
+    /// Whether it waits to be written, and is long and of large values, as what a stream of data leaves.
+    pub fn is_dirty_bulk(&self) -> bool {
+        self.bytes >= BULK_BYTES && self.bytes / self.points.max(1) >= BULK_MEAN && self.is_dirty()
     }
 
     /// The index, for a fuzzer.
