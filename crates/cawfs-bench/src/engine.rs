@@ -166,7 +166,7 @@ impl System for EngineOn {
         bail!("an engine has no trees")
     }
 
-    fn remove_tree(&mut self, _tree: &str) -> Result<()> {
+    fn remove_tree(&mut self, _tree: &str) -> Result<Option<f64>> {
         bail!("an engine has no trees")
     }
 

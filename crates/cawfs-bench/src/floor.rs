@@ -97,8 +97,9 @@ impl System for Floor {
         Ok(None)
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<()> {
-        self.shell("rm -rf \"$1\"", &[tree])
+    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
+        self.shell("rm -rf \"$1\"", &[tree])?;
+        Ok(None)
     }
 
     fn sync(&self) -> Result<()> {

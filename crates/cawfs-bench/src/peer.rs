@@ -141,11 +141,11 @@ impl System for Peer {
         Ok(None)
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<()> {
+    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
         if let Some(overlays) = &mut self.overlays
             && overlays.remove_tree(tree)?
         {
-            return Ok(());
+            return Ok(None);
         }
         let (program, args) = match self.kind {
             Kind::BtrfsSnap => ("btrfs", ["subvolume", "delete"]),
@@ -155,7 +155,8 @@ impl System for Peer {
         run(
             program,
             args.iter().map(OsStr::new).chain([path.as_os_str()]),
-        )
+        )?;
+        Ok(None)
     }
 
     fn sync(&self) -> Result<()> {

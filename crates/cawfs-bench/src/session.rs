@@ -11,6 +11,14 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use std::time::Instant;
 
+/// Steps whose programs tell how long they took, and what that is called.
+pub const CLONE: (&str, &str) = ("clone", "clone, without starting the program");
+/// See [`CLONE`].
+pub const REMOVAL: (&str, &str) = (
+    "remove the tree the quickest way",
+    "remove the tree, without starting the program",
+);
+
 /// What one step took.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sample {
@@ -155,13 +163,23 @@ impl Session<'_> {
 
     /// Clones a tree, also without the start of the program, if it tells; the seconds of all.
     pub fn clone_step(&mut self, round: u32, source: &str, name: &str) -> Result<f64> {
+        self.told_step(CLONE, round, |system| system.clone_tree(source, name))
+    }
+
+    /// A step, and what its program says of itself, without its start; the seconds of all.
+    pub fn told_step(
+        &mut self,
+        (step, without): (&'static str, &'static str),
+        round: u32,
+        work: impl FnOnce(&mut dyn System) -> Result<Option<f64>>,
+    ) -> Result<f64> {
         let mut inner = None;
-        let seconds = self.step("clone", round, |system| {
-            inner = system.clone_tree(source, name)?;
+        let seconds = self.step(step, round, |system| {
+            inner = work(system)?;
             Ok(())
         })?;
         if let Some(inner) = inner {
-            self.told("clone, without starting the program", round, inner);
+            self.told(without, round, inner);
         }
         Ok(seconds)
     }

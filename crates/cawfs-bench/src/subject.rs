@@ -57,6 +57,13 @@ impl Cawfs {
         Ok(kinds.filter_map(|kind| kind["count"].as_u64()).sum())
     }
 
+    /// The seconds that the program tells of itself.
+    fn timed<'a>(&self, args: impl Iterator<Item = &'a OsStr>) -> Result<Option<f64>> {
+        let said: serde_json::Value =
+            serde_json::from_str(&self.run(args)?).context("cawfs printed no JSON")?;
+        Ok(said["seconds"].as_f64())
+    }
+
     fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
         process::run_with(&self.program, args, &[0])
     }
@@ -111,10 +118,7 @@ impl System for Cawfs {
     fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>> {
         let (src, dst) = (self.path(src), self.path(dst));
         let args = ["clone".as_ref(), "--json".as_ref(), src.as_os_str()];
-        let said = self.run(args.into_iter().chain([dst.as_os_str()]))?;
-        let said: serde_json::Value =
-            serde_json::from_str(&said).context("cawfs clone --json printed no JSON")?;
-        Ok(said["seconds"].as_f64())
+        self.timed(args.into_iter().chain([dst.as_os_str()]))
     }
 
     fn clone_many(&mut self, src: &str, dsts: &[String]) -> Result<()> {
@@ -124,9 +128,9 @@ impl System for Cawfs {
             .map(drop)
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<()> {
-        self.run(["rm".as_ref(), self.path(tree).as_os_str()])
-            .map(drop)
+    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
+        let tree = self.path(tree);
+        self.timed(["rm".as_ref(), "--json".as_ref(), tree.as_os_str()].into_iter())
     }
 
     fn sync(&self) -> Result<()> {

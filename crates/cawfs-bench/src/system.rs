@@ -179,8 +179,8 @@ pub trait System {
         dsts.iter()
             .try_for_each(|dst| self.clone_tree(src, dst).map(drop))
     }
-    /// Removes a tree the quickest way the system has.
-    fn remove_tree(&mut self, tree: &str) -> Result<()>;
+    /// Removes a tree the quickest way the system has. The answer is that of [`System::clone_tree`].
+    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>>;
     /// Makes everything durable, by a program, as every system is asked the same way.
     fn sync(&self) -> Result<()>;
     /// Bytes in use, and bytes that are free, as `df` shows them.

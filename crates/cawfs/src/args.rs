@@ -134,10 +134,12 @@ Options after -o, separated by commas, as in fstab:
   cache=SIZE               memory for data read (an eighth of the RAM, 64 MiB to 8 GiB)
   memtable=SIZE            memory for changes not yet written (1/128 of it, 32 to 256 MiB)
   commit=SECONDS           at the latest after this time everything is durable (5)
-  awake, noawake           idle processors wait awake while requests come closely (in virtual machines, for root)
+  awake, noawake           let idle processors wait awake while requests come closely, or
+                           not (by itself: in virtual machines, if root mounts)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there
-  remount                  change ro, nosuid, nodev, noexec, and access times, of what is mounted there
+  remount                  change ro, nosuid, nodev, noexec, and access times, of what is
+                           mounted there
   default_permissions      always on
   noauto, user, nofail, _netdev, x-*   are for others and ignored here
 
@@ -242,6 +244,9 @@ pub struct Rm {
     /// A missing PATH is no error
     #[arg(long, short = 'f')]
     pub force: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

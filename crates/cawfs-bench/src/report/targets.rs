@@ -6,7 +6,7 @@
 use crate::report::markdown::{bytes, number, seconds};
 use crate::report::summary::{Of, Spread, smooth};
 use crate::report::{Results, engines};
-use crate::session::Sample;
+use crate::session::{CLONE, REMOVAL, Sample};
 use crate::system::Kind;
 
 /// One of them.
@@ -206,9 +206,9 @@ fn tree(found: &mut Vec<Target>, of: Of) {
     ] {
         ext4_or_floor(found, of, step);
     }
-    let told = "clone, without starting the program";
+    let told = CLONE.1;
     for (what, step, limit) in [
-        ("", "remove the tree the quickest way", 0.001),
+        ("", REMOVAL.1, 0.001),
         ("", "rename the tree", 0.001),
         ("cold ", told, 0.0003),
     ] {
@@ -225,7 +225,7 @@ fn tree(found: &mut Vec<Target>, of: Of) {
 }
 
 fn vm(found: &mut Vec<Target>, of: Of) {
-    let told = "clone, without starting the program";
+    let told = CLONE.1;
     let rounds = of.rounds(Kind::Cawfs, &[told], |sample| sample.seconds);
     let worst = rounds.into_iter().map(|(_, s)| s).reduce(f64::max);
     let what = format!("{told}, in the slowest round");

@@ -59,7 +59,9 @@ pub fn run(session: &mut Session) -> Result<()> {
     }
     session.step("load: sync", 0, |system| system.sync())?;
     session.measured("remove all + sync", 0, amount, |system| {
-        names.iter().try_for_each(|name| system.remove_tree(name))?;
+        for name in &names {
+            system.remove_tree(name)?;
+        }
         system.sync()
     })?;
     Ok(())

@@ -42,7 +42,8 @@ pub fn git(session: &mut Session, listed: &[(PathBuf, u64)]) -> Result<()> {
             )
         })?;
     }
-    session.system.remove_tree(clone)
+    session.system.remove_tree(clone)?;
+    Ok(())
 }
 
 /// rsync of the tree `orig` into new ones: through temporary files that are renamed, and in place.

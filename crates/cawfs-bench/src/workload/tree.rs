@@ -5,7 +5,7 @@
 
 use crate::files;
 use crate::process::run;
-use crate::session::Session;
+use crate::session::{REMOVAL, Session};
 use crate::workload::tools;
 use anyhow::Result;
 use std::ffi::OsStr;
@@ -108,9 +108,7 @@ fn copy_in(session: &mut Session, source: &Source) -> Result<()> {
         )?;
         system.sync()
     })?;
-    session.step("remove the tree the quickest way", 0, |system| {
-        system.remove_tree("unpacked")
-    })?;
+    session.told_step(REMOVAL, 0, |system| system.remove_tree("unpacked"))?;
     session.step("remove the tree: sync", 0, |system| system.sync())?;
     shell(warm, &[archive, dir])?;
     session.step("copy in: cp -a + sync", 0, |system| {

@@ -5,29 +5,43 @@ use crate::Outcome;
 use crate::args::Rm;
 use crate::control;
 use crate::failure::{FAILED, Failure};
+use crate::output;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use serde_json::json;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Instant;
 
 /// Removes all paths; one that fails does not keep the others.
 pub fn run(args: &Rm) -> Outcome {
+    let begun = Instant::now();
     let mut code = 0;
+    let mut removed = vec![];
     for path in &args.paths {
-        if let Err(failure) = remove(path, args.force) {
-            failure.report("rm");
-            code = FAILED;
+        match remove(path, args.force) {
+            Ok(true) => removed.push(path.to_string_lossy()),
+            Ok(false) => {}
+            Err(failure) => {
+                failure.report("rm");
+                code = FAILED;
+            }
         }
+    }
+    if args.json {
+        let seconds = begun.elapsed().as_secs_f64();
+        output::json(&json!({ "removed": removed, "seconds": seconds }));
     }
     Ok(code)
 }
 
-fn remove(path: &Path, force: bool) -> Result<(), Failure> {
+/// Whether it was there.
+fn remove(path: &Path, force: bool) -> Result<bool, Failure> {
     let target = Target::of(path)?;
     let Some(there) = target.stat()? else {
         let missing = Failure::at(path, "it does not exist");
-        return if force { Ok(()) } else { Err(missing) };
+        return if force { Ok(false) } else { Err(missing) };
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::open(&target.parent_path, flags, Mode::empty())
@@ -39,7 +53,8 @@ fn remove(path: &Path, force: bool) -> Result<(), Failure> {
             .hint("unmount it, or remove what is in it"));
     }
     control::remove(&File::from(parent), target.name.as_bytes())
-        .map_err(|refusal| refusal.at(path, |e| refused(path, e)))
+        .map_err(|refusal| refusal.at(path, |e| refused(path, e)))?;
+    Ok(true)
 }
 
 fn refused(path: &Path, e: Errno) -> Failure {

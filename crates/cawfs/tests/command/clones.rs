@@ -57,6 +57,10 @@ fn several_clones_show_one_instant() {
     assert_eq!(picture(&site.path("b")), picture(&site.path("c")));
     assert_eq!(picture(&site.path("b")), picture(&site.path("a/inside")));
     assert!(!site.path("b/inside").exists());
+    let out = done(site.run(&["rm", "-f", "--json", "b", "missing", "c"]));
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["removed"].as_array().unwrap().len(), 2);
+    assert!(out["seconds"].as_f64().unwrap() > 0.0 && !site.path("b").exists());
 }
 
 #[test]
