@@ -16,6 +16,7 @@
 
 mod aging;
 mod hash;
+mod held;
 mod pass;
 mod pins;
 
@@ -346,19 +347,6 @@ impl Table {
     pub(crate) fn open_below(&self, id: NodeId) -> Vec<NodeId> {
         let open = self.open.iter().copied();
         open.filter(|&n| self.is_below(n, id)).collect()
-    }
-    /// The known names in directories that are open, at or below a node. O(open nodes · depth + names).
-    pub(crate) fn names_in_open_below(&self, id: NodeId) -> Vec<(NodeId, Bytes)> {
-        let mut names = Vec::new();
-        for parent in self.open_below(id) {
-            let known = self
-                .slots
-                .get(&parent)
-                .into_iter()
-                .flat_map(|slot| slot.children.keys());
-            names.extend(known.map(|name| (parent, name.clone())));
-        }
-        names
     }
     /// The nodes that are open for writing and have a name below a directory (or are the node itself); perhaps some that have
     /// several names, elsewhere. O(open nodes · depth).

@@ -329,7 +329,7 @@ pub enum Invalidation {
         /// What it named.
         node: NodeId,
     },
-    /// A name in a removed tree, of a directory that somebody holds open and goes on from: it is to be asked for again, and goes with the tree.
+    /// A name in a removed tree, of a directory that somebody may hold and go on from: it is to be asked for again, and goes with the tree.
     Expired {
         /// The directory.
         parent: NodeId,

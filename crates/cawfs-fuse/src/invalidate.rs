@@ -34,10 +34,8 @@ impl Notifier {
         Ok(Self { jobs })
     }
 
-    /// Sends notifications for attributes some time soon. No lock of the kernel is needed for them, so any request may
-    /// ask for it.
-    pub fn send(&self, nodes: impl IntoIterator<Item = u64>) {
-        let notices: Vec<_> = nodes.into_iter().map(Notice::Attributes).collect();
+    /// Sends notifications some time soon. Nobody waits for them, so any request may ask for it.
+    pub fn send(&self, notices: Vec<Notice>) {
         if !notices.is_empty() {
             let (done, _) = channel();
             // An error means that the thread is gone, and the mount with it.

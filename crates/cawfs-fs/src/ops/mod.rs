@@ -7,6 +7,7 @@ mod create;
 mod crossing;
 mod files;
 mod flags;
+mod held;
 mod links;
 mod lookup;
 mod readdir;

@@ -108,9 +108,9 @@ impl Fs {
         name: &[u8],
     ) -> Result<Vec<Invalidation>> {
         let name = check_name(name)?;
-        let _names = self.exclusive();
+        let names = self.exclusive();
         #[cfg(feature = "interleave")]
-        let _names = broken::without(broken::Fault::NamespaceNotHeld, _names);
+        let names = broken::without(broken::Fault::NamespaceNotHeld, names);
         self.check_writable()?;
         let dir = self.dir(parent)?;
         let Resolved { at, zone, .. } = self.resolve_writable(&dir)?;
@@ -121,18 +121,19 @@ impl Fs {
         check_removal(&dir.inode(), &top.inode())?;
         self.check_tree_unguarded(&view, &top, &home)?;
         // Who holds a directory below goes on from there, past the name that is removed.
-        let held = lock(&self.table).names_in_open_below(top.id).into_iter();
+        let held = self.held_below(&view, &top, &home)?;
         let moves = self.displace(&mut change, &view, &top, &home)?;
         content::erase(&mut change.batch, &home, &self.kept(&top));
         change.touch(&dir, &at, -i64::from(top.is_dir()))?;
         // The kernel removed nothing itself, so it must hear which objects have fewer links.
         let node = top.id;
         let mut stale = vec![Invalidation::Removed { parent, name, node }];
-        stale.extend(held.map(|(parent, name)| Invalidation::Expired { parent, name }));
         stale.extend(change.nodes().map(Invalidation::Attributes));
         change.commit()?;
         add(&self.counters.trees_removed, 1);
         self.settle(moves);
+        drop((top, dir, names));
+        stale.extend(held.expire(&view));
         Ok(stale)
     }
 

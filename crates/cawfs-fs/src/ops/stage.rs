@@ -13,7 +13,9 @@ use crate::protocol::{self, CLONE_STAGE, CLONE_STAGE_MAPPED, REMOVE_TREE};
 use crate::schema::Location;
 use crate::stages::{Source, Stage, check_count};
 use crate::table::{Count, Place, pin_child, pin_new};
-use crate::types::{Caller, CloneOptions, Entry, FileHandle, IoctlReply, NodeId, RenameMode};
+use crate::types::{
+    Caller, CloneOptions, Entry, FileHandle, Invalidation, IoctlReply, NodeId, RenameMode,
+};
 use bytes::Bytes;
 use cawdb::Batch;
 use std::collections::{HashMap, HashSet};
@@ -64,17 +66,24 @@ impl Fs {
         lock(&self.table).writable_below(source)
     }
 
-    /// The nodes at or below a name that lose links when a clone replaces it, and that somebody may still ask about.
-    /// O(open nodes · depth + files with names both there and elsewhere).
-    pub fn open_below(&self, parent: NodeId, name: &[u8]) -> Vec<NodeId> {
-        let _names = self.shared();
+    /// What the kernel must hear when a clone replaces a name, of what lies below: which nodes lose links, and names that
+    /// somebody may go on to. O(open nodes · depth + files with names both there and elsewhere).
+    pub fn lost_below(&self, parent: NodeId, name: &[u8]) -> Vec<Invalidation> {
+        let names = self.shared();
         let Some(top) = pin_child(&self.table, parent, name) else {
             return Vec::new();
         };
         let mut nodes = lock(&self.table).open_below(top.id);
         // What cannot be read now is told to whoever asks for the clone.
         nodes.extend(self.crossing_nodes(&top).unwrap_or_default());
+        let view = self.store.snapshot();
+        let at = self.resolve(&top).map(|resolved| resolved.at);
+        let held = at.and_then(|at| self.held_below(&view, &top, &at));
+        drop((top, names));
+        let nodes = nodes.into_iter().map(Invalidation::Attributes);
         nodes
+            .chain(held.unwrap_or_default().expire(&view))
+            .collect()
     }
 
     /// Stages `count` clones of a file or tree; returns the token of their staged names.

@@ -1,7 +1,7 @@
 //! Objects outlive their names, listings their directories, and nothing outlives its holders.
 
-use crate::mount::{ME, TOP, kind, mount, open};
-use cawfs_fs::{AccessTimes, CloneOptions, Invalidation, Kind, RenameMode, WriteFlags};
+use crate::mount::{ME, Mount, TOP, kind, mount, open};
+use cawfs_fs::{AccessTimes, CloneOptions, Invalidation, Kind, NodeId, RenameMode, WriteFlags};
 
 #[test]
 fn access_times_wait_in_memory_until_sync() {
@@ -72,29 +72,81 @@ fn what_was_below_a_removed_tree_still_changes_what_it_shows() {
     }
 }
 
-#[test]
-fn who_holds_a_directory_of_a_removed_tree_asks_anew_for_names_in_it() {
-    let m = mount();
-    let tree = m.folder(TOP, "tree");
-    let (held, other) = (m.folder(tree, "held"), m.folder(tree, "other"));
-    let (inner, _) = (m.folder(held, "inner"), m.folder(other, "of nobody"));
-    m.file(held, "file", b"");
-    m.folder(inner, "deeper");
-    let outside = m.folder(TOP, "outside");
-    m.folder(outside, "stays");
-    for dir in [held, outside] {
-        m.opendir(dir).unwrap();
-    }
-    let told = m.remove_tree(&ME, TOP, b"tree").unwrap();
+/// The names that the kernel is to ask for again when a tree goes, sorted.
+fn expired(m: &Mount, tree: &[u8]) -> Vec<(NodeId, String)> {
+    let told = m.remove_tree(&ME, TOP, tree).unwrap();
     let mut expired: Vec<_> = told
-        .iter()
+        .into_iter()
         .filter_map(|told| match told {
-            Invalidation::Expired { parent, name } => Some((*parent, &name[..])),
+            Invalidation::Expired { parent, name } => {
+                Some((parent, String::from_utf8(name.to_vec()).unwrap()))
+            }
             _ => None,
         })
         .collect();
     expired.sort();
-    assert_eq!(expired, [(held, &b"file"[..]), (held, &b"inner"[..])]);
+    expired
+}
+
+fn named(names: &[(NodeId, &str)]) -> Vec<(NodeId, String)> {
+    names.iter().map(|&(dir, n)| (dir, n.to_owned())).collect()
+}
+
+/// More names than are told of where nothing is open.
+fn fill(m: &Mount, dir: NodeId) {
+    for number in 0..=256 {
+        m.mknod(&ME, dir, format!("{number}").as_bytes(), libc::S_IFIFO, 0)
+            .unwrap();
+    }
+}
+
+#[test]
+fn who_may_hold_a_directory_of_a_removed_tree_asks_anew_for_all_names_in_it() {
+    let m = mount();
+    let (tree, outside) = (m.folder(TOP, "tree"), m.folder(TOP, "outside"));
+    let sub = m.folder(tree, "sub");
+    m.folder(tree, "empty");
+    let file = m.file(sub, "file", b"");
+    // Names of these are not nodes. Homes: `sub`, `tree`, the root.
+    m.link(&ME, file, sub, b"again").unwrap();
+    let other = m.file(tree, "other", b"");
+    m.link(&ME, other, sub, b"another").unwrap();
+    let crossing = m.file(outside, "crossing", b"");
+    m.link(&ME, crossing, sub, b"in").unwrap();
+    m.opendir(outside).unwrap();
+    let of_sub = ["again", "another", "file", "in"].map(|name| (sub, name));
+    let of_tree = ["empty", "other", "sub"].map(|name| (tree, name));
+    let names = named(&[&of_tree[..], &of_sub].concat());
+    assert_eq!(expired(&m, b"tree"), names);
+    m.well();
+}
+
+#[test]
+fn who_holds_a_directory_of_a_large_removed_tree_open_asks_anew_for_all_names_in_it() {
+    let m = mount();
+    let tree = m.folder(TOP, "tree");
+    let (held, many) = (m.folder(tree, "held"), m.folder(tree, "many"));
+    fill(&m, many);
+    let (one, inner) = (m.file(held, "one", b""), m.folder(held, "inner"));
+    m.link(&ME, one, held, b"two").unwrap();
+    m.link(&ME, one, many, b"three").unwrap();
+    m.file(inner, "not told", b"");
+    let used = m.file(inner, "used", b"");
+    m.open(used, libc::O_RDONLY).unwrap();
+    m.opendir(held).unwrap();
+    let names = [
+        (tree, "held"),
+        (held, "inner"),
+        (held, "one"),
+        (held, "two"),
+        (inner, "used"),
+    ];
+    assert_eq!(expired(&m, b"tree"), named(&names));
+    // Once more, with nobody in it.
+    let tree = m.folder(TOP, "tree");
+    fill(&m, tree);
+    assert_eq!(expired(&m, b"tree"), []);
+    m.well();
 }
 
 #[test]

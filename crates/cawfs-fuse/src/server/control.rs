@@ -102,7 +102,7 @@ impl Server {
 
 /// A name that is gone only expires if what was below is forgotten `later`: dropping it at once takes the kernel some µs for each
 /// name it remembers there, while it holds the directory's lock.
-fn notice(invalidation: &Invalidation, later: bool) -> Notice {
+pub(super) fn notice(invalidation: &Invalidation, later: bool) -> Notice {
     let entry = |parent: &NodeId, name: &[u8], expire| Notice::Entry {
         parent: parent.0,
         name: name.to_vec(),

@@ -1,5 +1,6 @@
 //! Operations on the names of a directory.
 
+use super::control::notice;
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
 use crate::wire::{Op, reply};
@@ -66,10 +67,10 @@ impl Server {
                 flags,
             } => {
                 let replaces = flags == 0 && cawfs_fs::protocol::parse_stage_name(name).is_some();
-                let mut unlinked = Vec::new();
+                let mut lost = Vec::new();
                 if replaces {
                     self.check_unused(NodeId(new_parent), new_name)?;
-                    unlinked = self.fs.open_below(NodeId(new_parent), new_name);
+                    lost = self.fs.lost_below(NodeId(new_parent), new_name);
                 }
                 let mode = match flags {
                     0 => RenameMode::Replace,
@@ -81,7 +82,9 @@ impl Server {
                     .fs
                     .rename(caller, node, name, NodeId(new_parent), new_name, mode);
                 // The kernel knows that the name changed hands, but not what lay below it.
-                self.notifier.send(unlinked.into_iter().map(|node| node.0));
+                let later = self.fixed.agreed.forgets_later();
+                self.notifier
+                    .send(lost.iter().map(|lost| notice(lost, later)).collect());
                 done
             }
             _ => return Err(libc::ENOSYS),

@@ -160,3 +160,64 @@ assert sorted(os.listdir("dir")) == list("abcmz")
 "#,
     ));
 }
+
+#[test]
+fn who_holds_a_directory_of_a_removed_tree_finds_nothing_in_it_at_once() {
+    let site = Site::new();
+    done(site.python(
+        r#"
+import os, subprocess, sys, time
+top = os.getcwd()
+places = ("open", "cwd", "path")
+names = ("one", "two", "crossing", "inner", "inner/file", "inner/deeper")
+def make(name): open(name, "w").close()
+def gone(name, dir):
+    try: os.stat(name, dir_fd=dir)
+    except FileNotFoundError: return True
+def remove(patience, *words):
+    for place in places:
+        os.makedirs(f"tree/{place}/inner/deeper")
+        os.makedirs(f"outside/{place}", exist_ok=True)
+        for name in ("one", "inner/file"): make(f"tree/{place}/{name}")
+        os.link(f"tree/{place}/one", f"tree/{place}/two")
+        make(f"outside/{place}/crossing")
+        os.link(f"outside/{place}/crossing", f"tree/{place}/crossing")
+    # What is in use the kernel does not forget.
+    used = [os.open(f"tree/{place}/{name}", os.O_PATH) for place in places for name in names]
+    used += [os.open(f"tree/{place}/two", os.O_RDWR) for place in places]
+    os.chdir("tree/cwd")
+    held = [os.open(f"{top}/tree/open", os.O_RDONLY), os.open(".", os.O_PATH), os.open(f"{top}/tree/path", os.O_PATH)]
+    subprocess.run([sys.argv[1], *words], check=True, cwd=top)
+    end = time.monotonic() + patience
+    for place, dir in zip(places, held):
+        for name in names:
+            while not gone(name, dir):
+                if time.monotonic() > end: raise SystemExit(f"{name} is still in {place}")
+        assert os.stat(f"{top}/outside/{place}/crossing").st_nlink == 1
+    for fd in used: os.fstat(fd)
+    for fd in used[-3:]: os.write(fd, b"goes on")
+    os.chdir(top)
+remove(0, "rm", "tree")
+# Of what a clone replaces the kernel hears a little later.
+os.makedirs("new/open")
+remove(5, "clone", "--replace", "new", "tree")
+assert os.listdir("tree") == ["open"] and os.listdir("tree/open") == []
+"#,
+    ));
+}
+
+/// Names expire one by one: raising the kernel's epoch would take away what is mounted on other directories.
+#[test]
+fn what_is_mounted_elsewhere_stays_when_a_held_tree_goes() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("elsewhere/a/b")).unwrap();
+    fs::create_dir_all(site.path("tree/held")).unwrap();
+    fs::write(site.path("tree/held/one"), "x").unwrap();
+    fs::hard_link(site.path("tree/held/one"), site.path("tree/held/two")).unwrap();
+    let mounted = Mounted::on(site.path("elsewhere/a/b"));
+    fs::write(site.path("elsewhere/a/b/file"), "x").unwrap();
+    let held = fs::File::open(site.path("tree/held")).unwrap();
+    done(site.run(&["rm", "tree"]));
+    assert_eq!(fs::read(site.path("elsewhere/a/b/file")).unwrap(), b"x");
+    drop((held, mounted));
+}
