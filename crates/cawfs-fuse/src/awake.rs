@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 /// Over how long requests are counted.
 const WINDOW: Duration = Duration::from_millis(8);
 /// From so many requests in a window on, processors are kept awake.
-const MANY: u64 = 16;
+const MANY: u64 = 6;
 /// With so many, they stay so.
-const FEW: u64 = 8;
+const FEW: u64 = 3;
 /// So many windows with less than that end it.
 const LINGER: u32 = 5;
 
@@ -115,14 +115,16 @@ fn say(device: &File, latency: i32) -> bool {
 mod tests {
     use super::*;
 
-    /// Ticks each millisecond, and what the device was told last after each.
-    fn told(awake: &mut Awake, device: &File, came: impl Iterator<Item = u64>) -> Vec<i32> {
+    /// Ticks twice a window; what the device was told last after each window.
+    fn told(awake: &mut Awake, device: &File, came: u64, windows: usize) -> Vec<i32> {
         let (mut now, mut requests) = (awake.begun, awake.counted);
         let mut told = vec![];
-        for came in came {
-            now += Duration::from_millis(1);
-            requests += came;
-            awake.tick(requests, now);
+        for _ in 0..windows {
+            for part in [came / 2, came - came / 2] {
+                now += WINDOW / 2;
+                requests += part;
+                awake.tick(requests, now);
+            }
             let mut word = WHENEVER.to_ne_bytes();
             let _ = device.read_at(&mut word, 0).unwrap();
             told.push(i32::from_ne_bytes(word));
@@ -134,16 +136,15 @@ mod tests {
     fn held_while_requests_come_closely_and_a_little_longer() {
         let file = tempfile::tempfile().unwrap();
         let mut awake = Awake::on(Some(file.try_clone().unwrap()), Instant::now());
-        let mut of =
-            |came: u64, beats: usize| told(&mut awake, &file, std::iter::repeat_n(came, beats));
-        assert_eq!(of(1, 80), [WHENEVER; 80], "few requests, long since");
-        let began = of(20, 16);
-        assert_eq!((began[0], began[15]), (WHENEVER, AT_ONCE));
-        assert_eq!(of(1, 80), [AT_ONCE; 80], "half as many are enough to stay");
-        let ended = of(0, 64);
-        let kept = ended.iter().filter(|&&word| word == AT_ONCE).count();
-        assert!((32..=48).contains(&kept), "{kept} ms");
-        assert_eq!(*ended.last().unwrap(), WHENEVER);
+        let mut of = |came: u64, windows: usize| told(&mut awake, &file, came, windows);
+        assert_eq!(of(MANY - 1, 9), [WHENEVER; 9]);
+        assert_eq!(of(MANY, 2), [AT_ONCE; 2]);
+        assert_eq!(of(FEW, 9), [AT_ONCE; 9], "less is enough to stay");
+        let mut pauses = of(FEW - 1, LINGER as usize - 1);
+        pauses.extend(of(FEW, 1));
+        pauses.extend(of(0, LINGER as usize - 1));
+        assert_eq!(pauses, [AT_ONCE; 2 * LINGER as usize - 1]);
+        assert_eq!(of(0, 2), [WHENEVER; 2]);
     }
 
     #[test]
