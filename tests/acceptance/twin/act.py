@@ -468,6 +468,8 @@ class Side:
             return self.run(self.cawfs, "rm", a) == 0
         if not os.path.lexists(a):
             return False
+        # A link on the way may lie in the tree itself, and go before its top does.
+        a = os.path.join(os.path.realpath(os.path.dirname(a)), os.path.basename(a))
         if self.run("rm", "-rf", "--one-file-system", a):
             raise RuntimeError(f"rm -rf {a} failed")
         return True
