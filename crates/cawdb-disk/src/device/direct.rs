@@ -11,6 +11,7 @@
 //! Invariants: what the page cache holds of the same place is dropped by the kernel before a direct request writes there, so that both views
 //! are one; where direct requests are refused once (by the file system, or for their alignment), they are not tried again.
 
+use super::stats::{Clocks, Counters};
 use crate::sync::{Mutex, lock};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -24,18 +25,14 @@ const BLOCK: usize = 4096;
 const REQUEST: usize = 1 << 20;
 
 /// The way past the cache to one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Direct(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
-    #[default]
     Untried,
     Refused,
-    Open {
-        file: File,
-        buffer: Vec<u8>,
-    },
+    Open { file: File, buffer: Vec<u8> },
 }
 
 /// The whole blocks in `len` bytes at `offset`; where there are none, empty.
@@ -46,12 +43,26 @@ pub(super) fn blocks(offset: u64, len: usize) -> Range<usize> {
 }
 
 impl Direct {
+    /// The way to a file that may be written; else there is none, whatever the rights of the process.
+    pub fn new(writable: bool) -> Self {
+        Self(Mutex::new(match writable {
+            true => State::Untried,
+            false => State::Refused,
+        }))
+    }
+
     /// Writes whole blocks to the place of `cached`'s file, at an offset that is one's; false if this cannot be done here, and then some of it may
-    /// be written.
+    /// be written. Requests that succeed are counted, and all are timed.
     ///
     /// # Errors
     /// Those of the medium.
-    pub fn write(&self, cached: &File, bytes: &[u8], offset: u64) -> io::Result<bool> {
+    pub fn write(
+        &self,
+        cached: &File,
+        bytes: &[u8],
+        offset: u64,
+        (counters, clocks): (&Counters, &Clocks),
+    ) -> io::Result<bool> {
         let mut state = lock(&self.0);
         if matches!(*state, State::Untried) {
             *state = State::open(cached);
@@ -67,9 +78,13 @@ impl Direct {
                 return Ok(false);
             };
             room.copy_from_slice(part);
-            match file.write_all_at(room, at) {
-                Ok(()) => at += part.len() as u64,
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            match clocks.write(|| file.write_all_at(room, at)) {
+                Ok(()) => {
+                    counters.write(part.len());
+                    counters.past_cache(part.len());
+                    at += part.len() as u64;
+                }
+                Err(e) if is_refusal(&e) => {
                     *state = State::Refused;
                     return Ok(false);
                 }
@@ -78,6 +93,15 @@ impl Direct {
         }
         Ok(true)
     }
+}
+
+/// Whether it is the way that is refused, not the bytes. What is left of a request that was cut short is no whole block: then the other way
+/// hears why.
+fn is_refusal(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
 }
 
 impl State {
@@ -115,10 +139,30 @@ mod tests {
         }
     }
 
+    /// Where whole blocks are refused or not: what is none is refused, or goes.
     #[test]
     fn a_file_that_refuses_is_asked_once() {
-        let pipe = File::open("/dev/null").unwrap();
-        let direct = Direct(Mutex::new(State::Refused));
-        assert!(!direct.write(&pipe, &[0; BLOCK], 0).unwrap());
+        let file = tempfile::tempfile().unwrap();
+        let (counters, clocks) = (Counters::default(), Clocks::default());
+        let direct = Direct::new(true);
+        let write = |offset| direct.write(&file, &[7; BLOCK], offset, (&counters, &clocks));
+        if write(0).unwrap() && !write(1).unwrap() {
+            assert_eq!(clocks.times().writes.count, 2);
+        }
+        if matches!(*lock(&direct.0), State::Refused) {
+            let (asked, written) = (clocks.times().writes.count, counters.snapshot());
+            assert!(!write(0).unwrap(), "a place that was good before");
+            assert_eq!(clocks.times().writes.count, asked);
+            assert_eq!(counters.snapshot(), written);
+        }
+    }
+
+    #[test]
+    fn devices_that_know_no_such_way_refuse() {
+        let null = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        let (counters, clocks) = (Counters::default(), Clocks::default());
+        let direct = Direct::new(true);
+        let written = direct.write(&null, &[0; BLOCK], 0, (&counters, &clocks));
+        assert!(!written.unwrap() && matches!(*lock(&direct.0), State::Refused));
     }
 }
