@@ -194,11 +194,10 @@ impl Disk for FileDisk {
         };
         let at = |n: usize| offset + n as u64;
         let account = (&self.counters, &self.clocks);
-        let done = self
+        if !self
             .direct
             .write(&self.file, middle, at(whole.start), account)
-            .map_err(|e| self.error("write", e))?;
-        if !done {
+        {
             return self.write_at(bytes, offset);
         }
         self.grown_to(at(whole.end));
