@@ -8,7 +8,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-const O_DIRECT: i32 = 0o40000;
+/// Its number is another one on other processors.
+const O_DIRECT: i32 = rustix::fs::OFlags::DIRECT.bits() as i32;
 
 const NOW: Duration = Duration::ZERO;
 
@@ -75,6 +76,25 @@ fn all_disks_are_arrays() {
             as_an_array(&disk, seed, 300_000);
         }
     }
+}
+
+/// Much is refused where little is: a file that was opened for reading, and what would end behind all offsets.
+#[test]
+fn bulk_is_refused_where_other_writes_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let much = vec![1; 1 << 20];
+    std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let disk = FileDisk::open(&path, Access::Read, NOW).unwrap();
+    assert!(matches!(disk.write_at(&much, 0), Err(Error::Io { .. })));
+    assert!(matches!(disk.write_bulk(&much, 0), Err(Error::Io { .. })));
+    drop(disk);
+    let disk = FileDisk::open(&path, Access::Write, NOW).unwrap();
+    for offset in [u64::MAX, u64::MAX - 4096, u64::MAX - (1 << 20) + 1] {
+        let refused = disk.write_bulk(&much, offset);
+        assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), vec![0; 1 << 20]);
 }
 
 /// Both ways to one file, one beside the other.

@@ -84,7 +84,9 @@ impl Awake {
         if came >= FEW {
             self.few = 0;
         } else {
-            self.few = self.few.saturating_add(1);
+            // Several at once where this thread did not get to run: it may sleep for long after this.
+            let windows = u32::try_from(windows).unwrap_or(u32::MAX);
+            self.few = self.few.saturating_add(windows);
         }
         if came >= MANY {
             self.set(true);
@@ -154,8 +156,11 @@ mod tests {
         let mut awake = Awake::on(Some(file), now);
         awake.tick(1000, now + Duration::from_secs(10));
         assert!(!awake.held, "100 requests a second are not close");
-        awake.tick(2000, now + Duration::from_secs(10) + WINDOW);
+        let then = now + Duration::from_secs(10) + WINDOW;
+        awake.tick(2000, then);
         assert!(awake.held);
+        awake.tick(2000, then + LINGER * WINDOW);
+        assert!(!awake.held, "or the watchdog would doze while it is");
     }
 
     #[test]

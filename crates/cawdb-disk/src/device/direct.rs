@@ -9,33 +9,33 @@
 //! stays warm.
 //!
 //! Invariants: what the page cache holds of the same place is dropped by the kernel before a direct request writes there, so that both views
-//! are one; where direct requests are refused once (by the file system, or for their alignment), they are not tried again.
+//! are one, and no page is written both ways at the same time; where a direct request fails once, whatever the reason, none is tried again: what
+//! is the medium's fault, the other way and the next sync hear too.
 
+use super::stats::{Clocks, Counters};
 use crate::sync::{Mutex, lock};
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// At this all media and file systems are content.
-const BLOCK: usize = 4096;
+/// Where direct requests begin and end: at this all media and file systems are content, and no page of the kernel's is larger, so that
+/// what is written through the cache beside them, by others at the same time, lies in pages of its own.
+const BLOCK: usize = 64 << 10;
+/// Where they begin in memory.
+const ALIGNED: usize = 4096;
 /// Bytes of one request.
 const REQUEST: usize = 1 << 20;
 
 /// The way past the cache to one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Direct(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
-    #[default]
     Untried,
     Refused,
-    Open {
-        file: File,
-        buffer: Vec<u8>,
-    },
+    Open { file: File, buffer: Vec<u8> },
 }
 
 /// The whole blocks in `len` bytes at `offset`; where there are none, empty.
@@ -46,37 +46,47 @@ pub(super) fn blocks(offset: u64, len: usize) -> Range<usize> {
 }
 
 impl Direct {
+    /// The way to a file that may be written; else there is none, whatever the rights of the process.
+    pub fn new(writable: bool) -> Self {
+        Self(Mutex::new(match writable {
+            true => State::Untried,
+            false => State::Refused,
+        }))
+    }
+
     /// Writes whole blocks to the place of `cached`'s file, at an offset that is one's; false if this cannot be done here, and then some of it may
-    /// be written.
-    ///
-    /// # Errors
-    /// Those of the medium.
-    pub fn write(&self, cached: &File, bytes: &[u8], offset: u64) -> io::Result<bool> {
+    /// be written. Requests that succeed are counted, and all are timed.
+    pub fn write(
+        &self,
+        cached: &File,
+        bytes: &[u8],
+        offset: u64,
+        (counters, clocks): (&Counters, &Clocks),
+    ) -> bool {
         let mut state = lock(&self.0);
         if matches!(*state, State::Untried) {
             *state = State::open(cached);
         }
         let State::Open { file, buffer } = &mut *state else {
-            return Ok(false);
+            return false;
         };
-        let start = buffer.as_ptr().align_offset(BLOCK);
+        let start = buffer.as_ptr().align_offset(ALIGNED);
         let mut at = offset;
         for part in bytes.chunks(REQUEST) {
-            let Some(room) = buffer.get_mut(start..start + part.len()) else {
+            let room = buffer.get_mut(start..start + part.len());
+            let written = room.is_some_and(|room| {
+                room.copy_from_slice(part);
+                clocks.write(|| file.write_all_at(room, at)).is_ok()
+            });
+            if !written {
                 *state = State::Refused;
-                return Ok(false);
-            };
-            room.copy_from_slice(part);
-            match file.write_all_at(room, at) {
-                Ok(()) => at += part.len() as u64,
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
-                    *state = State::Refused;
-                    return Ok(false);
-                }
-                Err(e) => return Err(e),
+                return false;
             }
+            counters.write(part.len());
+            counters.past_cache(part.len());
+            at += part.len() as u64;
         }
-        Ok(true)
+        true
     }
 }
 
@@ -89,7 +99,7 @@ impl State {
         match how.write(true).custom_flags(direct).open(name) {
             Ok(file) => Self::Open {
                 file,
-                buffer: vec![0; REQUEST + BLOCK],
+                buffer: vec![0; REQUEST + ALIGNED],
             },
             Err(_) => Self::Refused,
         }
@@ -102,23 +112,45 @@ mod tests {
 
     #[test]
     fn whole_blocks() {
+        let b = BLOCK;
         for (offset, len, expected) in [
-            (0, 8192, 0..8192),
-            (0, 4095, 0..0),
-            (512, 4096, 3584..3584),
-            (512, 3584 + 4096 + 5, 3584..7680),
-            (4095, 1, 1..1),
-            (4096, 0, 0..0),
-            (4097, 9, 9..9),
+            (0, 2 * b, 0..2 * b),
+            (0, b - 1, 0..0),
+            (512, b, b - 512..b - 512),
+            (512, 2 * b + 5, b - 512..2 * b - 512),
+            (b as u64 - 1, 1, 1..1),
+            (b as u64, 0, 0..0),
+            (b as u64 + 1, 9, 9..9),
+            (u64::MAX, b + 1, 1..b + 1),
         ] {
             assert_eq!(blocks(offset, len), expected, "{len} at {offset}");
         }
     }
 
+    /// Where whole blocks are refused or not: what is none is refused, or goes.
     #[test]
     fn a_file_that_refuses_is_asked_once() {
-        let pipe = File::open("/dev/null").unwrap();
-        let direct = Direct(Mutex::new(State::Refused));
-        assert!(!direct.write(&pipe, &[0; BLOCK], 0).unwrap());
+        let file = tempfile::tempfile().unwrap();
+        let (counters, clocks) = (Counters::default(), Clocks::default());
+        let direct = Direct::new(true);
+        let write = |offset| direct.write(&file, &[7; BLOCK], offset, (&counters, &clocks));
+        if write(0) && !write(1) {
+            assert_eq!(clocks.times().writes.count, 2);
+        }
+        if matches!(*lock(&direct.0), State::Refused) {
+            let (asked, written) = (clocks.times().writes.count, counters.snapshot());
+            assert!(!write(0), "a place that was good before");
+            assert_eq!(clocks.times().writes.count, asked);
+            assert_eq!(counters.snapshot(), written);
+        }
+    }
+
+    #[test]
+    fn devices_that_know_no_such_way_refuse() {
+        let null = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        let (counters, clocks) = (Counters::default(), Clocks::default());
+        let direct = Direct::new(true);
+        let written = direct.write(&null, &[0; BLOCK], 0, (&counters, &clocks));
+        assert!(!written && matches!(*lock(&direct.0), State::Refused));
     }
 }

@@ -94,7 +94,7 @@ impl FileDisk {
             len: AtomicU64::new(len),
             growth: Mutex::new(()),
             room: Mutex::default(),
-            direct: Direct::default(),
+            direct: Direct::new(access != Access::Read),
             counters: Counters::default(),
             clocks: Clocks::default(),
         })
@@ -188,19 +188,18 @@ impl Disk for FileDisk {
 
     fn write_bulk(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let whole = blocks(offset, bytes.len());
-        let (Some(middle), true) = (bytes.get(whole.clone()), whole.len() >= BULK) else {
+        let ends = offset.checked_add(bytes.len() as u64).is_some();
+        let (Some(middle), true) = (bytes.get(whole.clone()), ends && whole.len() >= BULK) else {
             return self.write_at(bytes, offset);
         };
         let at = |n: usize| offset + n as u64;
-        let done = self
-            .clocks
-            .write(|| self.direct.write(&self.file, middle, at(whole.start)))
-            .map_err(|e| self.error("write", e))?;
-        if !done {
+        let account = (&self.counters, &self.clocks);
+        if !self
+            .direct
+            .write(&self.file, middle, at(whole.start), account)
+        {
             return self.write_at(bytes, offset);
         }
-        self.counters.write(middle.len());
-        self.counters.past_cache(middle.len());
         self.grown_to(at(whole.end));
         for edge in [0..whole.start, whole.end..bytes.len()] {
             if let Some(part) = bytes.get(edge.clone()).filter(|part| !part.is_empty()) {
