@@ -35,7 +35,7 @@ pub struct MountOptions {
     pub access_times: AccessTimes,
     /// Other users than the mounting one may enter.
     pub allow_other: bool,
-    /// Keep idle processors awake while requests come closely, for which one has to be root. `None`: in virtual machines, if we may.
+    /// Keep idle processors awake while requests come closely, for which one has to be root. `None`: with the idle driver `haltpoll`, if we may.
     pub awake: Option<bool>,
 }
 

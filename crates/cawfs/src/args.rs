@@ -135,7 +135,7 @@ Options after -o, separated by commas, as in fstab:
   memtable=SIZE            memory for changes not yet written (1/128 of it, 32 to 256 MiB)
   commit=SECONDS           at the latest after this time everything is durable (5)
   awake, noawake           let idle processors wait awake while requests come closely, or
-                           not (by itself: in virtual machines, if root mounts)
+                           not (by itself: for root, with the idle driver haltpoll)
   subtype=NAME             show the type as fuse.NAME instead of fuse
   log=FILE                 write what the daemon has to say there
   remount                  change ro, nosuid, nodev, noexec, and access times, of what is

@@ -23,7 +23,7 @@ pub struct Options {
     pub access_times: AccessTimes,
     /// Other users may enter; `None`: if we are root.
     pub allow_other: Option<bool>,
-    /// Keep idle processors awake while there is much to do; `None`: in virtual machines, if we may.
+    /// Keep idle processors awake while there is much to do; `None`: with the idle driver `haltpoll`, if we may.
     pub awake: Option<bool>,
     /// Memory for data read, in bytes.
     pub cache: Option<u64>,

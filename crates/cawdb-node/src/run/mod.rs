@@ -49,10 +49,11 @@ use disk::DiskRun;
 use disk_cursor::DiskCursor;
 use std::sync::Arc;
 
-/// A run from this length on, in bytes, whose points are as long as this in the mean, is bulk.
+/// A run from this length on, in bytes, whose points are as long as this in the mean, is bulk: blocks of large files, whose
+/// lengths are 64 KiB, hardly files of a block each.
 const BULK_BYTES: u64 = 1 << 20;
 /// See [`BULK_BYTES`].
-const BULK_MEAN: u64 = 16 << 10;
+const BULK_MEAN: u64 = 48 << 10;
 
 /// The name of a run's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

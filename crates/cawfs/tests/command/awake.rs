@@ -36,11 +36,16 @@ fn the_kernel_is_asked_while_requests_come_closely() {
         ]);
         return refused(asked, 1, "mount without awake");
     }
+    // Whoever else asks, a daemon of another test for one, would answer in our place.
+    let asleep = latency() != 0;
     site.mount("awake");
     assert!(daemon_has_it(&site));
     let since = Instant::now();
     let mut n = 0;
-    while latency() != 0 {
+    if !asleep {
+        println!("somebody keeps processors awake already: that ours is heard cannot be seen");
+    }
+    while asleep && latency() != 0 {
         assert!(
             since.elapsed() < Duration::from_secs(20),
             "after {n} requests"
