@@ -1,7 +1,8 @@
 //! The n-th request to the disk fails, for every n, until a run makes fewer: every answer is right or says EIO or EROFS,
 //! an operation that failed did nothing, and what was acknowledged is there when the store is opened again.
 //!
-//! A short run takes some of the requests; with `CAWFS_SECONDS` it is every single one, on fresh seeds.
+//! A short run takes some of the requests, from other seeds where `CAWFS_SECONDS` asks for that; with ten seconds and more it is every single
+//! one.
 
 use crate::workloads::Workload;
 use crate::world::step::Step;
@@ -9,9 +10,12 @@ use crate::world::{Outcome, Progress, Shape, Trouble, World, caught};
 use cawdb::disk::{FaultyDisk, OpKind, RamDisk};
 use cawfs_sim::{Failure, Plan, search};
 use std::sync::Arc;
+use std::time::Duration;
 
 const COMMAND: &str = "cargo test -p cawfs-fs --test model faults::";
 const STEPS: usize = 120;
+/// A run of so long takes every request.
+const LONG: Duration = Duration::from_secs(10);
 
 /// Takes steps on a disk of which one request fails, or all from it on. What happened, with the failures counted, and
 /// whether there was such a request.
@@ -78,7 +82,7 @@ fn every_one_fails(name: &str, kind: OpKind, forever: bool, stride: u64) {
     // Few lists give room back to the disk.
     let seeds = if kind == OpKind::Discard { 8 } else { 2 };
     let plan = Plan::from_env(seeds, STEPS);
-    let long = plan.time.is_some() || plan.seed.is_some();
+    let long = plan.seed.is_some() || plan.time.is_some_and(|time| time >= LONG);
     let stride = if long { 1 } else { stride };
     // The second gives room back.
     let workload = |seed: u64| {
