@@ -74,7 +74,7 @@ def pattern(seed, size):
 
 
 class Side:
-    # Whether the peer leaves times alone when the size is set to what it was, and when space is allocated, as tmpfs does.
+    # Whether the peer is tmpfs, which leaves times alone when the size is set to what it was, and when space is allocated.
     lazy = False
 
     def __init__(self, top, spare, cawfs):
@@ -109,6 +109,15 @@ class Side:
             before = current
             become(0, before[1])
             os.utime(file)
+            become(*before)
+
+    def ungroup(self, file):
+        """Takes set-gid away, as tmpfs does (and ext4 does not) when somebody outside of the group takes the access list away."""
+        mode = stat.S_IMODE(os.stat(file).st_mode)
+        if self.lazy and mode & stat.S_ISGID:
+            before = current
+            become(0, before[1])
+            os.chmod(file, mode & ~stat.S_ISGID)
             become(*before)
 
     def settle(self, file, info):
@@ -302,6 +311,8 @@ class Side:
 
     def do_removexattr(self, where, name, follow):
         os.removexattr(self.path(where), name, follow_symlinks=follow)
+        if name == "system.posix_acl_access":
+            self.ungroup(self.path(where))
         return self.settle(self.path(where), os.stat(where[1], dir_fd=self.at(where[0]), follow_symlinks=follow))
 
     def kept(self, slot):
