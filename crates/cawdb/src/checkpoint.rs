@@ -228,9 +228,10 @@ impl Inner {
 
     fn run_entry(&self, run: &Arc<Run>, count: u32, shown: u64, bulk: Way) -> Result<Entry> {
         if run.is_dirty() {
-            let way = match run.is_dirty_bulk() {
-                true => bulk,
-                false => Way::Cached,
+            let way = if run.is_dirty_bulk() {
+                bulk
+            } else {
+                Way::Cached
             };
             let encoded = run.encode(self.shelf.compression);
             let place = Arc::new(self.write_bytes(&encoded.bytes, 0, way)?);

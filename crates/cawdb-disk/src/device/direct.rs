@@ -19,9 +19,11 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// Where direct requests begin and end: at this all media and file systems are content, and no page of the kernel's is larger, so that
-/// what is written through the cache beside them, by others at the same time, lies in pages of its own.
-const BLOCK: usize = 64 << 10;
+/// No page of the kernel's is larger, in bytes.
+pub(super) const PAGE: u64 = 64 << 10;
+/// Where direct requests begin and end: at this all media and file systems are content, and what is written through the cache beside them,
+/// by others at the same time, lies in pages of its own.
+const BLOCK: usize = PAGE as usize;
 /// Where they begin in memory.
 const ALIGNED: usize = 4096;
 /// Bytes of one request.

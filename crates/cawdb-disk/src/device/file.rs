@@ -3,7 +3,7 @@
 //! Invariants: the file is locked as long as it is open (one writer, or many readers); a regular
 //! file is sparse, grows as needed and gives freed granules back; a block device has its size.
 
-use super::direct::{Direct, blocks};
+use super::direct::{Direct, PAGE, blocks};
 use super::stats::{Clocks, Counters};
 use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::sync::Mutex;
@@ -21,9 +21,6 @@ use std::time::{Duration, Instant};
 
 /// How long an answer of the file system below is believed: on a network, asking takes a round trip.
 const BELIEVED: Duration = Duration::from_millis(20);
-
-/// No page of the kernel's is larger.
-const PAGE: u64 = 64 << 10;
 
 /// Less than this is not worth a way past the cache, in bytes.
 const BULK: usize = 256 << 10;
