@@ -75,7 +75,7 @@ def pattern(seed, size):
 
 class Side:
     # Whether the peer is tmpfs, which leaves times alone when the size is set to what it was, and when space is allocated.
-    lazy = False
+    beside_tmpfs = False
 
     def __init__(self, top, spare, cawfs):
         """`top`: the folder to work in; `spare`: another, for copies; `cawfs`: the program, or None on the peer."""
@@ -105,7 +105,7 @@ class Side:
 
     def touch(self, file):
         """Sets the time that a change of the size may have set."""
-        if self.lazy and stat.S_ISREG(os.stat(file).st_mode):
+        if self.beside_tmpfs and stat.S_ISREG(os.stat(file).st_mode):
             before = current
             become(0, before[1])
             os.utime(file)
@@ -114,7 +114,7 @@ class Side:
     def ungroup(self, file):
         """Takes set-gid away, as tmpfs does (and ext4 does not) when somebody outside of the group takes the access list away."""
         mode = stat.S_IMODE(os.stat(file).st_mode)
-        if self.lazy and mode & stat.S_ISGID:
+        if self.beside_tmpfs and mode & stat.S_ISGID:
             before = current
             become(0, before[1])
             os.chmod(file, mode & ~stat.S_ISGID)

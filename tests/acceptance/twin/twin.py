@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--keep-going", action="store_true")
     options = parser.parse_args()
     options.episode = min(options.episode, options.operations)
-    Side.lazy = options.kind == "tmpfs"
+    Side.beside_tmpfs = options.kind == "tmpfs"
     twin, done, seed, failures, start = Twin(options), 0, options.seed, 0, time.monotonic()
     while done < options.operations:
         history, differs = twin.episode(seed, options.episode)
