@@ -25,6 +25,7 @@ mod histogram;
 pub mod journal;
 pub mod layout;
 pub mod meter;
+pub mod recent;
 pub mod space;
 pub mod superblock;
 pub mod sync;

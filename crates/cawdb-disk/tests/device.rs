@@ -97,6 +97,75 @@ fn bulk_is_refused_where_other_writes_are() {
     assert_eq!(std::fs::read(&path).unwrap(), vec![0; 1 << 20]);
 }
 
+fn refuses_direct(path: &std::path::Path) -> bool {
+    let mut how = OpenOptions::new();
+    let refused = how.write(true).custom_flags(O_DIRECT).open(path).err();
+    if let Some(e) = &refused {
+        println!("the folder for tests lies where nothing goes past the cache: {e}");
+    }
+    refused.is_some()
+}
+
+/// What is read for the first time goes past the cache; what is written or read again through it, and all is what was last written.
+#[test]
+fn the_first_reading_goes_past_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let mut content: Vec<u8> = (0..5_000_123).map(|_| fastrand::u8(..)).collect();
+    std::fs::write(&path, &content).unwrap();
+    let disk = FileDisk::open(&path, Access::Write, NOW).unwrap();
+    let refuses = refuses_direct(&path);
+    let past = || disk.stats().read_past_cache_bytes;
+    let expect = |content: &[u8], offset: usize, len: usize, how: Option<bool>| {
+        let before = past();
+        let read = disk.read_bulk(offset as u64, len).unwrap();
+        assert!(read == content[offset..offset + len], "{len} at {offset}");
+        let went = if past() > before { len as u64 } else { 0 };
+        assert_eq!(past() - before, went);
+        if let Some(how) = how.filter(|_| !refuses) {
+            assert_eq!(went > 0, how, "{len} at {offset}");
+        }
+    };
+    expect(&content, 1_000_001, 100_000, Some(true));
+    expect(&content, 1_000_001, 100_000, Some(false));
+    expect(&content, 0, 4096, Some(false));
+    expect(&content, 2_700_000, 2 << 20, Some(false));
+    expect(&content, 5_000_123 - 70_000, 70_000, Some(true));
+    disk.write_at(&[9; 200_000], 2_000_000).unwrap();
+    content[2_000_000..2_200_000].fill(9);
+    expect(&content, 2_010_000, 150_000, Some(false));
+    // Pages that nobody wrote yet, and others around them.
+    expect(&content, 1_900_000, 400_000, Some(true));
+    let held: Vec<_> = (0..20)
+        .map(|i| disk.read_bulk(i * 40_000, 40_000).unwrap())
+        .collect();
+    assert!(
+        held.concat() == content[..800_000],
+        "no buffer is lent twice"
+    );
+    for _ in 0..300 {
+        let offset = fastrand::usize(..content.len());
+        let len = fastrand::usize(..=content.len() - offset).min(fastrand::usize(..1 << 20));
+        match fastrand::u8(..3) {
+            0 => {
+                let value = fastrand::u8(..);
+                disk.write_at(&vec![value; len], offset as u64).unwrap();
+                content[offset..offset + len].fill(value);
+            }
+            1 => {
+                disk.write_bulk(&content[offset..offset + len], offset as u64)
+                    .unwrap();
+            }
+            _ => expect(&content, offset, len, None),
+        }
+    }
+    assert!(
+        disk.read_bulk(content.len() as u64 - 40_000, 40_001)
+            .is_err()
+    );
+    assert!(disk.read_bulk(u64::MAX, 40_000).is_err());
+}
+
 /// Both ways to one file, one beside the other.
 #[test]
 fn past_the_cache_a_file_is_the_same_array() {
@@ -106,19 +175,12 @@ fn past_the_cache_a_file_is_the_same_array() {
         let disk = FileDisk::open(&path, Access::Create, NOW).unwrap();
         as_an_array(&disk, seed, 4_000_000);
         let past = disk.stats().past_cache_bytes;
-        match OpenOptions::new()
-            .write(true)
-            .custom_flags(O_DIRECT)
-            .open(&path)
-        {
-            Ok(_) => assert!(
+        match refuses_direct(&path) {
+            true => assert_eq!(past, 0),
+            false => assert!(
                 past > 1_000_000 && past < disk.stats().write_bytes,
                 "{past}"
             ),
-            Err(e) => {
-                println!("the folder for tests lies where nothing goes past the cache: {e}");
-                assert_eq!(past, 0);
-            }
         }
     }
 }

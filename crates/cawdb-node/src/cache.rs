@@ -4,7 +4,8 @@
 //!   shard 0..16, by hash of (run, part), each a SIEVE queue:      newest ─ ... ─ [hand] ─ ... ─ oldest
 //! ```
 //! SIEVE: a hit only marks the entry. To evict, the hand goes from old to new: it clears marks, and takes the first
-//! entry without one. What a scan reads once is never marked and goes first; what is used stays where it is.
+//! entry without one. What is used stays where it is. Segments that come for the first time leave sooner (`young.rs`), and with that make
+//! room for what is used.
 //!
 //! Invariants:
 //! - bytes held never exceed the budget once an insertion has returned (with several threads inserting: by no more
@@ -13,14 +14,16 @@
 //! - no lock is held while another is taken.
 
 mod sieve;
+mod young;
 
 use crate::RunId;
-use crate::run::{RunIndex, Segment};
+use crate::run::{Leads, RunIndex, Segment};
 use cawdb_disk::sync;
 use cawdb_disk::sync::{Mutex, MutexGuard};
-use sieve::Sieve;
+use sieve::{CacheKey, Sieve};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use young::Young;
 
 /// The part number of a run's index; segments count from 0.
 pub(crate) const INDEX: u32 = u32::MAX;
@@ -71,6 +74,9 @@ pub struct CacheStats {
 /// A cache with one budget, safe to use from many threads.
 pub struct Cache {
     shards: [Mutex<Sieve<Cached>>; SHARDS],
+    young: Mutex<Young>,
+    /// Where point reads go on.
+    pub(crate) leads: Leads,
     budget: AtomicU64,
     bytes: AtomicU64,
     hits: AtomicU64,
@@ -84,6 +90,8 @@ impl Cache {
         let zero = || AtomicU64::new(0);
         Self {
             shards: Default::default(),
+            young: Mutex::default(),
+            leads: Leads::default(),
             budget: budget.into(),
             bytes: zero(),
             hits: zero(),
@@ -120,6 +128,7 @@ impl Cache {
             let freed = self.shard(i).remove_run(run);
             self.bytes.fetch_sub(freed, Relaxed);
         }
+        self.leads.forget(run);
     }
 
     pub(crate) fn get(&self, run: RunId, part: u32) -> Option<Cached> {
@@ -139,12 +148,26 @@ impl Cache {
         if bytes > self.budget() {
             return;
         }
-        let shard = shard_of(run, part);
+        let (key, shard) = ((run, part), shard_of(run, part));
+        let young = part != INDEX && !sync::lock(&self.young).knows(&key);
         // Room is made first, so that the newest entry is not the victim of its own arrival.
         self.make_room(bytes, shard);
-        let replaced = self.shard(shard).insert((run, part), value, bytes);
+        let replaced = self.shard(shard).insert(key, value, bytes, young);
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(replaced, Relaxed);
+        if young {
+            self.rejuvenate(key, bytes);
+        }
+    }
+
+    /// Adds an entry to the young, for which the oldest of them leave.
+    fn rejuvenate(&self, key: CacheKey, bytes: u64) {
+        let leaving = sync::lock(&self.young).add(key, bytes, self.budget());
+        for (run, part) in leaving {
+            let freed = self.shard(shard_of(run, part)).remove_young((run, part));
+            self.bytes.fetch_sub(freed, Relaxed);
+            self.evictions.fetch_add(u64::from(freed > 0), Relaxed);
+        }
     }
 
     /// Evicts until `wanted` bytes fit, from one shard after the other, beginning with `first`.

@@ -61,6 +61,7 @@ pub fn of_store(store: &Store) -> Value {
             "writes": s.io.writes,
             "written_bytes": s.io.write_bytes,
             "past_cache_bytes": s.io.past_cache_bytes,
+            "read_past_cache_bytes": s.io.read_past_cache_bytes,
             "syncs": s.io.syncs,
             "discards": s.io.discards,
         },

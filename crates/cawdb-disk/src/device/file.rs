@@ -4,10 +4,13 @@
 //! file is sparse, grows as needed and gives freed granules back; a block device has its size.
 
 use super::direct::{Direct, PAGE, blocks};
+use super::once::{self, Once};
 use super::stats::{Clocks, Counters};
+use super::touched::Touched;
 use super::{Disk, IoStats, IoTimes, end_within, lock};
 use crate::sync::Mutex;
 use crate::{Error, Extent, Result};
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs};
 use rustix::io::{Errno, pread};
@@ -50,6 +53,9 @@ pub struct FileDisk {
     /// When the file system below was last asked for its room, and what it said; forgotten when this disk changes it.
     room: Mutex<Option<(Instant, u64)>>,
     direct: Direct,
+    once: Once,
+    /// What the kernel's cache may have, or is to have.
+    touched: Touched,
     counters: Counters,
     clocks: Clocks,
 }
@@ -92,6 +98,8 @@ impl FileDisk {
             growth: Mutex::new(()),
             room: Mutex::default(),
             direct: Direct::new(access != Access::Read),
+            once: Once::default(),
+            touched: Touched::default(),
             counters: Counters::default(),
             clocks: Clocks::default(),
         })
@@ -174,8 +182,20 @@ impl Disk for FileDisk {
         Ok(bytes)
     }
 
+    fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
+        end_within(&self.name(), offset, len, self.len())?;
+        if once::suits(len) && !self.touched.touch(offset, len) {
+            let account = (&self.counters, &self.clocks);
+            if let Some(bytes) = self.once.read(&self.file, (offset, len), account) {
+                return Ok(bytes);
+            }
+        }
+        self.read_vec(offset, len).map(Bytes::from)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.counters.write(bytes.len());
+        self.touched.touch(offset, bytes.len());
         self.clocks
             .write(|| self.file.write_all_at(bytes, offset))
             .map_err(|e| self.error("write", e))?;

@@ -10,11 +10,13 @@ mod faulty;
 mod file;
 mod hooked;
 mod lock;
+mod once;
 mod outage;
 mod outages;
 mod ram;
 mod recording;
 mod stats;
+mod touched;
 
 pub use faulty::{Fault, FaultyDisk, OpKind};
 pub use file::{Access, FileDisk};
@@ -27,6 +29,7 @@ pub use recording::{Recording, Request};
 pub use stats::{IoStats, IoTimes};
 
 use crate::{Error, Extent, Result};
+use bytes::Bytes;
 use std::fmt::Debug;
 
 /// A file, a block device, memory: bytes at offsets. All methods may be called from many threads.
@@ -56,6 +59,15 @@ pub trait Disk: Send + Sync + Debug {
         let mut bytes = vec![0; len];
         self.read_at(&mut bytes, offset)?;
         Ok(bytes)
+    }
+
+    /// The same for what the caller does not mean to read again soon: where that can be done, it does not stay in the machine's memory beside
+    /// the medium, unless it was asked for not long ago.
+    ///
+    /// # Errors
+    /// As for [`Disk::read_at`].
+    fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
+        self.read_vec(offset, len).map(Bytes::from)
     }
 
     /// Writes all of `bytes` at `offset`.

@@ -11,6 +11,8 @@ pub struct IoStats {
     pub reads: u64,
     /// Bytes read.
     pub read_bytes: u64,
+    /// Of these, bytes that went past the cache of the machine.
+    pub read_past_cache_bytes: u64,
     /// Write requests.
     pub writes: u64,
     /// Bytes written.
@@ -83,6 +85,7 @@ impl Clocks {
 pub(super) struct Counters {
     reads: AtomicU64,
     read_bytes: AtomicU64,
+    read_past_cache_bytes: AtomicU64,
     writes: AtomicU64,
     write_bytes: AtomicU64,
     past_cache_bytes: AtomicU64,
@@ -94,6 +97,10 @@ impl Counters {
     pub fn read(&self, bytes: usize) {
         self.reads.fetch_add(1, Relaxed);
         self.read_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub fn read_past_cache(&self, bytes: usize) {
+        self.read_past_cache_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     pub fn write(&self, bytes: usize) {
@@ -117,6 +124,7 @@ impl Counters {
         IoStats {
             reads: self.reads.load(Relaxed),
             read_bytes: self.read_bytes.load(Relaxed),
+            read_past_cache_bytes: self.read_past_cache_bytes.load(Relaxed),
             writes: self.writes.load(Relaxed),
             write_bytes: self.write_bytes.load(Relaxed),
             past_cache_bytes: self.past_cache_bytes.load(Relaxed),

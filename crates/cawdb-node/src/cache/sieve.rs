@@ -23,6 +23,7 @@ struct Entry<V> {
     value: V,
     bytes: u64,
     visited: bool,
+    young: bool,
     newer: Option<usize>,
     older: Option<usize>,
 }
@@ -55,11 +56,12 @@ impl<V: Clone> Sieve<V> {
         Some(entry.value.clone())
     }
 
-    /// Adds or replaces a value; returns the bytes of what it replaced. O(log n).
-    pub(super) fn insert(&mut self, key: CacheKey, value: V, bytes: u64) -> u64 {
+    /// Adds or replaces a value, young or not; returns the bytes of what it replaced. O(log n).
+    pub(super) fn insert(&mut self, key: CacheKey, value: V, bytes: u64, young: bool) -> u64 {
         if let Some(&i) = self.index.get(&key) {
             let entry = self.entry(i);
             entry.value = value;
+            entry.young &= young;
             return std::mem::replace(&mut entry.bytes, bytes);
         }
         let older = self.newest;
@@ -68,6 +70,7 @@ impl<V: Clone> Sieve<V> {
             value,
             bytes,
             visited: false,
+            young,
             newer: None,
             older,
         };
@@ -94,6 +97,14 @@ impl<V: Clone> Sieve<V> {
         }
         self.hand = Some(at);
         Some(self.remove(at))
+    }
+
+    /// Drops an entry if it is there, and young; returns its bytes, or 0. O(log n).
+    pub(super) fn remove_young(&mut self, key: CacheKey) -> u64 {
+        match self.index.get(&key).copied() {
+            Some(i) if self.entry(i).young => self.remove(i),
+            _ => 0,
+        }
     }
 
     /// Drops all parts of a run; returns their bytes. O(parts * log n).
@@ -189,7 +200,7 @@ mod tests {
                         held.into_iter().for_each(|i| naive.list[i].1 = true);
                     }
                     4..7 => {
-                        let replaced = sieve.insert(k, k, 1 + u64::from(k.1));
+                        let replaced = sieve.insert(k, k, 1 + u64::from(k.1), false);
                         assert_eq!(replaced > 0, held.is_some(), "seed {seed} step {step}");
                         if held.is_none() {
                             // A hand that passed the newest stands at the start again.
@@ -222,16 +233,28 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_young_leaves_as_such() {
+        let mut sieve = Sieve::default();
+        sieve.insert(key(1), 1, 5, true);
+        sieve.insert(key(2), 2, 6, false);
+        sieve.insert(key(3), 3, 7, true);
+        sieve.insert(key(3), 3, 7, false);
+        let left = [1, 1, 2, 3, 4].map(|n| sieve.remove_young(key(n)));
+        assert_eq!(left, [5, 0, 0, 0, 0]);
+        assert_eq!(sieve.index.len(), 2);
+    }
+
+    #[test]
     fn a_scan_does_not_drive_out_what_is_used() {
         let mut sieve = Sieve::default();
         (0..50).for_each(|n| {
-            sieve.insert(key(n), n, 1);
+            sieve.insert(key(n), n, 1, false);
         });
         for n in 50..5000 {
             (0..50).for_each(|hot| {
                 sieve.get(key(hot));
             });
-            sieve.insert(key(n), n, 1);
+            sieve.insert(key(n), n, 1, false);
             if sieve.index.len() > 100 {
                 sieve.evict();
             }

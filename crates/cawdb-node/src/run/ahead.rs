@@ -7,13 +7,14 @@
 //!
 //! Invariants: no segment outside of the cursor's range is read; what was read ahead is kept as it is stored, and
 //! verified and decoded when it is reached; at most [`MAX_WINDOW`] bytes, or one segment, are kept. A segment of one large
-//! point does not go into the cache: who passes it has what it holds, and does not come back for a neighbour.
+//! point does not go into the cache: who passes it has what it holds, and does not come back for a neighbour. What is read this way
+//! need not stay in the machine's cache either.
 
 use super::cursor::{Direction, ReadAhead};
 use super::disk::DiskRun;
-use super::index::{RunIndex, SegmentInfo};
+use super::index::RunIndex;
 use super::segment::Segment;
-use crate::Result;
+use crate::{Compression, Result};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,8 +23,6 @@ use std::sync::Arc;
 const FIRST_WINDOW: u64 = 64 << 10;
 /// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
 const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
-/// A stored point from this length on is a large one, in bytes.
-const LARGE: usize = 16 << 10;
 
 /// What one cursor has read ahead.
 pub(super) struct Ahead {
@@ -34,9 +33,19 @@ pub(super) struct Ahead {
     stored: Bytes,
     /// Where they start in the image.
     offset: u64,
+    /// Whether large points that were packed go into the cache too.
+    keeps_packed: bool,
 }
 
 impl Ahead {
+    /// For point reads: who reads part of a large point may come back for another, which shall not be unpacked again.
+    pub(super) fn of_points() -> Self {
+        Self {
+            keeps_packed: true,
+            ..Self::new(ReadAhead::ADAPTIVE)
+        }
+    }
+
     pub(super) fn new(policy: ReadAhead) -> Self {
         let window = match policy {
             ReadAhead::After(passed) => passed.min(MAX_WINDOW),
@@ -47,6 +56,7 @@ impl Ahead {
             window,
             stored: Bytes::new(),
             offset: 0,
+            keeps_packed: false,
         }
     }
 
@@ -67,20 +77,30 @@ impl Ahead {
         if let Some(segment) = disk.cached(number) {
             return Ok(segment);
         }
-        if self.find(index, number).is_none() {
+        if !self.holds(index, number) {
             let wanted = self.wanted(index, number, among, direction);
             let end = &index.segments[wanted.end - 1];
             let offset = index.segments[wanted.start].offset;
             let len = end.offset + end.stored_len as u64 - offset;
-            (self.stored, self.offset) = (disk.read(offset, len as usize)?, offset);
+            (self.stored, self.offset) = (disk.read_bulk(offset, len as usize)?, offset);
             self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         }
         let stored = self.find(index, number).unwrap_or_default();
-        if is_large(&index.segments[number]) {
+        let info = &index.segments[number];
+        let packed = info.compression != Compression::None;
+        if info.is_large() && !(packed && self.keeps_packed) {
             return disk.decode_segment(index, number, stored);
+        }
+        if packed {
+            return disk.keep_segment(index, number, stored);
         }
         // Copied, so that a cached segment that is stored as it is does not keep its neighbours in memory.
         disk.keep_segment(index, number, Bytes::copy_from_slice(&stored))
+    }
+
+    /// Whether a segment was read ahead.
+    pub(super) fn holds(&self, index: &RunIndex, number: usize) -> bool {
+        self.find(index, number).is_some()
     }
 
     /// The stored bytes of a segment, if they were read ahead.
@@ -115,8 +135,4 @@ impl Ahead {
             }
         }
     }
-}
-
-fn is_large(segment: &SegmentInfo) -> bool {
-    segment.entries == 1 && segment.stored_len >= LARGE
 }

@@ -27,6 +27,14 @@ pub trait RunSource: Send + Sync {
     /// If not exactly so many can be read.
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes>;
 
+    /// The same for what is not to stay in the machine's memory (see [`cawdb_disk::Disk::read_bulk`]).
+    ///
+    /// # Errors
+    /// As for [`RunSource::read_at`].
+    fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
+        self.read_at(offset, len)
+    }
+
     /// Where the image lies on a disk, if it lies on one.
     fn place(&self) -> Option<&Arc<Place>> {
         None
@@ -53,7 +61,15 @@ impl DiskRun {
     }
 
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
-        let bytes = self.source.read_at(offset, len)?;
+        self.whole(self.source.read_at(offset, len)?, len)
+    }
+
+    /// The same for what does not go into a cache here, and needs none below.
+    pub(super) fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
+        self.whole(self.source.read_bulk(offset, len)?, len)
+    }
+
+    fn whole(&self, bytes: Bytes, len: usize) -> Result<Bytes> {
         if bytes.len() != len {
             return Err(Error::mismatch(
                 format!("bytes read of run {}", self.id.0),
@@ -204,14 +220,15 @@ impl DiskRun {
         Ok(segment)
     }
 
-    /// A segment; from disk it takes one request.
+    /// A segment; from disk it takes one request, or none if point reads before it led there.
     pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
         if let Some(segment) = self.cached(i) {
             return Ok(segment);
         }
-        let info = &index.segments[i];
-        let stored = self.read(info.offset, info.stored_len)?;
-        self.keep_segment(index, i, stored)
+        let mut lead = self.cache.leads.take(self.id, index, i);
+        let segment = lead.segment(self, index, i)?;
+        self.cache.leads.put(lead);
+        Ok(segment)
     }
 
     /// See [`crate::Run::get`].

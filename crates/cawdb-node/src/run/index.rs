@@ -43,6 +43,16 @@ pub(crate) struct SegmentInfo {
     pub(super) bytes: u64,
 }
 
+/// A stored point from this length on is a large one, in bytes.
+const LARGE: usize = 16 << 10;
+
+impl SegmentInfo {
+    /// Whether it holds one large point: who read that has all there is.
+    pub(super) fn is_large(&self) -> bool {
+        self.entries == 1 && self.stored_len >= LARGE
+    }
+}
+
 /// A decoded index block.
 pub(crate) struct RunIndex {
     pub(crate) segments: Vec<SegmentInfo>,

@@ -17,17 +17,27 @@ impl PlacedImage {
     pub fn new(disk: Arc<dyn Disk>, place: Arc<Place>) -> Self {
         Self { disk, place }
     }
-}
 
-impl RunSource for PlacedImage {
-    fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+    /// Where a part of the image lies on the disk.
+    fn start(&self, offset: u64, len: usize) -> Result<u64> {
         let extent = self.place.extent();
         let end = offset.checked_add(len as u64);
         if end.is_none_or(|end| end > extent.len) {
             let what = format!("bytes {offset} + {len} of a run's image");
             return Err(Error::mismatch(what, extent, "an end beyond it"));
         }
-        Ok(self.disk.read_vec(extent.offset + offset, len)?.into())
+        Ok(extent.offset + offset)
+    }
+}
+
+impl RunSource for PlacedImage {
+    fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let start = self.start(offset, len)?;
+        Ok(self.disk.read_vec(start, len)?.into())
+    }
+
+    fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
+        Ok(self.disk.read_bulk(self.start(offset, len)?, len)?)
     }
 
     fn place(&self) -> Option<&Arc<Place>> {

@@ -153,8 +153,8 @@ fn a_cursor_reads_ahead_but_not_beyond_its_range() {
     }
 }
 
-/// Reads three points of 60 with one cursor: how many requests it took, and then how many the same points one by one and the
-/// next one took.
+/// Reads three points of 60 with one cursor: how many requests it took, and then how many the same points one by one, the last
+/// first, and the next one took.
 fn requests_for_three(value: usize, ahead: ReadAhead) -> (usize, usize, usize) {
     let content = small_run(64, value);
     let (_, run, source) = both_bodies(content, Compression::None, 1 << 30);
@@ -162,7 +162,7 @@ fn requests_for_three(value: usize, ahead: ReadAhead) -> (usize, usize, usize) {
     let mut cursor = run.cursor(&few, Direction::Forward, ahead).unwrap();
     assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).count(), 3);
     let scan = source.reads();
-    for i in 10..13_u32 {
+    for i in (10..13_u32).rev() {
         assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
     }
     let again = source.reads() - scan;
@@ -182,4 +182,71 @@ fn large_points_that_a_cursor_passed_are_not_cached() {
     // Several points to a segment: the three, and the next one, are cached with what is around them.
     let (scan, again, _) = requests_for_three(30_000, ReadAhead::Full);
     assert_eq!((scan, again), (2, 0));
+}
+
+/// Requests for points of 64 large ones, read one by one.
+fn requests_for(numbers: impl IntoIterator<Item = u32>, budget: u64) -> usize {
+    let (_, run, source) = both_bodies(small_run(64, 64 << 10), Compression::None, budget);
+    for i in numbers {
+        assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
+    }
+    source.reads() - 1
+}
+
+#[test]
+fn point_reads_in_order_read_ahead_and_others_do_not() {
+    for budget in [1 << 20, 1 << 30] {
+        assert!(requests_for(0..64, budget) <= 10);
+        assert_eq!(requests_for((0..64).rev(), budget), 64);
+        assert_eq!(
+            requests_for((0..64).step_by(4), budget),
+            16,
+            "too far apart"
+        );
+        let two = (0..32).flat_map(|i| [i, 32 + i]);
+        assert!(requests_for(two, budget) <= 16, "two readers at once");
+        // Each part of a large point is asked for by itself; it is read once.
+        let parts = (0..64).flat_map(|i| [i; 4]);
+        assert!(requests_for(parts, budget) <= 10);
+    }
+}
+
+#[test]
+fn a_run_that_is_gone_leaves_no_lead() {
+    let cache = Arc::new(Cache::new(1 << 20));
+    let run = Run::in_memory(RunId(3), small_run(64, 64 << 10));
+    let encoded = run.encode(Compression::None);
+    run.settle(Image::new(encoded.bytes.clone()), &encoded, cache.clone());
+    for i in 0..5_u32 {
+        assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
+    }
+    assert_eq!(cache.leads.len(), 1);
+    drop(run);
+    assert_eq!(cache.leads.len(), 0);
+}
+
+/// A run whose segments hold several points each, and what reading some of them in order did to its cache.
+#[test]
+fn what_is_read_once_leaves_soon_and_what_is_read_again_stays() {
+    let budget = 1 << 20;
+    let content = small_run(600, 3000);
+    let encoded = Run::in_memory(RunId(7), content).encode(Compression::None);
+    let (cache, source) = (Arc::new(Cache::new(budget)), Image::new(encoded.bytes));
+    let run = Run::on_disk(RunId(7), source.clone(), encoded.meta, cache.clone());
+    let read = |numbers: std::ops::Range<u32>| {
+        let before = source.reads();
+        for i in numbers {
+            assert!(run.get(&i.to_be_bytes()).unwrap().is_some());
+        }
+        source.reads() - before
+    };
+    let few = 0..20;
+    assert!(read(few.clone()) > 0);
+    assert_eq!(read(few.clone()), 0, "they are young");
+    read(100..600);
+    let held = cache.stats().bytes;
+    assert!(held < budget / 4, "{held} bytes of what was read once");
+    assert!(read(few.clone()) > 0, "they left for others");
+    read(100..350);
+    assert_eq!(read(few), 0, "they were read again, and stay");
 }

@@ -1,0 +1,126 @@
+//! Reading past the page cache: much that is read for the first time, and perhaps for the only one.
+//!
+//! ```text
+//!   asked for         ▕▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▏
+//!   read          ▕▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▏     from block to block, by O_DIRECT, into a buffer that lies at a block
+//! ```
+//! A page of the cache costs memory that somebody else had a use for, and copying, beside the page in which the reader will keep it. So bytes come
+//! straight from the medium into a buffer that stays warm: it goes to the reader, and comes back when the last part of it was let go.
+//!
+//! Invariants: the kernel writes what its cache still has to write of a place before a direct request reads there, so that both views are
+//! one; at most [`SPARE`] buffers wait; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
+
+use super::stats::{Clocks, Counters};
+use crate::sync::{Mutex, lock};
+use bytes::Bytes;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::{Arc, OnceLock};
+
+/// Where requests begin and end, in the file and in memory: no medium asks for more.
+const BLOCK: u64 = 4096;
+/// Less is not worth a request of its own past what the kernel reads ahead, in bytes.
+const LEAST: usize = 32 << 10;
+/// The longest request, in bytes.
+const MOST: usize = (1 << 20) + (128 << 10);
+/// Buffers that wait for the next reader.
+const SPARE: usize = 8;
+
+/// The way past the cache, from one file.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    file: OnceLock<Option<File>>,
+    spare: Arc<Spare>,
+}
+
+/// Buffers that nobody reads from.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+/// Part of a buffer, which comes back.
+struct Lent {
+    buffer: Vec<u8>,
+    part: Range<usize>,
+    spare: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(self.part.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut spare = lock(&self.spare.0);
+        if spare.len() < SPARE {
+            spare.push(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        let waiting = lock(&self.0).pop();
+        waiting.unwrap_or_else(|| vec![0; MOST + 3 * BLOCK as usize])
+    }
+}
+
+/// Whether so many bytes may go this way.
+pub(super) fn suits(len: usize) -> bool {
+    (LEAST..=MOST).contains(&len)
+}
+
+impl Once {
+    /// Reads `len` bytes, which [`suits`], from `offset` on, of `cached`'s file; none if this cannot be done here. A request that succeeds is
+    /// counted, and all are timed.
+    pub fn read(
+        &self,
+        cached: &File,
+        (offset, len): (u64, usize),
+        (counters, clocks): (&Counters, &Clocks),
+    ) -> Option<Bytes> {
+        let file = self.file.get_or_init(|| open(cached)).as_ref()?;
+        let start = offset / BLOCK * BLOCK;
+        let end = offset
+            .checked_add(len as u64)?
+            .checked_next_multiple_of(BLOCK)?;
+        let mut buffer = self.spare.take();
+        let lies = buffer.as_ptr().align_offset(BLOCK as usize);
+        let first = lies + (offset - start) as usize;
+        let mut lent = Lent {
+            part: first..first + len,
+            spare: self.spare.clone(),
+            buffer: Vec::new(),
+        };
+        let room = buffer.get_mut(lies..lies + (end - start) as usize);
+        let filled = room.map(|room| clocks.read(|| fill(file, room, start, first - lies + len)));
+        lent.buffer = buffer;
+        filled?.then(|| {
+            counters.read(len);
+            counters.read_past_cache(len);
+            Bytes::from_owner(lent)
+        })
+    }
+}
+
+/// Reads into `room` from `offset` on; whether at least `wanted` bytes came. Fewer than asked for come at the end of a file.
+fn fill(file: &File, room: &mut [u8], offset: u64, wanted: usize) -> bool {
+    loop {
+        match file.read_at(room, offset) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(came) => return came >= wanted,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn open(cached: &File) -> Option<File> {
+    // The file itself, whatever became of its name.
+    let name = format!("/proc/self/fd/{}", cached.as_raw_fd());
+    let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
+    let mut how = OpenOptions::new();
+    how.read(true).custom_flags(direct).open(name).ok()
+}
