@@ -18,21 +18,41 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nodes that the kernel is asked to forget at a time.
 const BATCH: usize = 2048;
 /// The kernel's time to hand over what it forgot, before more is asked of it; doubled whenever it forgot little.
 const PAUSE: Duration = Duration::from_millis(1);
+/// What whoever removed a tree gets to take his answer, before its nodes are gathered: that takes a ms for 50,000, and where the
+/// scheduler puts this thread on his processor, or on that of the thread which answers, he would wait for it.
+const ANSWER: Duration = Duration::from_millis(2);
 /// The longest of these.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 
 #[derive(Default)]
 struct Orders {
     wanted: bool,
-    /// Tops of trees that were removed.
-    removed: Vec<NodeId>,
+    /// Tops of trees that were removed, and when.
+    removed: Vec<(NodeId, Instant)>,
     ended: bool,
+}
+
+impl Orders {
+    /// How long from `now` on until there is something to do; none while nothing is ordered.
+    fn rest(&self, now: Instant) -> Option<Duration> {
+        if self.wanted || self.ended {
+            return Some(Duration::ZERO);
+        }
+        let first = self.removed.first()?.1;
+        Some((first + ANSWER).saturating_duration_since(now))
+    }
+
+    /// Takes the trees whose removal was answered meanwhile.
+    fn take_removed(&mut self, now: Instant) -> Vec<NodeId> {
+        let due = self.removed.partition_point(|(_, at)| *at + ANSWER <= now);
+        self.removed.drain(..due).map(|(top, _)| top).collect()
+    }
 }
 
 struct Shared {
@@ -66,9 +86,9 @@ impl Waker {
         }
     }
 
-    /// Has all nodes of a removed tree forgotten, some time soon. Only for kernels that know PRUNE.
+    /// Has all nodes of a removed tree forgotten, soon, but not before whoever removed it could take his answer. Only for kernels that know PRUNE.
     pub fn forget_tree(&self, top: NodeId) {
-        self.0.orders().removed.push(top);
+        self.0.orders().removed.push((top, Instant::now()));
         self.0.changed.notify_all();
     }
 }
@@ -116,9 +136,7 @@ impl Shared {
 
     fn run(&self) {
         let mut pause = PAUSE;
-        let idle = |orders: &Orders| !orders.wanted && orders.removed.is_empty();
-        while self.wait(Duration::MAX, idle) {
-            let removed = std::mem::take(&mut self.orders().removed);
+        while let Some(removed) = self.next_orders() {
             if !removed.into_iter().all(|top| self.forget_tree(top)) {
                 return;
             }
@@ -141,6 +159,22 @@ impl Shared {
                     true => PAUSE,
                     false => (pause * 2).min(LONGEST_PAUSE),
                 };
+            }
+        }
+    }
+
+    /// Waits for something to do; the trees that are to be forgotten. None if the thread is to end.
+    fn next_orders(&self) -> Option<Vec<NodeId>> {
+        let mut orders = self.orders();
+        loop {
+            let now = Instant::now();
+            match orders.rest(now) {
+                Some(Duration::ZERO) => break (!orders.ended).then(|| orders.take_removed(now)),
+                rest => {
+                    let rest = rest.unwrap_or(Duration::MAX);
+                    let waited = self.changed.wait_timeout(orders, rest);
+                    orders = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
         }
     }
@@ -196,5 +230,31 @@ impl Shared {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_is_answered_before_its_nodes_are_gathered() {
+        let (mut orders, now) = (Orders::default(), Instant::now());
+        assert_eq!(orders.rest(now), None);
+        let later = now + ANSWER / 2;
+        orders.removed = vec![(NodeId(7), now), (NodeId(9), later)];
+        assert_eq!(orders.rest(now), Some(ANSWER));
+        assert!(orders.take_removed(later).is_empty());
+        // Memory does not wait for it.
+        orders.wanted = true;
+        assert_eq!(orders.rest(later), Some(Duration::ZERO));
+        assert!(orders.take_removed(later).is_empty());
+        orders.wanted = false;
+        assert_eq!(orders.take_removed(now + ANSWER), [NodeId(7)]);
+        assert_eq!(orders.rest(now + ANSWER), Some(ANSWER / 2));
+        assert_eq!(orders.take_removed(later + ANSWER), [NodeId(9)]);
+        assert_eq!(orders.rest(later + ANSWER), None);
+        orders.ended = true;
+        assert_eq!(orders.rest(now), Some(Duration::ZERO));
     }
 }
