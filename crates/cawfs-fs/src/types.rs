@@ -277,8 +277,18 @@ pub struct DirEntry {
     /// Where to go on after this entry.
     pub next: u64,
     /// Filled by `readdirplus` for objects that still live: node and attributes. The caller holds one more
-    /// reference to the node if it accepts the entry. None for `.`, `..` and names removed meanwhile.
+    /// reference to the node if it accepts the entry. None for `.`, `..`, names removed meanwhile, and what was not
+    /// asked for.
     pub entry: Option<Entry>,
+}
+
+/// Which names of a listing come with node and attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// All.
+    All,
+    /// Those of directories.
+    Directories,
 }
 
 /// What a seek looks for.

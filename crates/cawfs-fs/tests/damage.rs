@@ -3,8 +3,8 @@
 
 use cawdb::{Batch, KeyRange, Store};
 use cawfs_fs::{
-    Caller, Fault, FileFlags, FormatOptions, Fs, Kind, MountOptions, NodeId, WriteFlags, XattrMode,
-    check, repair_names,
+    Caller, Fault, FileFlags, FormatOptions, Fs, Kind, MountOptions, NodeId, With, WriteFlags,
+    XattrMode, check, repair_names,
 };
 
 const ME: Caller = Caller::ROOT;
@@ -271,7 +271,7 @@ fn random_damage_never_panics() {
             let Ok(handle) = fs.opendir(dir) else {
                 continue;
             };
-            let _ = fs.readdirplus(handle, 0, &mut |entry| {
+            let _ = fs.readdirplus(handle, 0, With::All, &mut |entry| {
                 todo.extend(entry.entry.map(|entry| entry.node));
                 true
             });

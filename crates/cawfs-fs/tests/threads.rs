@@ -3,7 +3,7 @@
 
 use cawdb::Store;
 use cawfs_fs::{
-    Caller, FormatOptions, Fs, Kind, MountOptions, NodeId, RenameMode, SetAttr, WriteFlags,
+    Caller, FormatOptions, Fs, Kind, MountOptions, NodeId, RenameMode, SetAttr, With, WriteFlags,
 };
 
 const ME: Caller = Caller::ROOT;
@@ -82,7 +82,7 @@ fn act(fs: &Fs, rng: &mut fastrand::Rng) -> Result<(), cawfs_fs::Error> {
             other => other.map(|entry| fs.forget(entry.node, 1)),
         },
         _ => fs.opendir(a).and_then(|handle| {
-            let listed = fs.readdirplus(handle, 0, &mut |entry| {
+            let listed = fs.readdirplus(handle, 0, With::All, &mut |entry| {
                 held.extend(entry.entry.map(|entry| entry.node));
                 true
             });

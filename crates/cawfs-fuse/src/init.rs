@@ -27,7 +27,6 @@ mod flag {
     pub const DONT_MASK: u64 = 1 << 6;
     pub const IOCTL_DIR: u64 = 1 << 11;
     pub const READDIRPLUS: u64 = 1 << 13;
-    pub const READDIRPLUS_AUTO: u64 = 1 << 14;
     pub const ASYNC_DIO: u64 = 1 << 15;
     pub const PARALLEL_DIROPS: u64 = 1 << 18;
     pub const POSIX_ACL: u64 = 1 << 20;
@@ -52,7 +51,6 @@ const WANTED: u64 = flag::ASYNC_READ
     | flag::DONT_MASK
     | flag::IOCTL_DIR
     | flag::READDIRPLUS
-    | flag::READDIRPLUS_AUTO
     | flag::ASYNC_DIO
     | flag::PARALLEL_DIROPS
     | flag::POSIX_ACL

@@ -9,7 +9,7 @@ use crate::listing::{Listing, Name};
 use crate::locks::{lock, read};
 use crate::schema::Location;
 use crate::table::{Count, Node, Pin, Place, pin_child, pin_new_child};
-use crate::types::{AccessTimes, DirEntry, DirHandle, FileType, NodeId};
+use crate::types::{AccessTimes, DirEntry, DirHandle, FileType, NodeId, With};
 use bytes::Bytes;
 use cawdb::{KeyRange, Scan};
 
@@ -50,18 +50,19 @@ impl Fs {
         from: u64,
         accept: &mut dyn FnMut(DirEntry) -> bool,
     ) -> Result<()> {
-        self.list(handle, from, false, accept)
+        self.list(handle, from, None, accept)
     }
 
-    /// Like [`Fs::readdir`], with node and attributes as they are now; each accepted entry that has them gives the caller
+    /// Like [`Fs::readdir`], `with` node and attributes as they are now; each accepted entry that has them gives the caller
     /// one more reference to its node.
     pub fn readdirplus(
         &self,
         handle: DirHandle,
         from: u64,
+        with: With,
         accept: &mut dyn FnMut(DirEntry) -> bool,
     ) -> Result<()> {
-        self.list(handle, from, true, accept)
+        self.list(handle, from, Some(with), accept)
     }
 
     /// A listing of what a directory holds now; empty if it was removed.
@@ -74,7 +75,7 @@ impl Fs {
         &self,
         handle: DirHandle,
         from: u64,
-        plus: bool,
+        with: Option<With>,
         accept: &mut dyn FnMut(DirEntry) -> bool,
     ) -> Result<()> {
         let (node, listing) = self.dirs.get(handle)?;
@@ -82,6 +83,7 @@ impl Fs {
         let dir = self.dir(node)?;
         let _held = read(&dir.busy);
         let mut listing = lock(&listing);
+        let epoch = lock(&self.table).epoch(dir.id);
         if from == 0 {
             *listing = self.listing(&dir);
         }
@@ -94,15 +96,19 @@ impl Fs {
         listing.seek(from.saturating_sub(DOTS))?;
         // Each entry with its node gives the caller a node to remember: not while there are too many.
         let roomy = || self.handle_memory();
-        let mut live = if plus && roomy().bytes <= roomy().budget / 4 * 5 {
-            self.resolve(&dir).ok().map(|r| Live::new(self, &dir, r.at))
-        } else {
-            None
+        let with = with.filter(|_| roomy().bytes <= roomy().budget / 4 * 5);
+        let mut live = match with.and_then(|_| self.resolve(&dir).ok()) {
+            Some(found) => Some(Live::new(self, &dir, found.at, epoch, from == 0)),
+            None => None,
+        };
+        let wanted = |name: &Name| match with {
+            Some(With::Directories) => name.record.kind() == FileType::Directory,
+            _ => true,
         };
         while let Some(name) = listing.read()? {
             let pin = match &mut live {
-                Some(live) => live.find(&name.name)?,
-                None => None,
+                Some(live) if wanted(&name) => live.find(&name)?,
+                _ => None,
             };
             if !self.offer(&dir, &name, pin, accept) {
                 listing.refuse(name);
@@ -170,34 +176,62 @@ impl Fs {
     }
 }
 
-/// Walks the live directory beside the listing, so that finding all nodes costs one scan.
+/// Walks the live directory beside the listing, so that finding all nodes costs one scan; or none, where the listing is of this moment.
 struct Live<'a, 'b> {
     fs: &'a Fs,
     dir: &'b Node,
     at: Location,
+    /// Read before the listing was made; the directory is held since.
     epoch: u64,
+    /// Whether the listing was made since then.
+    fresh: bool,
     scan: Option<Scan>,
     /// The name the scan stands at, with its record.
     ahead: Option<(Bytes, Bytes)>,
 }
 
 impl<'a, 'b> Live<'a, 'b> {
-    fn new(fs: &'a Fs, dir: &'b Node, at: Location) -> Self {
-        let epoch = lock(&fs.table).epoch(dir.id);
+    fn new(fs: &'a Fs, dir: &'b Node, at: Location, epoch: u64, fresh: bool) -> Self {
         Self {
             fs,
             dir,
             at,
             epoch,
+            fresh,
             scan: None,
             ahead: None,
         }
     }
     /// The node of a name, if it lives. Names come in rising order.
-    fn find(&mut self, name: &Bytes) -> Result<Option<Pin<'a>>> {
-        if let Some(pin) = pin_child(&self.fs.table, self.dir.id, name) {
+    fn find(&mut self, name: &Name) -> Result<Option<Pin<'a>>> {
+        if let Some(pin) = pin_child(&self.fs.table, self.dir.id, &name.name) {
             return Ok(Some(pin));
         }
+        let record = match self.fresh {
+            true => name.record.clone(),
+            false => match self.record(&name.name)? {
+                Some(record) => record,
+                None => return Ok(None),
+            },
+        };
+        let inode = match record {
+            Record::Own(inode) => inode,
+            Record::Link(link) => return self.fs.body(self.dir, &link).map(Some),
+        };
+        match pin_new_child(
+            &self.fs.table,
+            self.dir,
+            &name.name,
+            inode,
+            Some(self.epoch),
+        ) {
+            Some(pin) => Ok(Some(pin)),
+            None => self.fs.child(self.dir, &self.at, &name.name),
+        }
+    }
+
+    /// What the store says of a name now.
+    fn record(&mut self, name: &Bytes) -> Result<Option<Record>> {
         let prefix = self.at.entries();
         let scan = self.scan.get_or_insert_with(|| {
             let mut range = KeyRange::prefix(prefix.clone());
@@ -211,16 +245,7 @@ impl<'a, 'b> Live<'a, 'b> {
             let (key, value) = item?;
             self.ahead = Some((key.slice(prefix.len().min(key.len())..), value));
         }
-        let Some((_, record)) = self.ahead.as_ref().filter(|(ahead, _)| ahead == name) else {
-            return Ok(None);
-        };
-        let inode = match Record::decode(record)? {
-            Record::Own(inode) => inode,
-            Record::Link(link) => return self.fs.body(self.dir, &link).map(Some),
-        };
-        match pin_new_child(&self.fs.table, self.dir, name, inode, Some(self.epoch)) {
-            Some(pin) => Ok(Some(pin)),
-            None => self.fs.child(self.dir, &self.at, name),
-        }
+        let found = self.ahead.as_ref().filter(|(ahead, _)| ahead == name);
+        found.map(|(_, record)| Record::decode(record)).transpose()
     }
 }

@@ -7,7 +7,7 @@ use cawdb::shuttle::thread;
 use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{
     AccessTimes, Caller, DirEntry, Entry, Error, FileType, FormatOptions, Fs, Kind, MountOptions,
-    NodeId, Time, WriteFlags,
+    NodeId, Time, With, WriteFlags,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -78,11 +78,13 @@ impl World {
     }
     fn list(&self, dir: NodeId) -> Result<Vec<(String, Entry)>, Error> {
         let (handle, mut found) = (self.fs.opendir(dir)?, Vec::new());
-        let listed = self.fs.readdirplus(handle, 0, &mut |item: DirEntry| {
-            let name = String::from_utf8(item.name.to_vec()).unwrap();
-            found.extend(item.entry.map(|entry| (name, entry)));
-            true
-        });
+        let listed = self
+            .fs
+            .readdirplus(handle, 0, With::All, &mut |item: DirEntry| {
+                let name = String::from_utf8(item.name.to_vec()).unwrap();
+                found.extend(item.entry.map(|entry| (name, entry)));
+                true
+            });
         self.fs.releasedir(handle);
         listed.map(|()| found)
     }

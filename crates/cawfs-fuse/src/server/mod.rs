@@ -10,6 +10,7 @@ mod convert;
 mod dirs;
 mod files;
 mod flags;
+mod listers;
 mod names;
 
 pub use dirs::DIRECTORY_FLAGS;
@@ -36,6 +37,7 @@ pub struct Server {
     pruner: Waker,
     about: Box<dyn crate::About>,
     latency: Latency,
+    listers: listers::Listers,
 }
 
 /// What does not change while a mount lives.
@@ -81,6 +83,7 @@ impl Server {
             pruner,
             about,
             latency: Latency::default(),
+            listers: listers::Listers::default(),
         }
     }
 
@@ -189,7 +192,7 @@ impl Server {
             }
             Op::Write { data, .. } => self.write(node, op, request.keep(data)),
             Op::OpenDir { .. } | Op::ReadDir { .. } | Op::ReleaseDir { .. } | Op::FsyncDir => {
-                self.directory(node, op)
+                self.directory(request.header.pid, node, op)
             }
             Op::Lookup { .. }
             | Op::ReadLink

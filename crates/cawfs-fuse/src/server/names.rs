@@ -4,7 +4,7 @@ use super::control::notice;
 use super::{Reply, Server, convert, errno};
 use crate::connection::Answer;
 use crate::wire::{Op, reply};
-use cawfs_fs::{Caller, Entry, Kind, NodeId, RenameMode};
+use cawfs_fs::{Caller, Entry, FileType, Kind, NodeId, RenameMode};
 
 /// How long the kernel may believe an entry, in seconds.
 pub fn valid(entry: &Entry) -> u64 {
@@ -33,6 +33,10 @@ impl Server {
                     } else {
                         Ok(Answer::Reply(reply::no_entry()))
                     };
+                }
+                Ok(entry) if entry.attr.kind != FileType::Directory => {
+                    self.listers.looked_up(node, name);
+                    Ok(entry)
                 }
                 other => other,
             },

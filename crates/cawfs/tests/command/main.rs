@@ -28,6 +28,7 @@ mod kernel;
 mod killed;
 #[cfg(test)]
 mod life;
+mod listing;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::tree::{Body, Id, Shown, Tree, Xattrs, join};
 use super::versions::differences;
 use super::{ME, Outcome, Trouble, World};
-use cawfs_fs::{DirEntry, FileFlags, Fs, NodeId};
+use cawfs_fs::{DirEntry, FileFlags, FileType, Fs, NodeId, With};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -50,7 +50,7 @@ impl Reader<'_> {
         let attr = self.fs.getattr(node)?;
         let body = match attr.kind {
             cawfs_fs::FileType::Directory => Body::Dir(BTreeMap::new()),
-            cawfs_fs::FileType::Symlink => Body::Link(self.fs.readlink(node)?.to_vec()),
+            FileType::Symlink => Body::Link(self.fs.readlink(node)?.to_vec()),
             _ => {
                 let bytes = self.fs.read(node, 0, 1 << 30)?.to_vec();
                 assert_eq!(attr.size, bytes.len() as u64, "size and content");
@@ -68,7 +68,7 @@ impl Reader<'_> {
             xattrs.insert(name.to_vec(), Rc::new(value));
         }
         let flags = match attr.kind {
-            cawfs_fs::FileType::Symlink => FileFlags::default(),
+            FileType::Symlink => FileFlags::default(),
             _ => self.fs.flags(node)?,
         };
         let shown = Shown {
@@ -99,6 +99,10 @@ impl Reader<'_> {
 
     fn list_open(&mut self, handle: cawfs_fs::DirHandle) -> cawfs_fs::Result<Vec<(Vec<u8>, u64)>> {
         let (mut names, mut from, plus) = (Vec::new(), 0, self.rng.bool());
+        let with = match self.rng.bool() {
+            true => With::All,
+            false => With::Directories,
+        };
         loop {
             let (room, before) = (self.rng.usize(1..5), from);
             let mut taken = Vec::new();
@@ -110,13 +114,14 @@ impl Reader<'_> {
                 fits
             };
             match plus {
-                true => self.fs.readdirplus(handle, from, &mut accept)?,
+                true => self.fs.readdirplus(handle, from, with, &mut accept)?,
                 false => self.fs.readdir(handle, from, &mut accept)?,
             }
             for entry in taken {
                 from = entry.next;
                 if let Some(found) = entry.entry {
                     assert_eq!(found.attr.ino, entry.ino);
+                    assert!(with == With::All || found.attr.kind == FileType::Directory);
                     self.fs.forget(found.node, 1);
                 }
                 names.push((entry.name.to_vec(), entry.ino));
