@@ -49,7 +49,7 @@ impl Reader<'_> {
     fn object(&mut self, node: NodeId) -> cawfs_fs::Result<(Shown, u64)> {
         let attr = self.fs.getattr(node)?;
         let body = match attr.kind {
-            cawfs_fs::FileType::Directory => Body::Dir(BTreeMap::new()),
+            FileType::Directory => Body::Dir(BTreeMap::new()),
             FileType::Symlink => Body::Link(self.fs.readlink(node)?.to_vec()),
             _ => {
                 let bytes = self.fs.read(node, 0, 1 << 30)?.to_vec();
