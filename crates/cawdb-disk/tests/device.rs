@@ -43,6 +43,7 @@ fn as_an_array(disk: &dyn Disk, seed: u64, size: usize) {
             }
             5 => disk.sync().unwrap(),
             _ => {
+                disk.will_read(Extent::new(at as u64, len as u64));
                 let mut bytes = vec![0; len];
                 disk.read_at(&mut bytes, at as u64).unwrap();
                 for (i, byte) in bytes.iter().enumerate() {

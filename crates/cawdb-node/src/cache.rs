@@ -142,6 +142,11 @@ impl Cache {
         found
     }
 
+    /// Whether it is there; neither counted nor marked as use.
+    pub(crate) fn holds(&self, run: RunId, part: u32) -> bool {
+        self.shard(shard_of(run, part)).holds((run, part))
+    }
+
     /// Keeps a value; one larger than the whole budget is not kept.
     pub(crate) fn insert(&self, run: RunId, part: u32, value: Cached) {
         let bytes = value.bytes();

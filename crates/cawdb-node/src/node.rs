@@ -9,7 +9,7 @@
 use crate::{Key, KeyRange, Result, RunRef, Slot, Translation};
 use cawdb_disk::sync::atomic::{AtomicBool, Ordering};
 use cawdb_disk::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use cawdb_disk::{Place, sync};
+use cawdb_disk::{Extent, Place, sync};
 use std::sync::Arc;
 
 /// The name of a node's content; never reused.
@@ -197,6 +197,13 @@ impl NodeHandle {
             self.used.store(true, Ordering::Relaxed);
         }
         rep
+    }
+
+    /// Where it would have to be read from, if it is not in memory.
+    pub fn missing(&self) -> Option<Extent> {
+        let state = self.read();
+        let place = state.place.as_ref().filter(|_| state.rep.is_none());
+        place.map(|place| place.extent())
     }
 
     /// Representation and place at this moment.

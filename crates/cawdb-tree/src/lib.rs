@@ -24,6 +24,7 @@ mod root;
 mod stream;
 mod tree;
 mod troubles;
+mod warm;
 
 pub use counters::{Counter, Counters};
 pub use policy::Policy;
@@ -31,3 +32,4 @@ pub use read::{Scan, TopLayer, get};
 pub use root::CloneSpec;
 pub use stream::{Direction, Layer, Points, ReadAhead, Stream};
 pub use tree::{Roots, Tree};
+pub use warm::Top;

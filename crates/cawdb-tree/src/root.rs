@@ -115,31 +115,6 @@ impl Tree {
         Ok(root)
     }
 
-    /// Reads what clones of `root` will need, so that whoever makes them under a lock waits for no disk.
-    ///
-    /// # Errors
-    /// If a range is not valid, or a child or run index cannot be read.
-    pub fn warm(&self, root: &Node, clones: &[CloneSpec]) -> Result<()> {
-        for clone in clones {
-            for range in [&clone.source, &clone.destination()?] {
-                for key in std::iter::once(&range.lo).chain(&range.hi) {
-                    let i = root.find(key);
-                    let lo = key.clone();
-                    let right = KeyRange {
-                        lo,
-                        ..root.slot_range(i)
-                    };
-                    root.slots[i].restrict(&right)?;
-                    if let Some(edge) = &root.slots[i].below {
-                        let shown = edge.tr.range_down(&right);
-                        self.shelf.load_below(edge, &shown)?.restrict(&shown)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the ends of `source` pivots, and restricts each child of which it shows only a part.
     fn share(&self, root: &mut Node, source: &KeyRange) -> Result<()> {
         self.cut(root, &source.lo)?;

@@ -1,9 +1,10 @@
-//! The one place with threads: it calls [`Store::tick`] while there is work, and syncs from time to time.
+//! The one place with threads: it reads ahead after opening, calls [`Store::tick`] while there is work, and syncs from time to time.
 //! A thread that panics ends, and the store takes no more changes.
 
 use crate::Store;
 use cawdb_disk::sync::{Condvar, Mutex};
 use cawdb_disk::sync::{lock, wait_while};
+use cawdb_node::KeyRange;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +52,63 @@ impl Background {
                 .collect(),
         }
     }
+}
+
+/// Reads, right after a store was opened, what its first users will want: the top of the tree, up to some MiB. Ends by itself, and at once when
+/// this is dropped.
+pub struct Warming {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Warming {
+    /// Starts the thread; without one, everything is read when it is needed. What ranges are likely to be read or cloned `first`, it
+    /// asks as soon as it has read the upper nodes.
+    pub fn start(store: &Store, first: impl FnOnce() -> Vec<KeyRange> + Send + 'static) -> Self {
+        let stop = Stop::default();
+        let thread = spawn("cawdb-warm", store, &stop, move |store, stop| {
+            warm_up(store, first, &|| !*lock(&stop.0));
+        });
+        Self { stop, thread }
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if self.thread.take().is_some_and(|t| t.join().is_err()) {
+            tracing::error!("the thread that reads ahead panicked");
+        }
+    }
+}
+
+impl Drop for Warming {
+    fn drop(&mut self) {
+        *lock(&self.stop.0) = true;
+        self.join();
+    }
+}
+
+/// What is read ahead of its users: so many bytes, and at most this part of the cache.
+const WARM_BYTES: u64 = 8 << 20;
+/// See [`WARM_BYTES`].
+const WARM_SHARE: u64 = 8;
+/// Ranges whose ends are read together.
+const AT_ONCE: usize = 2;
+
+/// Reads the upper nodes, then the way to both ends of each of `first`, then the rest of the top, while `go_on` says so. What cannot
+/// be read is left to whoever needs it.
+fn warm_up(store: &Store, first: impl FnOnce() -> Vec<KeyRange>, go_on: &dyn Fn() -> bool) {
+    let (view, tree) = (store.snapshot(), &store.0.tree);
+    let root = &view.pinned.view.root;
+    let budget = WARM_BYTES.min(store.0.options.cache_bytes / WARM_SHARE);
+    let top = tree.warm_nodes(root, budget, go_on);
+    for range in first().chunks(AT_ONCE).take_while(|_| go_on()) {
+        let _ = tree.warm_ends(root, range);
+    }
+    tree.warm_indexes(top, go_on);
 }
 
 type Stop = Arc<(Mutex<bool>, Condvar)>;

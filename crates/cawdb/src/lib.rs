@@ -52,7 +52,7 @@ mod sync;
 mod throttle;
 mod view;
 
-pub use background::Background;
+pub use background::{Background, Warming};
 pub use batch::{Batch, Op};
 pub use cawdb_disk as disk;
 pub use cawdb_node::{Compression, KeyRange, successor};

@@ -12,6 +12,8 @@ use crate::schema::{DATA, Location, META};
 use bytes::Bytes;
 use cawdb::{Batch, KeyRange, Snapshot};
 
+/// Links of a directory in which there are no others: its name, and that to itself.
+const NO_DIRECTORIES: u32 = 2;
 /// Files of up to this many blocks are copied by value.
 const SMALL_BLOCKS: u64 = 1;
 /// Extended attributes up to this number and size are copied by value.
@@ -38,7 +40,8 @@ pub(crate) fn copy(
         erase_blocks(batch, to, old);
     }
     if inode.is_dir() {
-        let empty = is_empty(view, from)?;
+        // Where there are directories nothing need be read to know that it is not empty.
+        let empty = inode.links <= NO_DIRECTORIES && is_empty(view, from)?;
         for which in [META, DATA] {
             let (prefix, range) = from.subtree(which);
             let (target, whole) = to.subtree(which);

@@ -26,6 +26,11 @@ const FORMAT: [u8; 8] = [2, 0, 0, 0, 0, 0, 1, 0];
 /// Inode numbers taken from the store at a time.
 const LEASE: u64 = 1 << 16;
 
+/// Of the root directory so many keys are looked at, and so many trees taken, for what is read before somebody asks.
+const ENTRANCE_KEYS: usize = 256;
+/// See [`ENTRANCE_KEYS`].
+const ENTRANCE_TREES: usize = 16;
+
 /// How a new volume begins.
 #[derive(Debug, Clone)]
 pub struct FormatOptions {
@@ -213,6 +218,23 @@ impl Fs {
             handle_bytes: options.handle_bytes,
             few_links: options.few_links,
         })
+    }
+
+    /// Where the trees in the root directory lie in the store, some of them: whoever comes after a mount begins with these.
+    pub fn entrance(&self) -> Vec<KeyRange> {
+        let root = Location::root(self.volume);
+        let entries = root.entries();
+        let found = self.store.scan(KeyRange::prefix(entries.clone()));
+        // What cannot be read is told to whoever wants it.
+        let found = found.map_while(|item| item.ok()).take(ENTRANCE_KEYS);
+        let trees = found.filter_map(|(key, value)| {
+            let name = key.slice(entries.len()..);
+            let is_dir = Record::decode(&value).is_ok_and(|r| r.kind() == FileType::Directory);
+            // Attributes have a zero behind the name.
+            (is_dir && !name.contains(&0)).then(|| root.child(name))
+        });
+        let both = |at: Location| [META, DATA].map(|which| at.subtree(which).1);
+        trees.take(ENTRANCE_TREES).flat_map(both).collect()
     }
 
     /// The store below.

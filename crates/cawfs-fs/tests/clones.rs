@@ -339,3 +339,61 @@ fn numbers_stay_unique_over_chains_of_clones() {
         (vec![], 20 * 31 + 30 * 31 / 2)
     );
 }
+
+/// Options under which some MiB are a tree of several nodes.
+fn small_runs() -> cawdb::Options {
+    let policy = cawdb::Policy {
+        fanout: 8,
+        join: 6,
+        root_slots: 32,
+        run_bytes: 64 << 10,
+        flush_bytes: 64 << 10,
+        ..cawdb::Policy::default()
+    };
+    cawdb::Options {
+        memtable_bytes: 256 << 10,
+        policy,
+        ..cawdb::Options::default()
+    }
+}
+
+#[test]
+fn the_first_clone_after_a_mount_reads_nothing() {
+    let disk = std::sync::Arc::new(cawdb::disk::RamDisk::new());
+    Store::create(disk.clone(), &cawdb::CreateOptions::default()).unwrap();
+    let store = Store::open(disk.clone(), small_runs()).unwrap();
+    Fs::format(&store, &FormatOptions::default()).unwrap();
+    let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+    for tree in ["a", "b", "tree"] {
+        let dir = folder(&fs, &ME, TOP, tree);
+        let inner = folder(&fs, &ME, dir, "inner");
+        let mut random = fastrand::Rng::with_seed(7);
+        for n in 0..300 {
+            let made = file(&fs, &ME, inner, &format!("{tree}-{n}"), 0o600);
+            let mut bytes = [0; 5000];
+            random.fill(&mut bytes);
+            fs.write(made, 0, &bytes, WriteFlags::default()).unwrap();
+        }
+    }
+    while store.tick().unwrap() {}
+    fs.sync_all().unwrap();
+    drop((fs, store));
+    for warm in [false, true] {
+        let store = Store::open(disk.clone(), small_runs()).unwrap();
+        let fs = std::sync::Arc::new(Fs::mount(store.clone(), MountOptions::default()).unwrap());
+        let entrance = fs.clone();
+        if warm {
+            assert_eq!(fs.entrance().len(), 6, "two tables of each tree");
+            cawdb::Warming::start(&store, move || entrance.entrance()).wait();
+        }
+        let before = store.stats().io.reads;
+        let tree = at(&fs, "tree").0;
+        let copy = format!("copy-{warm}");
+        fs.clone_tree(&ME, tree, TOP, copy.as_bytes(), false)
+            .unwrap();
+        assert_eq!(store.stats().io.reads == before, warm);
+        let inner = format!("{copy}/inner/tree-299");
+        assert_eq!(at(&fs, &inner).1.size, 5000);
+        fs.remove_tree(&ME, TOP, copy.as_bytes()).unwrap();
+    }
+}

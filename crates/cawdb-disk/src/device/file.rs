@@ -311,6 +311,14 @@ impl Disk for FileDisk {
         let _ = rustix::fs::fadvise(&self.file, start, len, Advice::DontNeed);
     }
 
+    fn will_read(&self, extent: Extent) {
+        // Beyond the end there is nothing, and a length of zero would mean all of the file.
+        if let Some(len) = NonZero::new(extent.len).filter(|_| extent.end() <= self.len()) {
+            let len = Some(len);
+            let _ = rustix::fs::fadvise(&self.file, extent.offset, len, Advice::WillNeed);
+        }
+    }
+
     fn occupied(&self) -> Option<u64> {
         let meta = self.file.metadata().ok().filter(|_| self.limit.is_none())?;
         Some(meta.blocks() * 512)

@@ -63,6 +63,10 @@ impl Disk for HookedDisk {
         self.inner.discard(extent)
     }
 
+    fn will_read(&self, extent: Extent) {
+        self.inner.will_read(extent);
+    }
+
     fn room(&self) -> Option<u64> {
         self.inner.room()
     }

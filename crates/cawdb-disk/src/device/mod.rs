@@ -109,6 +109,10 @@ pub trait Disk: Send + Sync + Debug {
     /// where that can be done. Only an advice: nothing is lost, and it may do nothing.
     fn forget(&self, _extent: Extent) {}
 
+    /// Says that `extent` is read soon: where that can be done, the medium brings it in meanwhile, so that several are one after
+    /// the other what one is. Only an advice: what cannot be read is told to whoever reads it.
+    fn will_read(&self, _extent: Extent) {}
+
     /// Bytes that can still be reserved before what is below is full, if it has such a limit; others may take them
     /// meanwhile. Cheap enough to be asked for each change.
     fn room(&self) -> Option<u64> {

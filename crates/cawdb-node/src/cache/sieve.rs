@@ -56,6 +56,11 @@ impl<V: Clone> Sieve<V> {
         Some(entry.value.clone())
     }
 
+    /// Whether `key` has a value. O(log n).
+    pub(super) fn holds(&self, key: CacheKey) -> bool {
+        self.index.contains_key(&key)
+    }
+
     /// Adds or replaces a value, young or not; returns the bytes of what it replaced. O(log n).
     pub(super) fn insert(&mut self, key: CacheKey, value: V, bytes: u64, young: bool) -> u64 {
         if let Some(&i) = self.index.get(&key) {

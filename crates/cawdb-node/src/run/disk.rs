@@ -111,6 +111,17 @@ impl DiskRun {
         self.keep_index(&block)
     }
 
+    /// See [`crate::Run::missing_index`].
+    pub(super) fn missing_index(&self) -> Option<Extent> {
+        if self.cache.holds(self.id, INDEX) {
+            return None;
+        }
+        match self.is_small() {
+            true => self.extent_of(0, self.meta.len as usize),
+            false => self.extent_of(self.meta.index_offset(), self.meta.index_len as usize),
+        }
+    }
+
     /// Decodes an index block and puts it in the cache.
     pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
         let index = Arc::new(self.decode_index(block)?);

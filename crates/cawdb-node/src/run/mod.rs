@@ -46,7 +46,7 @@ pub(crate) use segment::Segment;
 use crate::gauge::{Gauge, Unwritten};
 use crate::{Cache, Compression, Key, KeyRange, Message, Result};
 use cawdb_disk::sync::RwLock;
-use cawdb_disk::{Place, sync};
+use cawdb_disk::{Extent, Place, sync};
 use disk::DiskRun;
 use disk_cursor::DiskCursor;
 use std::sync::Arc;
@@ -199,6 +199,25 @@ impl Run {
         match self.body() {
             Body::Memory(_) => None,
             Body::Disk(disk) => disk.source.place().cloned(),
+        }
+    }
+
+    /// What would have to be read of the disk for the index, if it is not in memory.
+    pub fn missing_index(&self) -> Option<Extent> {
+        match self.body() {
+            Body::Memory(_) => None,
+            Body::Disk(disk) => disk.missing_index(),
+        }
+    }
+
+    /// Reads the index into the cache, if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn load_index(&self) -> Result<()> {
+        match self.body() {
+            Body::Memory(_) => Ok(()),
+            Body::Disk(disk) => disk.index().map(drop),
         }
     }
 

@@ -47,6 +47,8 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
     let store = open(plan, tell)?;
     tell_opening(&store);
     let fs = Arc::new(file_system(plan, &store)?);
+    let entrance = fs.clone();
+    let warming = cawdb::Warming::start(&store, move || entrance.entrance());
     let mount =
         Mount::attach(&plan.dir, &plan.options.for_kernel(&plan.store)).map_err(Failure::from)?;
     let keeper = (!plan.options.read_only).then(|| keeper::start(fs.clone()));
@@ -83,7 +85,7 @@ pub fn run(plan: &Plan, tell: store::Tell<'_>, ready: impl FnOnce()) -> Result<(
     if let Some(keeper) = keeper {
         keeper.stop();
     }
-    drop(background);
+    drop((background, warming));
     close(plan, &store, fs)?;
     match served {
         Ok(Ok(())) => Ok(()),
