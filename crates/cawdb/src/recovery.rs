@@ -154,7 +154,7 @@ fn open_at(
     let anchors = anchors(&space, &superblock, &body, worn)?;
     let root = NodeHandle::on_disk(NodeId(0), body.root.0, anchors.root.clone());
     let root = shelf.load(&root)?;
-    space.mark_unpunched(disk.len());
+    may_occupy(disk.as_ref(), &space);
     let data = reachable(disk.as_ref(), &space, limit, layout.data);
     let (options, background_bytes) = sized(options, &space, data);
     let number = |n| AtomicU64::new(n);
@@ -314,6 +314,14 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
         shelf.table().load_node(handle, node.count);
     }
     Ok(worn)
+}
+
+/// Says that what is free may occupy room below. A device has all its room by itself: what was free before was given back before, and telling
+/// it again, all of it, with each opening, would be work for nothing.
+fn may_occupy(disk: &dyn Disk, space: &SpaceMap) {
+    if disk.limit().is_none() {
+        space.mark_unpunched(disk.len());
+    }
 }
 
 /// Applies what the journal holds after the checkpoint, each batch exactly once.

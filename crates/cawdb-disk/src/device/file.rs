@@ -1,7 +1,8 @@
 //! A disk on a regular file or a block device, through the page cache but for bulk data.
 //!
 //! Invariants: the file is locked as long as it is open (one writer, or many readers); a regular
-//! file is sparse, grows as needed and gives freed granules back; a block device has its size.
+//! file is sparse, grows as needed and gives freed granules back; a block device has its size, and is told of freed granules only if it
+//! says that it discards. Who refuses a discard once is not asked again.
 
 use super::direct::{Direct, PAGE, blocks};
 use super::once::{self, Once};
@@ -12,18 +13,21 @@ use crate::sync::Mutex;
 use crate::{Error, Extent, Result};
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{Advice, FallocateFlags, fallocate, fstatvfs, major, minor};
 use rustix::io::{Errno, pread};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::num::NonZero;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long an answer of the file system below is believed: on a network, asking takes a round trip.
 const BELIEVED: Duration = Duration::from_millis(20);
+
+/// Where the kernel tells of block devices.
+const SYS: &str = "/sys/dev/block";
 
 /// Less than this is not worth a way past the cache, in bytes.
 const BULK: usize = 256 << 10;
@@ -52,6 +56,8 @@ pub struct FileDisk {
     growth: Mutex<()>,
     /// When the file system below was last asked for its room, and what it said; forgotten when this disk changes it.
     room: Mutex<Option<(Instant, u64)>>,
+    /// Whether it takes back what is free, as far as is known.
+    discards: AtomicBool,
     direct: Direct,
     once: Once,
     /// What the kernel's cache may have, or is to have.
@@ -76,7 +82,8 @@ impl FileDisk {
             .truncate(false)
             .open(path)
             .map_err(doing)?;
-        let kind = file.metadata().map_err(doing)?.file_type();
+        let metadata = file.metadata().map_err(doing)?;
+        let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             let path = path.display();
             return Err(Error::Invalid(format!(
@@ -97,6 +104,7 @@ impl FileDisk {
             len: AtomicU64::new(len),
             growth: Mutex::new(()),
             room: Mutex::default(),
+            discards: AtomicBool::new(kind.is_file() || device_discards(SYS, metadata.rdev())),
             direct: Direct::new(access != Access::Read),
             once: Once::default(),
             touched: Touched::default(),
@@ -144,6 +152,17 @@ fn fill(file: &File, bytes: &mut Vec<u8>, offset: u64, len: usize) -> Result<(),
     // What an allocator gave beyond what was asked for may be filled, too.
     bytes.truncate(len);
     Ok(())
+}
+
+/// Whether a block device says that it discards; where it says nothing, it is asked by doing. Punching a hole in a device that does not may
+/// mean to write zeros.
+fn device_discards(sys: &str, device: u64) -> bool {
+    let here = format!("{sys}/{}:{}", major(device), minor(device));
+    // A partition has its queue above it.
+    let most = ["queue", "../queue"].iter().find_map(|queue| {
+        std::fs::read_to_string(format!("{here}/{queue}/discard_max_bytes")).ok()
+    });
+    most.is_none_or(|bytes| bytes.trim() != "0")
 }
 
 fn sync_folder_of(path: &Path) -> Result<()> {
@@ -271,12 +290,19 @@ impl Disk for FileDisk {
         let Some(whole) = extent.granules() else {
             return Ok(());
         };
+        if !self.discards.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.counters.discard();
         let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         loop {
             let punch = || fallocate(&self.file, how, whole.offset, whole.len);
             match self.clocks.room(punch) {
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => break,
+                Ok(()) => break,
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.discards.store(false, Ordering::Relaxed);
+                    break;
+                }
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(self.error("punch a hole in", e)),
             }
@@ -334,5 +360,30 @@ impl Disk for FileDisk {
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device_discards;
+    use rustix::fs::makedev;
+    use std::fs;
+
+    #[test]
+    fn a_device_is_told_of_what_is_free_if_it_says_that_it_discards() -> std::io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let sys = &dir.path().display().to_string();
+        let (disk, partition) = (dir.path().join("disk"), dir.path().join("disk/part"));
+        fs::create_dir_all(disk.join("queue"))?;
+        fs::create_dir(&partition)?;
+        std::os::unix::fs::symlink(&disk, dir.path().join("8:16"))?;
+        std::os::unix::fs::symlink(&partition, dir.path().join("8:17"))?;
+        let answers = || [16, 17, 32].map(|minor| device_discards(sys, makedev(8, minor)));
+        assert_eq!(answers(), [true, true, true], "nothing is said");
+        fs::write(disk.join("queue/discard_max_bytes"), "0\n")?;
+        assert_eq!(answers(), [false, false, true]);
+        fs::write(disk.join("queue/discard_max_bytes"), "4294966784\n")?;
+        assert_eq!(answers(), [true, true, true]);
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod blocks;
 mod commits;
 mod crashes;
 mod damage;
+mod device;
 mod faults;
 mod found;
 mod full;
