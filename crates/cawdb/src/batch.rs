@@ -53,6 +53,8 @@ pub enum Op {
 pub struct Batch {
     /// The changes, in the order in which they were added.
     pub ops: Vec<Op>,
+    /// Which of the changes are puts where nothing is by then, ascending; see [`Batch::insert`].
+    pub(crate) firsts: Vec<u32>,
     /// Whether it makes the content smaller although it deletes nothing; see [`Batch::shrink`].
     pub(crate) shrinks: bool,
 }
@@ -75,6 +77,14 @@ impl Batch {
             value: value.into(),
         });
         self
+    }
+    /// Adds [`Op::Put`] for a key of which the caller knows that it has no value by then. It does what a put does; but if the key is deleted
+    /// again soon, nothing of either is ever written. In a batch with clones, and in the journal, it is a put: nothing depends on it.
+    ///
+    /// Where the key did have a value, a later delete may uncover that; builds with debug assertions look, and panic.
+    pub fn insert(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
+        self.firsts.extend(u32::try_from(self.ops.len()));
+        self.put(key, value)
     }
     /// Adds [`Op::Delete`].
     pub fn delete(&mut self, key: impl Into<Bytes>) -> &mut Self {

@@ -13,6 +13,7 @@
 //! * stamps of a key, and of a fragment, strictly ascend; no two changes have the same stamp, so
 //!   batches may be inserted in any order;
 //! * fragments are not empty, ascend and do not overlap; a fragment has at least one stamp;
+//! * a key that was put first where nothing was, and is deleted in the end, says nothing about what is below: no run gets it;
 //! * what is read at a sequence number is the fold of all changes up to it: a patch lies over what is
 //!   older, and over nothing if a delete-range lies between.
 
@@ -40,6 +41,8 @@ const STAMP_BYTES: usize = size_of::<Stamp>();
 pub enum MemOp {
     /// Says something about one key.
     Point(Key, Message),
+    /// The same of a key that nothing below, and nothing older here, has a value for.
+    First(Key, Message),
     /// Removes every key of a range.
     DeleteRange(KeyRange),
 }
@@ -55,11 +58,12 @@ pub enum Lookup {
     Nothing,
 }
 
-/// Sequence number of the batch, index within it.
+/// Sequence number of the batch, index within it; and, of which no order depends, whether this came where nothing was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Stamp {
     seq: u64,
     index: u32,
+    first: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -100,9 +104,10 @@ impl Memtable {
         let mut bytes = 0;
         let mut content = sync::write(&self.content);
         for (index, op) in (0..).zip(ops) {
-            let stamp = Stamp { seq, index };
+            let first = matches!(op, MemOp::First(..));
+            let stamp = Stamp { seq, index, first };
             match op {
-                MemOp::Point(key, message) => {
+                MemOp::Point(key, message) | MemOp::First(key, message) => {
                     bytes += message.bytes() + VERSION_OVERHEAD;
                     if content.add_point(key, stamp, message) {
                         bytes += key.len() + KEY_OVERHEAD;
@@ -194,6 +199,9 @@ impl Memtable {
             let Some(message) = fold(versions, cover, u64::MAX) else {
                 continue;
             };
+            if came_and_went(versions, &message) {
+                continue;
+            }
             if let Some(cut) = last.and_then(|last| cuts.between(last, key, builder.bytes())) {
                 let piece = KeyRange {
                     lo: rest.lo,
@@ -345,6 +353,12 @@ fn fold(versions: &[(Stamp, Message)], cover: Option<Stamp>, seq: u64) -> Option
         }
     }
     Some(folded)
+}
+
+/// Whether all versions of a key say no more than nothing did before: the oldest came where nothing was, and now there is nothing.
+fn came_and_went(versions: &[(Stamp, Message)], now: &Message) -> bool {
+    let first = versions.first().is_some_and(|(oldest, _)| oldest.first);
+    first && matches!(now, Message::Delete)
 }
 
 /// The run of what was pushed and of the deletes in `piece`.

@@ -80,6 +80,7 @@ fn replay(history: &[(u64, Vec<MemOp>)], seq: u64) -> Map {
                         value[from..to].copy_from_slice(bytes);
                     }
                 }
+                MemOp::First(..) => panic!("every key has a value below"),
                 MemOp::DeleteRange(range) => map.retain(|key, _| !range.contains(key)),
             }
         }
@@ -215,7 +216,7 @@ fn as_a_replayed_history() {
         }
         let range = any_range(&mut rng);
         let touches = |op: &MemOp| match op {
-            MemOp::Point(key, _) => range.contains(key),
+            MemOp::Point(key, _) | MemOp::First(key, _) => range.contains(key),
             MemOp::DeleteRange(r) => !r.is_empty() && r.overlaps(&range),
         };
         let held = history.iter().flat_map(|(_, ops)| ops).any(touches);
@@ -346,4 +347,58 @@ fn odd_bounds_give_nothing() {
     assert_eq!(table.next_batch(only.0, only.1, true, 9, 9).len(), 1);
     let backwards = KeyRange::new("c", "a");
     assert!(!table.holds(&backwards) && table.delete_ranges(&backwards, 9).is_empty());
+}
+
+/// What a memtable with these changes, a batch each, gives to the runs: keys with whether they are put, and delete-ranges.
+fn frozen(ops: &[MemOp]) -> (Vec<(Key, bool)>, usize) {
+    let table = Memtable::default();
+    for (seq, op) in (1..).zip(ops) {
+        table.insert(seq, std::slice::from_ref(op));
+    }
+    let cuts = Cuts {
+        target_bytes: u64::MAX,
+        bounds: &[],
+        bound_min_bytes: 0,
+    };
+    let (mut points, mut ranges) = (Vec::new(), 0);
+    for run in table.freeze(cuts) {
+        let put = |(key, m): &(Key, Message)| (key.clone(), matches!(m, Message::Put(_)));
+        points.extend(run.points().iter().map(put));
+        ranges += run.ranges().len();
+    }
+    (points, ranges)
+}
+
+#[test]
+fn what_came_where_nothing_was_and_went_leaves_nothing() {
+    let (a, range) = (key(1), KeyRange::all());
+    let value = || Message::Put(Bytes::from_static(b"value"));
+    let first = || MemOp::First(a.clone(), value());
+    let put = || MemOp::Point(a.clone(), value());
+    let delete = || MemOp::Point(a.clone(), Message::Delete);
+    let patch = || MemOp::Point(a.clone(), Message::patch(1, Bytes::from_static(b"x")));
+    let cover = || MemOp::DeleteRange(range.clone());
+    let (gone, kept) = ((vec![], 0), (vec![(a.clone(), true)], 0));
+    let tombstone = (vec![(a.clone(), false)], 0);
+    assert_eq!(frozen(&[first()]), kept);
+    assert_eq!(frozen(&[first(), delete()]), gone);
+    assert_eq!(frozen(&[first(), patch(), put(), delete()]), gone);
+    assert_eq!(frozen(&[first(), delete(), first()]), kept);
+    assert_eq!(frozen(&[first(), delete(), first(), delete()]), gone);
+    assert_eq!(frozen(&[put(), delete()]), tombstone, "nobody said so");
+    let older = [delete(), first(), delete()];
+    assert_eq!(frozen(&older), tombstone, "there was something below");
+    assert_eq!(frozen(&[cover(), first(), delete()]), (vec![], 1));
+    assert_eq!(frozen(&[first(), cover()]), (vec![], 1));
+    assert_eq!(frozen(&[first(), cover(), first(), delete()]), (vec![], 1));
+}
+
+#[test]
+fn who_reads_an_older_state_sees_what_went_since() {
+    let table = Memtable::default();
+    let value = Message::Put(Bytes::from_static(b"value"));
+    table.insert(1, &[MemOp::First(key(1), value.clone())]);
+    table.insert(2, &[MemOp::Point(key(1), Message::Delete)]);
+    assert_eq!(table.get(&key(1), 1), Lookup::Found(value));
+    assert_eq!(table.get(&key(1), 2), Lookup::Found(Message::Delete));
 }

@@ -127,7 +127,7 @@ fn runs_of_many_segments() {
 }
 
 /// All that can happen to a tree and its store, as the counters call it.
-const EVERYTHING: [&str; 29] = [
+const EVERYTHING: [&str; 30] = [
     "absorbed",
     "checkpoints",
     "clones",
@@ -139,6 +139,7 @@ const EVERYTHING: [&str; 29] = [
     "flushes",
     "flushes_shared",
     "free_cuts",
+    "inserts",
     "joins",
     "journal_groups",
     "memo_hits",

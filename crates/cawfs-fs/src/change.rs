@@ -37,6 +37,11 @@ impl Change<'_> {
         self.batch.put(at.record(), inode.encode());
         self.records.push((node.clone(), inode));
     }
+    /// The same where nothing was.
+    pub(crate) fn first_record(&mut self, node: &Arc<Node>, at: &Location, inode: Inode) {
+        self.batch.insert(at.record(), inode.encode());
+        self.records.push((node.clone(), inode));
+    }
     /// Notes in a directory that its entries changed, and that it has `links` more subdirectories.
     pub(crate) fn touch(&mut self, dir: &Arc<Node>, at: &Location, links: i64) -> Result<()> {
         let mut inode = self.inode(dir);

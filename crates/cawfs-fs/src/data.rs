@@ -126,7 +126,9 @@ pub(crate) fn write(
         let key = at.block(piece.block);
         let exists = piece.block < old_blocks && (dense || view.get(&key)?.is_some());
         inode.blocks += u64::from(!exists);
-        if piece.from == 0 && piece.to >= held {
+        if !exists && piece.from == 0 {
+            batch.insert(key, part);
+        } else if piece.from == 0 && piece.to >= held {
             batch.put(key, part);
         } else {
             batch.patch(key, piece.from as u32, part);

@@ -8,7 +8,7 @@ use crate::counters::Counters;
 use crate::depth::Bounds;
 use crate::errno::{Error, Kind, Result};
 use crate::inode::{Inode, NoSetId, PERM_BITS};
-use crate::links::{LinkId, Record};
+use crate::links::{LinkId, Recent, Record};
 use crate::listing::OpenDirs;
 use crate::locks::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, lock, read, write};
 use crate::schema::{DATA, LIVE_VOLUME, Location, META, ORPHAN, ORPHAN_DATA, STAGED, misc, table};
@@ -103,6 +103,8 @@ pub struct Fs {
     pub(crate) stages: Mutex<Stages>,
     /// Nodes whose access time is newer than in the store.
     pub(crate) lazy: Mutex<HashSet<NodeId>>,
+    /// Names given last to files that have several.
+    pub(crate) recent: Mutex<Recent>,
     access_times: Mutex<AccessTimes>,
     pub(crate) counters: Counters,
     pub(crate) bounds: Mutex<Bounds>,
@@ -209,6 +211,7 @@ impl Fs {
             stages: Mutex::default(),
             lazy: Mutex::default(),
             access_times: Mutex::new(options.access_times),
+            recent: Mutex::default(),
             counters: Counters::default(),
             bounds: Mutex::new(bounds),
             numbers: Mutex::new(Lease { next, end: next }),

@@ -22,8 +22,9 @@
 
 use crate::errno::{Kind, Result};
 use crate::inode::{Inode, Reader, kind_code, kind_from};
-use crate::types::FileType;
+use crate::types::{FileType, NodeId};
 use bytes::Bytes;
+use std::collections::VecDeque;
 
 /// Stands in a record for "a reference"; the kinds of objects are below.
 const REFERENCE: u8 = 8;
@@ -74,6 +75,29 @@ impl LinkId {
     pub(crate) fn rebased(self, from: u64, to: u64) -> Self {
         let number = self.number.wrapping_add(from).wrapping_sub(to);
         Self { number, ..self }
+    }
+}
+
+/// How many names are remembered that were given last: more than programs that link and unlink at once.
+const RECENT: usize = 64;
+
+/// The names that files with several were given last, in their homes: who writes a file under another name links it to its own and removes
+/// the other one at once. Only hints: whoever takes one reads whether it is so.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(VecDeque<(NodeId, Bytes)>);
+
+impl Recent {
+    /// Remembers a name, and forgets the oldest if there are too many.
+    pub(crate) fn note(&mut self, file: NodeId, name: Bytes) {
+        if self.0.len() >= RECENT {
+            self.0.pop_front();
+        }
+        self.0.push_back((file, name));
+    }
+    /// Takes the newest name of a file out.
+    pub(crate) fn take(&mut self, file: NodeId) -> Option<Bytes> {
+        let at = self.0.iter().rposition(|(known, _)| *known == file)?;
+        self.0.remove(at).map(|(_, name)| name)
     }
 }
 

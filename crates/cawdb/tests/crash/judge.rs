@@ -107,11 +107,11 @@ fn goes_on(
     let owned = |(k, v): &(bytes::Bytes, bytes::Bytes)| KvOp::Put(k.to_vec(), v.to_vec());
     model.apply(&found.iter().map(owned).collect::<Vec<_>>());
     for ops in more(&found) {
-        match store.commit(batch(&ops)) {
+        match store.commit(batch(&store, &ops)) {
             Ok(()) => model.apply(&ops),
             Err(Error::Full(_)) => {
                 let removal = [KvOp::DeleteRange(Span::prefix(b"~"))];
-                store.commit(batch(&removal)).map_err(text)?;
+                store.commit(batch(&store, &removal)).map_err(text)?;
                 model.apply(&removal);
             }
             Err(error) => return Err(text(error)),

@@ -44,11 +44,14 @@ fn range(span: &Span) -> KeyRange {
     }
 }
 
-/// Operations of the model as a batch of the engine.
-pub fn batch(ops: &[KvOp]) -> Batch {
+/// Operations of the model as a batch of the engine; puts where nothing was say so.
+pub fn batch(store: &Store, ops: &[KvOp]) -> Batch {
     let mut batch = Batch::new();
     for op in ops.iter().cloned() {
         match op {
+            KvOp::Put(key, value) if matches!(store.get(&key), Ok(None)) => {
+                batch.insert(key, value)
+            }
             KvOp::Put(key, value) => batch.put(key, value),
             KvOp::Delete(key) => batch.delete(key),
             KvOp::Patch(key, offset, bytes) => batch.patch(key, offset, bytes),
@@ -132,7 +135,7 @@ impl Session {
     /// Commits a batch; false if it was refused for want of room.
     pub fn try_commit(&mut self, ops: &[KvOp]) -> bool {
         let position = self.disk.position();
-        match self.store().commit(batch(ops)) {
+        match self.store().commit(batch(self.store(), ops)) {
             Ok(()) => {
                 self.model.apply(ops);
                 self.history.committed(position, &self.model);

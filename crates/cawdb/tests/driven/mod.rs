@@ -115,10 +115,15 @@ fn text(error: Error) -> String {
     error.to_string()
 }
 
-fn batch(ops: &[KvOp]) -> Batch {
+/// Puts where nothing was say so.
+fn batch(store: &Store, ops: &[KvOp]) -> Batch {
     let mut batch = Batch::new();
     for op in ops.iter().cloned() {
         match op {
+            KvOp::Put(key, value) if matches!(store.get(&key), Ok(None)) => {
+                count("inserts", 1);
+                batch.insert(key, value)
+            }
             KvOp::Put(key, value) => batch.put(key, value),
             KvOp::Delete(key) => batch.delete(key),
             KvOp::Patch(key, offset, bytes) => batch.patch(key, offset, bytes),
@@ -142,7 +147,7 @@ impl Engine for Driven {
                 _ => {}
             }
         }
-        self.store().commit(batch(ops)).map_err(text)
+        self.store().commit(batch(self.store(), ops)).map_err(text)
     }
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         Ok(self

@@ -156,7 +156,7 @@ impl Fs {
                 self.name_orphan(&mut change, &view, &file, (&dir, &to), &zone.ids)?;
                 vec![(node, Place::Child(parent, name))]
             }
-            _ => self.link_again(&mut change, &view, &file, (&dir, &to))?,
+            _ => self.link_again(&mut change, &view, &file, (&dir, &to, name))?,
         };
         change.touch(&dir, &at, 0)?;
         change.commit()?;
@@ -218,7 +218,7 @@ impl Fs {
         self.admit_one(&home)?;
         let mut change = self.change();
         put_lists(&mut change.batch, &home, &born);
-        change.batch.put(home.record(), born.inode.encode());
+        change.batch.insert(home.record(), born.inode.encode());
         change.touch(&dir, at, i64::from(kind == FileType::Directory))?;
         change.commit()?;
         add(&self.counters.creates, 1);

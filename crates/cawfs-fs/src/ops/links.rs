@@ -134,7 +134,7 @@ impl Fs {
         change: &mut Change<'_>,
         view: &Snapshot,
         file: &Arc<Node>,
-        (dir, entry): (&Node, &Location),
+        (dir, entry, name): (&Node, &Location, Bytes),
     ) -> Result<Moves> {
         let mut backs = Backs::default();
         // Of what cannot have names, the reason why.
@@ -163,6 +163,9 @@ impl Fs {
             _ => return Err(Kind::NotPermitted.because("it has no place in the tree")),
         };
         self.add_name(change, file, &linked, (dir, entry))?;
+        if linked.home.node.id == dir.id {
+            lock(&self.recent).note(file.id, name);
+        }
         Ok(backs.apply(change))
     }
 
@@ -186,10 +189,10 @@ impl Fs {
         let kind = file.kind;
         let link = Reference { kind, id: own };
         change.batch.put(entry.record(), link.encode());
-        change.batch.put(home.at.back(entry), id.encode());
+        change.batch.insert(home.at.back(entry), id.encode());
         self.enter_zone(change, (dir, &home.node), &mut inode, &at)?;
         inode.number = id.number;
-        change.record(file, &at, inode);
+        change.first_record(file, &at, inode);
         self.mark_home(change, &home);
         add(&self.counters.bodies_made, 1);
         Ok(Linked { home, id })
@@ -225,7 +228,7 @@ impl Fs {
         let home = &linked.home;
         change.record(file, &home.place(linked.id), inode);
         self.put_reference(change, file, linked, (dir, entry));
-        change.batch.put(home.at.back(entry), linked.id.encode());
+        change.batch.insert(home.at.back(entry), linked.id.encode());
         Ok(())
     }
 
@@ -309,23 +312,44 @@ impl Fs {
         if inode.links != 1 || home.node.id != dir.id {
             return Ok(());
         }
-        let (prefix, gone) = (home.at.entry_backs(), home.at.back(gone));
+        let Some(name) = self.last_name(view, (file, linked), gone)? else {
+            return Ok(());
+        };
+        let (at, entry) = (home.place(linked.id), home.at.child(name.clone()));
+        content::copy(view, &mut change.batch, (&at, &inode), (&entry, None))?;
+        content::erase(&mut change.batch, &at, &inode);
+        change.batch.delete(home.at.back(&entry));
+        inode.number = linked.id.number;
+        change.record(file, &entry, inode);
+        moves.push((file.id, Place::Child(dir.id, name)));
+        add(&self.counters.bodies_unmade, 1);
+        Ok(())
+    }
+
+    /// The name in its home that a file has beside the one kept at `gone`, if it is the one given last, or near.
+    fn last_name(
+        &self,
+        view: &Snapshot,
+        (file, linked): (&Node, &Linked),
+        gone: &Location,
+    ) -> Result<Option<Bytes>> {
+        let home = &linked.home.at;
+        let gone = home.back(gone);
+        let given = lock(&self.recent).take(file.id);
+        if let Some(name) = given {
+            let key = home.back(&home.child(name.clone()));
+            let value = view.get(&key)?.filter(|_| key[..] != gone[..]);
+            if value.is_some_and(|value| value == linked.id.encode()) {
+                return Ok(Some(name));
+            }
+        }
+        let prefix = home.entry_backs();
         for item in view.scan(KeyRange::prefix(prefix.clone())).take(NEIGHBOURS) {
             let (key, value) = item?;
-            if key == gone || id_of(&value)? != linked.id {
-                continue;
+            if key[..] != gone[..] && id_of(&value)? == linked.id {
+                return Ok(Some(key.slice(prefix.len()..)));
             }
-            let name = key.slice(prefix.len()..);
-            let (at, entry) = (home.place(linked.id), home.at.child(name.clone()));
-            content::copy(view, &mut change.batch, (&at, &inode), (&entry, None))?;
-            content::erase(&mut change.batch, &at, &inode);
-            change.batch.delete(key);
-            inode.number = linked.id.number;
-            change.record(file, &entry, inode);
-            moves.push((file.id, Place::Child(dir.id, name)));
-            add(&self.counters.bodies_unmade, 1);
-            return Ok(());
         }
-        Ok(())
+        Ok(None)
     }
 }
