@@ -152,7 +152,7 @@ impl Args {
             agents_files: pick(500, 50_000),
             agents_clones: pick(3, 200),
             large_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
-            large_writes: pick(400, 65_536),
+            large_writes: pick(400, 262_144),
             small_files: self.files.unwrap_or(pick(600, 1_000_000)),
             mail_messages: pick(60, 10_000),
             names: pick(500, 100_000),
