@@ -11,10 +11,14 @@
 //! is right for bind mounts of parts of the mount, too. Mounts of other namespaces are not seen.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const TABLE: &str = "/proc/self/mountinfo";
+/// What most tables fit into, in bytes. The kernel writes the table anew for each read, and tells no length.
+const USUAL_BYTES: usize = 16 << 10;
 
 /// The device number of a mount, as the kernel writes it; finds mount points inside.
 #[derive(Debug)]
@@ -25,34 +29,59 @@ pub struct MountPoints {
 impl MountPoints {
     /// For the mount that was just made on `dir`, which is free of symbolic links.
     pub fn of(dir: &Path) -> Self {
-        let table = std::fs::read(TABLE).unwrap_or_default();
+        let table = read_table();
         let on_dir = lines(&table).filter(|line| line.point == dir);
         // The last one lies on top.
         let device = on_dir.last().map(|line| line.device.to_owned());
         Self { device }
     }
 
-    /// Whether all mounts of our device are without changes now.
+    /// How it is now; takes as long as a trip to the daemon.
+    pub fn now(&self) -> Now<'_> {
+        Now {
+            device: self.device.as_deref(),
+            table: read_table(),
+        }
+    }
+}
+
+/// The mounts of one moment.
+#[derive(Debug)]
+pub struct Now<'a> {
+    device: Option<&'a str>,
+    table: Vec<u8>,
+}
+
+impl Now<'_> {
+    /// Whether all mounts of our device are without changes.
     pub fn is_read_only(&self) -> bool {
-        let table = std::fs::read(TABLE).unwrap_or_default();
-        let device = self.device.as_deref();
-        device.is_some_and(|device| is_read_only(&table, device))
+        self.device
+            .is_some_and(|device| is_read_only(&self.table, device))
     }
 
     /// Whether something is mounted on what these names lead to from the root of the mount, or below it.
     pub fn any_below<N: AsRef<[u8]>>(&self, names: &[N]) -> bool {
-        let Some(device) = &self.device else {
+        let Some(device) = self.device else {
             return false;
         };
-        let table = std::fs::read(TABLE).unwrap_or_default();
         let path = names
             .iter()
             .map(|name| std::ffi::OsStr::from_bytes(name.as_ref()));
         let path: PathBuf = path.collect();
-        inside(&table, device)
+        inside(&self.table, device)
             .iter()
             .any(|point| point.starts_with(&path))
     }
+}
+
+/// The table; empty if it cannot be read.
+fn read_table() -> Vec<u8> {
+    let mut table = Vec::with_capacity(USUAL_BYTES);
+    let read = File::open(TABLE).and_then(|mut file| file.read_to_end(&mut table));
+    if read.is_err() {
+        table.clear();
+    }
+    table
 }
 
 /// One mount.

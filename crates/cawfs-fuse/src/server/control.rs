@@ -51,10 +51,11 @@ impl Server {
             protocol::CLONE_STAGE | protocol::CLONE_STAGE_MAPPED => self.launder(node),
             protocol::REMOVE_TREE => {
                 let name = protocol::decode_remove(input).map_err(errno)?;
-                if self.fixed.inside.is_read_only() {
+                let mounts = self.fixed.inside.now();
+                if mounts.is_read_only() {
                     return Err(libc::EROFS);
                 }
-                self.check_unused(node, name)?;
+                self.check_unused(&mounts, node, name)?;
             }
             _ => {}
         }

@@ -20,7 +20,7 @@ use crate::connection::Answer;
 use crate::init::Agreed;
 use crate::invalidate::Notifier;
 use crate::latency::Latency;
-use crate::mountpoints::MountPoints;
+use crate::mountpoints::{MountPoints, Now};
 use crate::prune::Waker;
 use crate::readers::Service;
 use crate::wire::{Op, Request, reply};
@@ -99,10 +99,10 @@ impl Server {
     }
 
     /// EBUSY if something is mounted on a name or below it.
-    fn check_unused(&self, parent: NodeId, name: &[u8]) -> Result<(), i32> {
+    fn check_unused(&self, mounts: &Now<'_>, parent: NodeId, name: &[u8]) -> Result<(), i32> {
         let mut names = self.fs.path(parent).map_err(errno)?;
         names.push(name.to_vec().into());
-        if self.fixed.inside.any_below(&names) {
+        if mounts.any_below(&names) {
             return Err(libc::EBUSY);
         }
         Ok(())

@@ -73,7 +73,8 @@ impl Server {
                 let replaces = flags == 0 && cawfs_fs::protocol::parse_stage_name(name).is_some();
                 let mut lost = Vec::new();
                 if replaces {
-                    self.check_unused(NodeId(new_parent), new_name)?;
+                    let mounts = self.fixed.inside.now();
+                    self.check_unused(&mounts, NodeId(new_parent), new_name)?;
                     lost = self.fs.lost_below(NodeId(new_parent), new_name);
                 }
                 let mode = match flags {
