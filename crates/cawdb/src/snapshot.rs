@@ -36,6 +36,15 @@ impl Snapshot {
         self.inner.get_at(&self.pinned, key)
     }
 
+    /// The value of a key, if the newest changes, those that are no run yet, say it alone. To clone such a key makes runs of all of them; to put
+    /// its value elsewhere costs no more than that. O(log n), and reads no tree.
+    pub fn get_young(&self, key: &[u8]) -> Option<Bytes> {
+        match self.pinned.view.mem.get(key, self.pinned.seq) {
+            Lookup::Found(put @ Message::Put(_)) => put.resolve(),
+            _ => None,
+        }
+    }
+
     /// Ascending walk over a range.
     pub fn scan(&self, range: KeyRange) -> Scan {
         self.walk(range, (Direction::Forward, ReadAhead::ADAPTIVE))

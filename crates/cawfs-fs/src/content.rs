@@ -1,7 +1,8 @@
 //! What hangs on an object, as a whole: copying it to another location, and erasing it.
 //!
 //! Content is the extended attributes, the blocks of a file, and all that lies below a directory. Where it is small it
-//! goes by value, as reading a block is cheaper than cutting the root of the engine's tree; else by reference, whatever the size.
+//! goes by value, as reading a block is cheaper than cutting the root of the engine's tree; else by reference, whatever the size. What moves
+//! goes by value up to a larger size while it is young, as then it is nowhere else yet: its bytes are shared in memory, and written once.
 //!
 //! In a batch clones come first and read the state before it. So what occupied the target is deleted here only where no
 //! clone replaces it.
@@ -16,6 +17,9 @@ use cawdb::{Batch, KeyRange, Snapshot};
 const NO_DIRECTORIES: u32 = 2;
 /// Files of up to this many blocks are copied by value.
 const SMALL_BLOCKS: u64 = 1;
+/// Files of up to this many blocks are moved by value while the engine holds them among its newest changes: cloned they would each make it
+/// seal these, and leave runs of less than it cares to make.
+const YOUNG_BLOCKS: u64 = 4;
 /// Extended attributes up to this number and size are copied by value.
 const SMALL_XATTRS: usize = 16;
 const SMALL_XATTR_BYTES: usize = 16 * 1024;
@@ -26,8 +30,38 @@ const POINT_DELETES: u64 = 16;
 pub(crate) fn copy(
     view: &Snapshot,
     batch: &mut Batch,
+    source: (&Location, &Inode),
+    target: (&Location, Option<&Inode>),
+) -> Result<()> {
+    copy_all(view, batch, source, target, None)
+}
+
+/// The same for who erases it at `from` in the same batch.
+pub(crate) fn carry(
+    view: &Snapshot,
+    batch: &mut Batch,
+    (from, inode): (&Location, &Inode),
+    target: (&Location, Option<&Inode>),
+) -> Result<()> {
+    let young = young_blocks(view, from, inode);
+    copy_all(view, batch, (from, inode), target, young)
+}
+
+/// The blocks of a file, from the first on, if they are few and all young.
+fn young_blocks(view: &Snapshot, at: &Location, inode: &Inode) -> Option<Vec<Bytes>> {
+    if inode.blocks > YOUNG_BLOCKS || !inode.is_dense() {
+        return None;
+    }
+    let block = |number| view.get_young(&at.block(number));
+    (0..inode.blocks).map(block).collect()
+}
+
+fn copy_all(
+    view: &Snapshot,
+    batch: &mut Batch,
     (from, inode): (&Location, &Inode),
     (to, occupant): (&Location, Option<&Inode>),
+    young: Option<Vec<Bytes>>,
 ) -> Result<()> {
     if inode.has(HAS_XATTRS) {
         copy_xattrs(view, batch, from, to, occupant)?;
@@ -35,7 +69,7 @@ pub(crate) fn copy(
         erase_xattrs(batch, to, old);
     }
     if inode.blocks > 0 {
-        copy_blocks(view, batch, (from, inode), (to, occupant))?;
+        copy_blocks(view, batch, (from, inode), (to, occupant), young)?;
     } else if let Some(old) = occupant {
         erase_blocks(batch, to, old);
     }
@@ -106,8 +140,9 @@ fn copy_blocks(
     batch: &mut Batch,
     (from, inode): (&Location, &Inode),
     (to, occupant): (&Location, Option<&Inode>),
+    young: Option<Vec<Bytes>>,
 ) -> Result<()> {
-    if inode.blocks > SMALL_BLOCKS {
+    if inode.blocks > SMALL_BLOCKS && young.is_none() {
         batch.clone_prefix(from.blocks(), to.blocks());
         return Ok(());
     }
@@ -121,6 +156,12 @@ fn copy_blocks(
             false => batch.insert(key, value),
         };
     };
+    if let Some(blocks) = young {
+        (0..)
+            .zip(blocks)
+            .for_each(|(n, value)| copy(to.block(n), value));
+        return Ok(());
+    }
     if blocks_of(inode.size) == 1 {
         // As most files are; looking a key up costs less than setting up a walk.
         if let Some(value) = view.get(&from.block(0))? {

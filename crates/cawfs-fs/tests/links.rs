@@ -330,41 +330,6 @@ fn the_name_given_last_is_found_among_many() {
     m.well();
 }
 
-/// Bytes of what a checkpoint has written once `make` has made 200 files: each under its name, or another one first.
-fn written(make: impl Fn(&Mounted, &str, &str)) -> u64 {
-    let m = mount();
-    m.dirs(&["d"]);
-    for n in 0..200 {
-        make(
-            &m,
-            &format!("d/tmp_{n}_of_some_length"),
-            &format!("d/{n:03}"),
-        );
-    }
-    m.well();
-    m.store.checkpoint().unwrap();
-    m.store.stats().run_bytes
-}
-
-#[test]
-fn files_written_under_another_name_first_leave_nothing_of_it() {
-    let plain = written(|m, _, name| {
-        m.file(name, &[7; 300]);
-    });
-    let renamed = written(|m, tmp, name| {
-        m.file(tmp, &[7; 300]);
-        m.mv(tmp, name, RenameMode::Replace);
-    });
-    let linked = written(|m, tmp, name| {
-        m.file(tmp, &[7; 300]);
-        m.ln(tmp, name);
-        m.rm(tmp);
-    });
-    for other in [renamed, linked] {
-        assert!(other <= plain + plain / 50, "{other} bytes, not {plain}");
-    }
-}
-
 #[test]
 fn the_last_name_makes_an_ordinary_file_where_it_moves() {
     let m = mount();

@@ -174,7 +174,7 @@ impl Fs {
         ids: &Ids,
     ) -> Result<()> {
         let (mut inode, from) = (file.inode(), self.resolve(file)?.at);
-        content::copy(view, &mut change.batch, (&from, &inode), (to, None))?;
+        content::carry(view, &mut change.batch, (&from, &inode), (to, None))?;
         recode(
             view,
             change,

@@ -184,7 +184,7 @@ impl Fs {
         let id = own.rebased(dir.shifts, home.node.shifts);
         let at = home.place(id);
         self.admit_one(&at)?;
-        content::copy(view, &mut change.batch, (entry, &inode), (&at, None))?;
+        content::carry(view, &mut change.batch, (entry, &inode), (&at, None))?;
         content::erase(&mut change.batch, entry, &inode);
         let kind = file.kind;
         let link = Reference { kind, id: own };
@@ -316,7 +316,7 @@ impl Fs {
             return Ok(());
         };
         let (at, entry) = (home.place(linked.id), home.at.child(name.clone()));
-        content::copy(view, &mut change.batch, (&at, &inode), (&entry, None))?;
+        content::carry(view, &mut change.batch, (&at, &inode), (&entry, None))?;
         content::erase(&mut change.batch, &at, &inode);
         change.batch.delete(home.at.back(&entry));
         inode.number = linked.id.number;

@@ -197,7 +197,7 @@ impl Fs {
         let open = !node.is_dir() && lock(&self.table).opens(node.id) > 0;
         if open {
             let orphanage = Location::orphan(self.volume, node.id.0);
-            content::copy(view, &mut change.batch, (at, &inode), (&orphanage, None))?;
+            content::carry(view, &mut change.batch, (at, &inode), (&orphanage, None))?;
             self.leave_zone(change, view, node, (at, &mut inode), &orphanage)?;
             (inode.links, inode.ctime, inode.number) = (0, change.now, node.ino);
             change.record(node, &orphanage, inode);

@@ -213,7 +213,7 @@ impl Fs {
             self.mark(&mut change, to.dir, GUARDS)?;
         }
         let target_at = (&to_home, old.as_ref());
-        content::copy(&view, &mut change.batch, (content_at, &inode), target_at)?;
+        content::carry(&view, &mut change.batch, (content_at, &inode), target_at)?;
         if inode.is_dir() && content::is_empty(&view, &from_home)? {
             content::erase_alone(&mut change.batch, &from_home, &inode);
         } else {
@@ -279,7 +279,7 @@ impl Fs {
         }
         for (half, other, at) in [(&a, &b, &at_b), (&b, &a, &at_a)] {
             let content = (&half.content_at, &half.inode);
-            content::copy(&view, &mut change.batch, content, (at, Some(&other.inode)))?;
+            content::carry(&view, &mut change.batch, content, (at, Some(&other.inode)))?;
         }
         for half in [&a, &b].into_iter().filter(|half| half.freed) {
             content::erase(&mut change.batch, &half.content_at, &half.inode);
