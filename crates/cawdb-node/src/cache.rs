@@ -157,8 +157,9 @@ impl Cache {
         let young = part != INDEX && !sync::lock(&self.young).knows(&key);
         // Room is made first, so that the newest entry is not the victim of its own arrival.
         self.make_room(bytes, shard);
-        let replaced = self.shard(shard).insert(key, value, bytes, young);
+        // Counted before others see it: who evicts it at once takes off what was added.
         self.bytes.fetch_add(bytes, Relaxed);
+        let replaced = self.shard(shard).insert(key, value, bytes, young);
         self.bytes.fetch_sub(replaced, Relaxed);
         if young {
             self.rejuvenate(key, bytes);

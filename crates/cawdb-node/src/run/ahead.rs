@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: no segment outside of the cursor's range is read; what was read ahead is kept as it is stored, and
-//! verified and decoded when it is reached; at most [`MAX_WINDOW`] bytes, or one segment, are kept. A segment of one large
+//! verified and decoded when it is reached; what cannot be read fails who wants it, and nobody before it; at most [`MAX_WINDOW`] bytes, or one segment, are kept. A segment of one large
 //! point does not go into the cache: who passes it has what it holds, and does not come back for a neighbour. What is read this way
 //! need not stay in the machine's cache either.
 
@@ -74,16 +74,30 @@ impl Ahead {
         among: &Range<usize>,
         direction: Direction,
     ) -> Result<Arc<Segment>> {
-        if let Some(segment) = disk.cached(number) {
-            return Ok(segment);
+        match disk.cached(number) {
+            Some(segment) => Ok(segment),
+            None => self.uncached(disk, index, number, among, direction),
         }
+    }
+
+    /// The same of a segment that was looked for in the cache, and is not there.
+    pub(super) fn uncached(
+        &mut self,
+        disk: &DiskRun,
+        index: &RunIndex,
+        number: usize,
+        among: &Range<usize>,
+        direction: Direction,
+    ) -> Result<Arc<Segment>> {
         if !self.holds(index, number) {
             let wanted = self.wanted(index, number, among, direction);
-            let end = &index.segments[wanted.end - 1];
-            let offset = index.segments[wanted.start].offset;
-            let len = end.offset + end.stored_len as u64 - offset;
-            (self.stored, self.offset) = (disk.read_bulk(offset, len as usize)?, offset);
-            self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
+            if let Err(e) = self.read(disk, index, &wanted) {
+                if wanted.len() == 1 {
+                    return Err(e);
+                }
+                self.window = 0;
+                self.read(disk, index, &(number..number + 1))?;
+            }
         }
         let stored = self.find(index, number).unwrap_or_default();
         let info = &index.segments[number];
@@ -96,6 +110,16 @@ impl Ahead {
         }
         // Copied, so that a cached segment that is stored as it is does not keep its neighbours in memory.
         disk.keep_segment(index, number, Bytes::copy_from_slice(&stored))
+    }
+
+    /// Reads segments in one request.
+    fn read(&mut self, disk: &DiskRun, index: &RunIndex, wanted: &Range<usize>) -> Result<()> {
+        let end = &index.segments[wanted.end - 1];
+        let offset = index.segments[wanted.start].offset;
+        let len = end.offset + end.stored_len as u64 - offset;
+        (self.stored, self.offset) = (disk.read_bulk(offset, len as usize)?, offset);
+        self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
+        Ok(())
     }
 
     /// Whether a segment was read ahead.

@@ -65,7 +65,10 @@ impl Leads {
 
     /// Forgets those of a run that is gone.
     pub(crate) fn forget(&self, run: RunId) {
-        lock(&self.0).retain(|lead| lead.run != run);
+        // What they read goes outside of the lock.
+        let _gone: Vec<_> = lock(&self.0)
+            .extract_if(.., |lead| lead.run == run)
+            .collect();
     }
 }
 
@@ -75,7 +78,7 @@ impl Lead {
         self.run == run && (near || self.ahead.holds(index, number))
     }
 
-    /// Segment `number` of its run.
+    /// Segment `number` of its run, which is not in the cache.
     pub(super) fn segment(
         &mut self,
         disk: &DiskRun,
@@ -85,6 +88,6 @@ impl Lead {
         let rest = number..index.segments.len();
         self.next = number + 1;
         self.ahead
-            .segment(disk, index, number, &rest, Direction::Forward)
+            .uncached(disk, index, number, &rest, Direction::Forward)
     }
 }

@@ -221,3 +221,52 @@ fn forged_segments_never_panic() {
             .collect::<Vec<_>>();
     }
 }
+
+/// An image of which some bytes cannot be read.
+struct Scratched {
+    image: Arc<Image>,
+    unreadable: std::ops::Range<u64>,
+}
+
+impl RunSource for Scratched {
+    fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let read = offset..offset + len as u64;
+        if read.start < self.unreadable.end && self.unreadable.start < read.end {
+            let io = std::io::Error::from_raw_os_error(5);
+            return Err(cawdb_disk::Error::io("read", io).into());
+        }
+        self.image.read_at(offset, len)
+    }
+}
+
+/// Who reads ahead learns too early what cannot be read, and who wants what lies before it shall have that.
+#[test]
+fn what_cannot_be_read_fails_who_wants_it_and_no_neighbour() {
+    let mut points = MemRunBuilder::new();
+    for i in 0..64_u32 {
+        let value = vec![i as u8; 64 << 10];
+        points.push(i.to_be_bytes().to_vec().into(), Message::Put(value.into()));
+    }
+    let encoded = Run::in_memory(RunId(7), points.finish()).encode(Compression::None);
+    let run = Run::on_disk(
+        RunId(7),
+        Arc::new(Scratched {
+            image: Image::new(encoded.bytes),
+            // In the segment of point 20, after whatever goes before.
+            unreadable: 20 * 65_600..20 * 65_600 + 1,
+        }),
+        encoded.meta,
+        Arc::new(Cache::new(1 << 20)),
+    );
+    for _ in 0..2 {
+        let failed = (0..64_u32).filter(|i| run.get(&i.to_be_bytes()).is_err());
+        assert_eq!(failed.collect::<Vec<_>>(), [20]);
+    }
+    for ahead in [ReadAhead::ADAPTIVE, ReadAhead::Full] {
+        for (direction, readable) in [(Direction::Forward, 20), (Direction::Backward, 43)] {
+            let mut cursor = run.cursor(&KeyRange::all(), direction, ahead).unwrap();
+            let read = std::iter::from_fn(|| cursor.next().ok().flatten());
+            assert_eq!(read.count(), readable, "{direction:?}");
+        }
+    }
+}
