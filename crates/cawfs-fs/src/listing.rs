@@ -182,6 +182,14 @@ impl Listing {
         if let Some(name) = self.refused.take() {
             return Ok(Some(name));
         }
+        let read = self.scanned();
+        if read.is_err() {
+            // A scan that failed ends there; who goes on would take that for the end of the directory.
+            self.scan = None;
+        }
+        read
+    }
+    fn scanned(&mut self) -> Result<Option<Name>> {
         let (Some((_, prefix)), Some(scan)) = (&self.source, &mut self.scan) else {
             return Ok(None);
         };

@@ -1,11 +1,13 @@
 //! Every kind of damage is named by the check, and only it.
 #![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
-use cawdb::{Batch, KeyRange, Store};
+use cawdb::disk::{FaultyDisk, OpKind, RamDisk};
+use cawdb::{Batch, CreateOptions, KeyRange, Options, Store};
 use cawfs_fs::{
     Caller, Fault, FileFlags, FormatOptions, Fs, Kind, MountOptions, NodeId, With, WriteFlags,
     XattrMode, check, repair_names,
 };
+use std::sync::Arc;
 
 const ME: Caller = Caller::ROOT;
 
@@ -282,4 +284,53 @@ fn random_damage_never_panics() {
             let _ = fs.remove_tree(&ME, NodeId::ROOT, name);
         }
     }
+}
+
+/// A disk that fails while a directory is listed: who goes on hears of it again and again, and at last gets the rest.
+#[test]
+fn what_cannot_be_listed_is_not_the_end_of_the_directory() {
+    const NAMES: usize = 4000;
+    let disk = Arc::new(FaultyDisk::new(RamDisk::new()).unwrap());
+    Store::create(disk.clone(), &CreateOptions::default()).unwrap();
+    let options = || Options {
+        cache_bytes: 0,
+        ..Options::default()
+    };
+    let store = Store::open(disk.clone(), options()).unwrap();
+    Fs::format(&store, &FormatOptions::default()).unwrap();
+    let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+    for i in 0..NAMES {
+        let name = format!("{i:0200}");
+        fs.mknod(&ME, NodeId::ROOT, name.as_bytes(), 0o644, 0)
+            .unwrap();
+    }
+    fs.sync_all().unwrap();
+    drop(fs);
+    store.checkpoint().unwrap();
+    drop(store);
+    let store = Store::open(disk.clone(), options()).unwrap();
+    let fs = Fs::mount(store, MountOptions::default()).unwrap();
+    let handle = fs.opendir(NodeId::ROOT).unwrap();
+    let (mut found, mut next, mut errors) = (0, 0, 0);
+    loop {
+        let (before, mut room) = (found, 100);
+        let listed = fs.readdir(handle, next, &mut |entry| {
+            let fits = room > 0;
+            if fits {
+                (room, found, next) = (room - 1, found + 1, entry.next);
+            }
+            fits
+        });
+        match listed {
+            Ok(()) if found == before => break,
+            Ok(()) if found == 500 => disk.fail_from(OpKind::Read, 0),
+            Ok(()) => {}
+            Err(_) => errors += 1,
+        }
+        if errors == 4 {
+            disk.heal();
+        }
+        assert!(errors <= 4, "it is well again");
+    }
+    assert_eq!((found, errors), (NAMES + 2, 4));
 }

@@ -53,8 +53,7 @@ impl Server {
             }
             fits
         });
-        done.map_err(errno)?;
-        Ok(Answer::Reply(listing.into_bytes()))
+        answered(listing, done)
     }
 
     /// Lists names with what the kernel may remember of them; see [`super::listers`].
@@ -97,8 +96,15 @@ impl Server {
             self.fs.forget(held, 1);
             self.listers.held_back(process, node, name);
         }
-        done.map_err(errno)?;
-        Ok(Answer::Reply(listing.into_bytes()))
+        answered(listing, done)
+    }
+}
+
+/// What came before a failure is answered, as the kernel has to give back the nodes that came with it; who goes on behind that fails.
+fn answered(listing: reply::Listing, done: cawfs_fs::Result<()>) -> Reply {
+    match done {
+        Err(e) if listing.is_empty() => Err(errno(e)),
+        _ => Ok(Answer::Reply(listing.into_bytes())),
     }
 }
 

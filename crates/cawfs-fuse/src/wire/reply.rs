@@ -254,6 +254,11 @@ impl Listing {
         }
     }
 
+    /// Whether it has no name yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.0.is_empty()
+    }
+
     /// Whether a name of this length still fits.
     pub fn fits(&self, name: &[u8], plus: bool) -> bool {
         let fixed = if plus { 128 + 24 } else { 24 };
