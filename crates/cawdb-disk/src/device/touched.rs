@@ -1,4 +1,4 @@
-//! Which places of a file were read or written not long ago: what is read a second time is worth keeping in the machine's memory.
+//! Which places of a file were read in bulk, or written through the cache, not long ago: what is read a second time is worth keeping in the machine's memory.
 //!
 //! Invariant: a place is known until at least 4 GiB of others were touched, and no longer than until 8 GiB were.
 

@@ -11,6 +11,8 @@
 //! cold `find` that is half of it. (The kernel has a guess of its own, READDIRPLUS_AUTO, which we do not take: it gives attributes with the first names of each
 //! directory, whoever asks, and with no others to who reads all names first and looks then, as `ls -l` and `du` do.) What the kernel remembers it never asks for, so that only what was held back can tell.
 //!
+//! A process is what the kernel names in a request: a thread.
+//!
 //! Invariants: a wrong guess costs look-ups, nothing else; directories have their attributes always, for who lists them mostly goes
 //! there; memory is bounded.
 
