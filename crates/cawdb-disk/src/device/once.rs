@@ -8,7 +8,8 @@
 //! straight from the medium into a buffer that stays warm: it goes to the reader, and comes back when the last part of it was let go.
 //!
 //! Invariants: the kernel writes what its cache still has to write of a place before a direct request reads there, so that both views are
-//! one; at most [`SPARE`] buffers wait; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
+//! one; at most [`SPARE`] buffers of a size wait, and one is not much more than twice as long as what was asked for, as somebody may hold
+//! that for long, and counts what he holds; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
 
 use super::stats::{Clocks, Counters};
 use crate::sync::{Mutex, lock};
@@ -25,8 +26,12 @@ const BLOCK: u64 = 4096;
 const LEAST: usize = 32 << 10;
 /// The longest request, in bytes.
 const MOST: usize = (1 << 20) + (128 << 10);
-/// Buffers that wait for the next reader.
-const SPARE: usize = 8;
+/// Buffers of one size that wait for the next reader.
+const SPARE: usize = 4;
+/// Sizes of buffers: each twice the one before, but the last for the longest request.
+const SIZES: usize = 5;
+/// The least of them, in bytes that can be asked for.
+const SMALL: usize = 2 * LEAST;
 
 /// The way past the cache, from one file.
 #[derive(Debug, Default)]
@@ -35,13 +40,14 @@ pub(super) struct Once {
     spare: Arc<Spare>,
 }
 
-/// Buffers that nobody reads from.
+/// Buffers that nobody reads from, by size.
 #[derive(Debug, Default)]
-struct Spare(Mutex<Vec<Vec<u8>>>);
+struct Spare(Mutex<[Vec<Vec<u8>>; SIZES]>);
 
 /// Part of a buffer, which comes back.
 struct Lent {
     buffer: Vec<u8>,
+    size: usize,
     part: Range<usize>,
     spare: Arc<Spare>,
 }
@@ -55,16 +61,32 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let mut spare = lock(&self.spare.0);
-        if spare.len() < SPARE {
-            spare.push(std::mem::take(&mut self.buffer));
+        let alike = spare.get_mut(self.size);
+        if let Some(alike) = alike.filter(|alike| alike.len() < SPARE) {
+            alike.push(std::mem::take(&mut self.buffer));
         }
     }
 }
 
 impl Spare {
-    fn take(&self) -> Vec<u8> {
-        let waiting = lock(&self.0).pop();
-        waiting.unwrap_or_else(|| vec![0; MOST + 3 * BLOCK as usize])
+    fn take(&self, size: usize) -> Vec<u8> {
+        let waiting = lock(&self.0).get_mut(size).and_then(Vec::pop);
+        waiting.unwrap_or_else(|| vec![0; room_of(size) + 3 * BLOCK as usize])
+    }
+}
+
+/// The size of a buffer for so many bytes.
+fn size_for(len: usize) -> usize {
+    let doubled = len.div_ceil(SMALL).next_power_of_two().trailing_zeros();
+    (doubled as usize).min(SIZES - 1)
+}
+
+/// How much can be asked of a buffer of a size, in bytes.
+fn room_of(size: usize) -> usize {
+    if size < SIZES - 1 {
+        SMALL << size
+    } else {
+        MOST
     }
 }
 
@@ -87,10 +109,12 @@ impl Once {
         let end = offset
             .checked_add(len as u64)?
             .checked_next_multiple_of(BLOCK)?;
-        let mut buffer = self.spare.take();
+        let size = size_for(len);
+        let mut buffer = self.spare.take(size);
         let lies = buffer.as_ptr().align_offset(BLOCK as usize);
         let first = lies + (offset - start) as usize;
         let mut lent = Lent {
+            size,
             part: first..first + len,
             spare: self.spare.clone(),
             buffer: Vec::new(),
@@ -123,4 +147,29 @@ fn open(cached: &File) -> Option<File> {
     let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
     let mut how = OpenOptions::new();
     how.read(true).custom_flags(direct).open(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_holds_what_is_asked_for_and_not_much_more() {
+        for len in (LEAST..=MOST).step_by(1000).chain([MOST]) {
+            let room = room_of(size_for(len));
+            let most = 2 * len + (MOST - (1 << 20));
+            assert!((len..=most).contains(&room), "{room} for {len}");
+        }
+        let spare = Arc::new(Spare::default());
+        let lent = |size| Lent {
+            buffer: spare.take(size),
+            size,
+            part: 0..1,
+            spare: spare.clone(),
+        };
+        drop((0..3 * SPARE).map(|n| lent(n % 2)).collect::<Vec<_>>());
+        assert_eq!(lock(&spare.0).each_ref().map(Vec::len), [4, 4, 0, 0, 0]);
+        assert_eq!(spare.take(1).len(), room_of(1) + 3 * BLOCK as usize);
+        assert_eq!(lock(&spare.0).each_ref().map(Vec::len), [4, 3, 0, 0, 0]);
+    }
 }
