@@ -16,6 +16,9 @@ use std::sync::Arc;
 
 /// Requests that the disk is told of at a time when the top is read: with more of them, who asks meanwhile would wait behind them.
 const WINDOW: usize = 16;
+/// What a request costs a budget at least, in bytes: a disk takes as long for it as for fewer. Or a store of many runs would read their
+/// indexes one by one, while somebody wants the disk for himself.
+const REQUEST: u64 = 64 << 10;
 
 /// The top of a tree: the runs of its upper nodes, from the root down.
 pub struct Top {
@@ -182,7 +185,7 @@ fn ends<'a>(node: &'a Node, range: &KeyRange) -> impl Iterator<Item = &'a Slot> 
 /// Those that fit into what is left of a budget, which becomes less.
 fn within<T>(wanted: Vec<Wanted<T>>, left_bytes: &mut u64) -> Vec<Wanted<T>> {
     let fits = |wanted: &Wanted<T>| {
-        let left = left_bytes.checked_sub(wanted.extent.len);
+        let left = left_bytes.checked_sub(wanted.extent.len.max(REQUEST));
         *left_bytes = left.unwrap_or_default();
         left.is_some()
     };
