@@ -92,13 +92,16 @@ impl Direct {
     }
 }
 
+/// Opens the file itself, whatever became of its name, once more: for direct requests.
+pub(super) fn reopen(cached: &File, how: &mut OpenOptions) -> std::io::Result<File> {
+    let name = format!("/proc/self/fd/{}", cached.as_raw_fd());
+    let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
+    how.custom_flags(direct).open(name)
+}
+
 impl State {
     fn open(cached: &File) -> Self {
-        // The file itself, whatever became of its name.
-        let name = format!("/proc/self/fd/{}", cached.as_raw_fd());
-        let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
-        let mut how = OpenOptions::new();
-        match how.write(true).custom_flags(direct).open(name) {
+        match reopen(cached, OpenOptions::new().write(true)) {
             Ok(file) => Self::Open {
                 file,
                 buffer: vec![0; REQUEST + ALIGNED],

@@ -11,13 +11,13 @@
 //! one; at most [`SPARE`] buffers of a size wait, and one is not much more than twice as long as what was asked for, as somebody may hold
 //! that for long, and counts what he holds; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
 
+use super::direct;
 use super::stats::{Clocks, Counters};
 use crate::sync::{Mutex, lock};
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
 /// Where requests begin and end, in the file and in memory: no medium asks for more.
@@ -104,7 +104,10 @@ impl Once {
         (offset, len): (u64, usize),
         (counters, clocks): (&Counters, &Clocks),
     ) -> Option<Bytes> {
-        let file = self.file.get_or_init(|| open(cached)).as_ref()?;
+        let file = self
+            .file
+            .get_or_init(|| direct::reopen(cached, OpenOptions::new().read(true)).ok())
+            .as_ref()?;
         let start = offset / BLOCK * BLOCK;
         let end = offset
             .checked_add(len as u64)?
@@ -139,14 +142,6 @@ fn fill(file: &File, room: &mut [u8], offset: u64, wanted: usize) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-fn open(cached: &File) -> Option<File> {
-    // The file itself, whatever became of its name.
-    let name = format!("/proc/self/fd/{}", cached.as_raw_fd());
-    let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
-    let mut how = OpenOptions::new();
-    how.read(true).custom_flags(direct).open(name).ok()
 }
 
 #[cfg(test)]

@@ -62,26 +62,15 @@ impl Ahead {
 
     /// Starts anew, since the cursor jumped.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.policy);
+        let keeps_packed = self.keeps_packed;
+        *self = Self {
+            keeps_packed,
+            ..Self::new(self.policy)
+        };
     }
 
-    /// Segment `number`; those of `among` that come after it, in `direction`, will be wanted next.
+    /// Segment `number`, which is not in the cache; those of `among` that come after it, in `direction`, will be wanted next.
     pub(super) fn segment(
-        &mut self,
-        disk: &DiskRun,
-        index: &RunIndex,
-        number: usize,
-        among: &Range<usize>,
-        direction: Direction,
-    ) -> Result<Arc<Segment>> {
-        match disk.cached(number) {
-            Some(segment) => Ok(segment),
-            None => self.uncached(disk, index, number, among, direction),
-        }
-    }
-
-    /// The same of a segment that was looked for in the cache, and is not there.
-    pub(super) fn uncached(
         &mut self,
         disk: &DiskRun,
         index: &RunIndex,

@@ -148,6 +148,9 @@ impl DiskCursor {
     }
 
     fn segment(&mut self, number: usize, among: &Range<usize>) -> Result<Arc<Segment>> {
+        if let Some(segment) = self.disk.cached(number) {
+            return Ok(segment);
+        }
         self.ahead
             .segment(&self.disk, &self.index, number, among, self.direction)
     }

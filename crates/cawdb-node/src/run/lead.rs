@@ -88,6 +88,6 @@ impl Lead {
         let rest = number..index.segments.len();
         self.next = number + 1;
         self.ahead
-            .uncached(disk, index, number, &rest, Direction::Forward)
+            .segment(disk, index, number, &rest, Direction::Forward)
     }
 }

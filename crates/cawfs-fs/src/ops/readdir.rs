@@ -97,10 +97,8 @@ impl Fs {
         // Each entry with its node gives the caller a node to remember: not while there are too many.
         let roomy = || self.handle_memory();
         let with = with.filter(|_| roomy().bytes <= roomy().budget / 4 * 5);
-        let mut live = match with.and_then(|_| self.resolve(&dir).ok()) {
-            Some(found) => Some(Live::new(self, &dir, found.at, epoch, from == 0)),
-            None => None,
-        };
+        let found = with.and_then(|_| self.resolve(&dir).ok());
+        let mut live = found.map(|found| Live::new(self, &dir, found.at, epoch, from == 0));
         let wanted = |name: &Name| match with {
             Some(With::Directories) => name.record.kind() == FileType::Directory,
             _ => true,
