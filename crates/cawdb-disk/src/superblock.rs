@@ -22,7 +22,10 @@ use crate::layout::{JOURNAL_OFFSET, Layout, SLOT_BYTES};
 use crate::{Checksum, Error, Extent, Result};
 
 /// Version of the format of a store as a whole.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+
+/// The oldest version that is read; the next checkpoint makes it the newest.
+pub const OLDEST_VERSION: u32 = 2;
 
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 3 << 10;
@@ -91,9 +94,9 @@ impl Superblock {
         let stored = Checksum(Reader::new(what, sum).u64()?);
         stored.verify(checked, what)?;
         let version = r.u32()?;
-        if version != FORMAT_VERSION {
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
             return Err(Error::Invalid(format!(
-                "{what} has format version {version}; this program knows {FORMAT_VERSION}"
+                "{what} has format version {version}; this program knows {OLDEST_VERSION} to {FORMAT_VERSION}"
             )));
         }
         let body_len = r.u32()? as usize;

@@ -4,9 +4,10 @@
 
 use cawdb_disk::layout::SLOTS;
 use cawdb_disk::superblock::{
-    FaultKind, MAX_BODY, candidates, format, heal, read, read_copy, write,
+    FORMAT_VERSION, FaultKind, MAX_BODY, OLDEST_VERSION, candidates, format, heal, read, read_copy,
+    write,
 };
-use cawdb_disk::{Disk, Error, Extent, FaultyDisk, Layout, OpKind, RamDisk, Superblock};
+use cawdb_disk::{Checksum, Disk, Error, Extent, FaultyDisk, Layout, OpKind, RamDisk, Superblock};
 
 fn first(uuid: u8) -> Superblock {
     let journal = Layout::new(64 << 10).unwrap().journal;
@@ -89,6 +90,32 @@ fn what_is_no_store_is_told_from_a_damaged_one() {
         found.contains("slot 0, copy 1") && found.contains("slot 1, copy 0"),
         "{found}"
     );
+}
+
+#[test]
+fn the_version_before_is_read_and_others_are_named() {
+    let of_version = |version: u32| {
+        let disk = formatted();
+        for copy in SLOTS.as_flattened() {
+            let mut bytes = vec![0; 4096];
+            disk.read_at(&mut bytes, copy.offset).unwrap();
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
+            let checksum = Checksum::of(&bytes[..4088]);
+            bytes[4088..].copy_from_slice(&checksum.0.to_le_bytes());
+            disk.write_at(&bytes, copy.offset).unwrap();
+        }
+        disk
+    };
+    for version in OLDEST_VERSION..=FORMAT_VERSION {
+        let disk = of_version(version);
+        assert_eq!(read(&disk).unwrap().superblock, first(7), "{version}");
+    }
+    for version in [OLDEST_VERSION - 1, FORMAT_VERSION + 1] {
+        let Err(Error::Invalid(why)) = read(&of_version(version)) else {
+            panic!("{version} is not known");
+        };
+        assert!(why.contains(&format!("version {version}; ")), "{why}");
+    }
 }
 
 #[test]

@@ -11,11 +11,12 @@ use crate::flush::Fresh;
 use crate::merge::{Merge, Pieces, run_merges};
 use crate::plan::{Plan, carry_out};
 use crate::reshape::Reshaped;
+use crate::sweep::{Noted, Position, Sweep, Upkeep};
 use crate::tree::{Roots, Tree};
 use cawdb_disk::sync;
 use cawdb_disk::sync::{Mutex, MutexGuard};
-use cawdb_node::{Node, NodeHandle, NodeId, Result};
-use std::collections::{HashSet, VecDeque};
+use cawdb_node::{Node, NodeHandle, Result};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -38,12 +39,10 @@ pub(crate) struct Agenda {
     swept: u64,
     /// What `changes` said when the root was last looked at anew for a sweep.
     root_swept: u64,
-}
-
-struct Sweep {
-    queue: VecDeque<Weak<NodeHandle>>,
-    seen: HashSet<NodeId>,
-    changes_before: u64,
+    /// Where a sweep was left when the store was closed.
+    left_at: Option<Position>,
+    /// Nodes from this id on may not have been looked at.
+    fresh_from: u64,
 }
 
 /// What others add to the agenda; apart from it, so that a writer who tidies waits for no background job.
@@ -85,8 +84,66 @@ impl Tree {
         self.untold().map(|()| false)
     }
 
+    /// Goes on where it was left when the store was closed, with `root` at that moment.
+    pub fn resume(&self, root: &Arc<Node>, upkeep: &Upkeep) {
+        let mut agenda = self.agenda();
+        agenda.last_root = Arc::downgrade(root);
+        agenda.fresh_from = upkeep.fresh_from;
+        let table = self.shelf.table();
+        let fresh = table.nodes().map(|entry| &entry.handle);
+        let fresh = fresh.filter(|handle| handle.id().0 >= upkeep.fresh_from);
+        agenda.todo.extend(fresh.map(Arc::downgrade));
+        drop(table);
+        match upkeep.sweep {
+            None => agenda.settled_root = Some((Arc::downgrade(root), true)),
+            Some(left_at) => {
+                agenda.left_at = (!left_at.is_top()).then_some(left_at);
+                self.inbox.note(&Fresh::new());
+            }
+        }
+        self.note_upkeep(&mut agenda);
+    }
+
+    /// What would be left to be done if the store were closed now, with this root. Waits for no background job.
+    pub fn upkeep(&self, root: &Arc<Node>) -> Upkeep {
+        let noted = sync::lock(&self.noted);
+        let same_root = std::ptr::eq(noted.root.as_ptr(), Arc::as_ptr(root));
+        let unchanged = same_root && noted.changes == self.inbox.changes();
+        let changed = |at: Position| Position { again: true, ..at };
+        Upkeep {
+            sweep: match unchanged {
+                true => noted.upkeep.sweep,
+                false => Some(noted.upkeep.sweep.map_or(Position::TOP, changed)),
+            },
+            ..noted.upkeep
+        }
+    }
+
+    fn note_upkeep(&self, agenda: &mut Agenda) {
+        let changes = self.inbox.changes();
+        if agenda.todo.is_empty() && sync::lock(&self.inbox.fresh).is_empty() {
+            agenda.fresh_from = self.shelf.next_ids().0;
+        }
+        let begun = agenda.sweep.as_ref().map(|s| s.position(changes));
+        let owed = (agenda.swept != changes).then_some(Position::TOP);
+        *sync::lock(&self.noted) = Noted {
+            upkeep: Upkeep {
+                fresh_from: agenda.fresh_from,
+                sweep: begun.or(agenda.left_at).or(owed),
+            },
+            changes,
+            root: agenda.last_root.clone(),
+        };
+    }
+
     fn work(&self, roots: &dyn Roots, sweep: bool) -> Result<bool> {
         let mut agenda = self.agenda();
+        let worked = self.work_on(roots, sweep, &mut agenda);
+        self.note_upkeep(&mut agenda);
+        worked
+    }
+
+    fn work_on(&self, roots: &dyn Roots, sweep: bool, agenda: &mut Agenda) -> Result<bool> {
         let mut reaped = 0;
         let mut set_aside = 0;
         while set_aside < REAP_AT_ONCE {
@@ -103,19 +160,19 @@ impl Tree {
         if busy {
             self.inbox.note(&Fresh::new());
         }
-        busy |= self.tend_root(roots, &mut agenda, false)?;
+        busy |= self.tend_root(roots, agenda, false)?;
         agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
         while let Some(weak) = agenda.todo.pop_front() {
             let Some(handle) = weak.upgrade() else {
                 continue;
             };
-            self.spared(self.visit(&handle, false, &mut agenda));
+            self.spared(self.visit(&handle, false, agenda));
             return Ok(true);
         }
         if busy || !sweep {
             return Ok(busy);
         }
-        self.sweep_on(roots, &mut agenda)
+        self.sweep_on(roots, agenda)
     }
 
     /// What could not be read lately, if nobody was told yet.
@@ -163,39 +220,32 @@ impl Tree {
                 return Ok(false);
             }
             let changes_before = self.inbox.changes();
-            // The same root may have come to hold what only it shows now.
-            if agenda.root_swept != changes_before {
-                agenda.root_swept = changes_before;
-                agenda.settled_root = None;
+            if agenda.left_at.is_none() {
+                // The same root may have come to hold what only it shows now.
+                if agenda.root_swept != changes_before {
+                    agenda.root_swept = changes_before;
+                    agenda.settled_root = None;
+                }
+                if self.tend_root(roots, agenda, true)? {
+                    return Ok(true);
+                }
             }
-            if self.tend_root(roots, agenda, true)? {
-                return Ok(true);
-            }
-            let mut sweep = Sweep {
-                queue: VecDeque::new(),
-                seen: HashSet::new(),
-                changes_before,
-            };
-            add_children(&mut sweep, &roots.root());
-            agenda.sweep = Some(sweep);
+            let from = agenda.left_at.take();
+            agenda.sweep = Some(Sweep::begin(&self.shelf.table(), from, changes_before));
         }
         let Some(sweep) = &mut agenda.sweep else {
             return Ok(false);
         };
-        while let Some(weak) = sweep.queue.pop_front() {
-            let Some(handle) = weak.upgrade() else {
-                continue;
-            };
-            self.spared(self.visit(&handle, true, agenda));
-            let node = self.spared(self.shelf.load(&handle));
-            if let (Some(sweep), Some(node)) = (&mut agenda.sweep, node) {
-                add_children(sweep, &node);
+        if let Some(id) = sweep.next() {
+            let handle = self.shelf.table().node(id).map(|e| e.handle.clone());
+            if let Some(handle) = handle {
+                self.spared(self.visit(&handle, true, agenda));
             }
             return Ok(true);
         }
         self.counters.sweeps.bump();
         let changes = self.inbox.changes();
-        if sweep.changes_before == changes {
+        if !sweep.again(changes) {
             agenda.swept = changes;
         }
         agenda.sweep = None;
@@ -335,13 +385,5 @@ impl Tree {
             }
         }
         done
-    }
-}
-
-fn add_children(sweep: &mut Sweep, node: &Node) {
-    for edge in node.slots.iter().filter_map(|s| s.below.as_ref()) {
-        if sweep.seen.insert(edge.node.id()) {
-            sweep.queue.push_back(Arc::downgrade(&edge.node));
-        }
     }
 }

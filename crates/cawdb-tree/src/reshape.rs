@@ -17,19 +17,21 @@ pub(crate) struct Reshaped {
 }
 
 impl Tree {
-    /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide.
+    /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide, and reads children to see
+    /// how wide they are even if reads are to be spared; then those that are not in memory are taken for neither too wide nor too narrow.
     ///
     /// # Errors
     /// If a child or a run cannot be read.
     pub(crate) fn reshape(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
+        let reads = eager || !self.spares_reads();
         let mut node = node.clone();
         let mut fresh = Fresh::new();
         let mut changed = self.measure(&mut node)?;
         changed |= self.take_known(&mut node)?;
         changed |= self.flush_heavy(&mut node, eager, &mut fresh)?;
-        changed |= self.narrow_children(&mut node, &mut fresh)?;
+        changed |= self.narrow_children(&mut node, reads, &mut fresh)?;
         changed |= self.join_equal(&mut node)?;
-        changed |= self.join_children(&mut node, &mut fresh)?;
+        changed |= self.join_children(&mut node, reads, &mut fresh)?;
         Ok(changed.then_some(Reshaped { node, fresh }))
     }
 
@@ -62,7 +64,9 @@ impl Tree {
         fresh: &mut Fresh,
     ) -> Result<Option<Vec<Slot>>> {
         let wanted = self.is_heavy(range, slot, eager)?
-            || self.visible_slots(range, slot)? > self.policy.fanout;
+            || self
+                .visible_slots(range, slot, eager)?
+                .is_some_and(|n| n > self.policy.fanout);
         match wanted {
             true => self.flush(height, range, slot, fresh).map(Some),
             false => Ok(None),
@@ -134,25 +138,25 @@ impl Tree {
         Ok(sum)
     }
 
-    /// How many slots of the child a slot shows; one if it has no child.
-    fn visible_slots(&self, range: &KeyRange, slot: &Slot) -> Result<usize> {
-        match &slot.below {
-            None => Ok(1),
-            Some(edge) => Ok(self
-                .shelf
-                .load(&edge.node)?
-                .overlapping(&edge.tr.range_down(range))
-                .len()),
-        }
+    /// How many slots of the child a slot shows; one if it has no child, none if the child is not in memory and not to be read.
+    fn visible_slots(&self, range: &KeyRange, slot: &Slot, reads: bool) -> Result<Option<usize>> {
+        let Some(edge) = &slot.below else {
+            return Ok(Some(1));
+        };
+        let child = match reads {
+            true => Some(self.shelf.load(&edge.node)?),
+            false => edge.node.loaded(),
+        };
+        Ok(child.map(|child| child.overlapping(&edge.tr.range_down(range)).len()))
     }
 
     /// Joins adjacent children that together hold few slots, recursively through the nodes this makes.
-    fn join_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
+    fn join_children(&self, node: &mut Node, reads: bool, fresh: &mut Fresh) -> Result<bool> {
         let mut widths = Vec::with_capacity(node.slots.len());
         for (range, slot) in node.ranged_slots() {
-            // What cannot be read is joined to nothing.
-            let width = self.spared(self.visible_slots(&range, slot));
-            widths.push(width.unwrap_or(self.policy.join));
+            // What cannot be read, or is not, is joined to nothing.
+            let width = self.spared(self.visible_slots(&range, slot, reads));
+            widths.push(width.flatten().unwrap_or(self.policy.join));
         }
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut start = 0;
@@ -170,7 +174,7 @@ impl Tree {
             if end - start < 2 {
                 slots.push(node.slots[start].clone());
             } else {
-                let joined = self.joined_children(node, start..end, fresh);
+                let joined = self.joined_children(node, start..end, reads, fresh);
                 let joined = self.spared_for(&node.slots[start..end], joined);
                 if joined.is_some() {
                     self.counters.joins.add((end - start - 1) as u64);
@@ -188,6 +192,7 @@ impl Tree {
         &self,
         node: &Node,
         which: std::ops::Range<usize>,
+        reads: bool,
         fresh: &mut Fresh,
     ) -> Result<Vec<Slot>> {
         let range = KeyRange {
@@ -208,19 +213,22 @@ impl Tree {
         };
         self.join_equal(&mut child)?;
         if child.height > 0 {
-            self.join_children(&mut child, fresh)?;
+            self.join_children(&mut child, reads, fresh)?;
         }
         self.thin_out(&mut child)?;
         Ok(self.hang(child, fresh))
     }
 
     /// Restricts every child that only this node refers to and that holds slots which this node does not show.
-    fn narrow_children(&self, node: &mut Node, fresh: &mut Fresh) -> Result<bool> {
+    fn narrow_children(&self, node: &mut Node, reads: bool, fresh: &mut Fresh) -> Result<bool> {
         let mut changed = false;
         for i in 0..node.slots.len() {
             let Some(edge) = node.slots[i].below.clone() else {
                 continue;
             };
+            if !reads && edge.node.missing().is_some() {
+                continue;
+            }
             if self
                 .shelf
                 .table()

@@ -4,10 +4,12 @@ use crate::counters::Counters;
 use crate::maintain::{Agenda, Inbox};
 use crate::memo::Memo;
 use crate::policy::Policy;
+use crate::sweep::Noted;
 use crate::troubles::Troubles;
 use cawdb_disk::sync::Mutex;
 use cawdb_node::{Node, Result, Shelf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Merges that the memo remembers.
 const MEMO_ENTRIES: usize = 64 * 1024;
@@ -26,6 +28,8 @@ pub struct Tree {
     pub(crate) memo: Memo,
     pub(crate) agenda: Mutex<Agenda>,
     pub(crate) inbox: Inbox,
+    pub(crate) noted: Mutex<Noted>,
+    spares_reads: AtomicBool,
     pub(crate) troubles: Troubles,
 }
 
@@ -58,9 +62,21 @@ impl Tree {
             memo,
             agenda: Mutex::default(),
             inbox: Inbox::default(),
+            noted: Mutex::default(),
+            spares_reads: AtomicBool::new(false),
             troubles: Troubles::default(),
         }
     }
+    /// Says whether reads are to be spared: then only a sweep reads children to see how wide they are. For a store that was just opened, whose first
+    /// users want the disk for themselves.
+    pub fn spare_reads(&self, spare: bool) {
+        self.spares_reads.store(spare, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spares_reads(&self) -> bool {
+        self.spares_reads.load(Ordering::Relaxed)
+    }
+
     /// Memory of the memo of merges, in bytes, about.
     pub fn memo_memory(&self) -> u64 {
         self.memo.memory()

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 /// Requests that the disk is told of at a time when the top is read: with more of them, who asks meanwhile would wait behind them.
 const WINDOW: usize = 16;
-/// What a request costs a budget at least, in bytes: a disk takes as long for it as for fewer. Or a store of many runs would read their
-/// indexes one by one, while somebody wants the disk for himself.
-const REQUEST: u64 = 64 << 10;
+/// What a request costs a budget at least, in bytes: a disk takes as long for it as for fewer. Or a store of many clones would read
+/// their nodes and indexes one by one, while somebody wants the disk for himself.
+const REQUEST: u64 = 128 << 10;
 
 /// The top of a tree: the runs of its upper nodes, from the root down.
 pub struct Top {

@@ -26,9 +26,11 @@ impl Background {
     /// everything durable every `commit` at the latest.
     pub fn start(store: &Store, commit: Duration) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        store.spare_reads(true);
         let ticking = spawn("cawdb-tick", store, &stop, move |store, stop| {
             let mut pace = Pace {
-                next_sweep: Instant::now(),
+                at_opening: AT_OPENING,
+                next_sweep: Instant::now() + AFTER_OPENING,
             };
             while !rest(stop, REST) {
                 work(store, stop, &mut pace);
@@ -139,8 +141,15 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// When the next sweep over the tree may begin: a sweep looks at every node, so that sweeps get a quarter of the time
 /// at most, and what others wait for comes first.
 struct Pace {
+    /// What of the sweep is still done at once.
+    at_opening: u32,
     next_sweep: Instant,
 }
+
+/// How long the first users of a store that was just opened have the disk to themselves.
+const AFTER_OPENING: Duration = Duration::from_secs(2);
+/// Nodes that a sweep looks at before that, so that it gets on also where a store is never open for longer.
+const AT_OPENING: u32 = 8;
 
 /// A sweep took so long; at least so many times as long is rested after it.
 const REST_AFTER_SWEEP: u32 = 3;
@@ -155,9 +164,14 @@ fn work(store: &Store, stop: &Stop, pace: &mut Pace) {
 
 fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
     while !*lock(&stop.0) && store.0.tick(false)? {}
+    while pace.at_opening > 0 && !*lock(&stop.0) && store.0.tick(true)? {
+        pace.at_opening -= 1;
+    }
+    pace.at_opening = 0;
     if Instant::now() < pace.next_sweep {
         return Ok(());
     }
+    store.spare_reads(false);
     let (begun, sweeps) = (Instant::now(), store.0.tree.counters.sweeps.get());
     while !*lock(&stop.0) && store.0.tick(true)? {
         if store.0.tree.counters.sweeps.get() > sweeps {

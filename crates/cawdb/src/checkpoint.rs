@@ -16,6 +16,7 @@ use cawdb_disk::meter::{self, Reason};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
 use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, Table, node_wire};
+use cawdb_tree::Upkeep;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -74,6 +75,7 @@ struct Cut {
     changed: Changed,
     full: bool,
     cloned_bytes: u64,
+    upkeep: Upkeep,
 }
 
 impl Inner {
@@ -119,7 +121,10 @@ impl Inner {
         self.seal(&writer)?;
         let root = self.published.pin().view.root;
         let mut table = self.shelf.table();
-        let nothing_new = writer.seq == anchors.body.seq && !table.has_changed();
+        let upkeep = self.tree.upkeep(&root);
+        // How far a sweep came is worth remembering, or it would begin anew with each opening.
+        let swept_on = upkeep.sweep != anchors.body.upkeep.sweep;
+        let nothing_new = writer.seq == anchors.body.seq && !table.has_changed() && !swept_on;
         if nothing_new && !anchors.worn && self.space.stats().limbo < IDLE_LIMBO {
             return Ok(None);
         }
@@ -176,6 +181,7 @@ impl Inner {
             changed,
             full,
             cloned_bytes: self.cloned_bytes.load(Ordering::Relaxed),
+            upkeep,
         }))
     }
 
@@ -327,6 +333,7 @@ fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {
         journal: cut.journal,
         next_ids: cut.next_ids,
         root: (cut.root.height, root.extent(), root.checksum()),
+        upkeep: cut.upkeep,
         ..last.clone()
     };
     if cut.full {

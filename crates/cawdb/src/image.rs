@@ -19,13 +19,16 @@ use crate::room::reserve;
 use cawdb_disk::codec::{Reader, Writer};
 use cawdb_disk::{Class, Disk, Extent, Place, SpaceMap, UNIT, frame, round_up};
 use cawdb_node::RunMeta;
+use cawdb_tree::{Position, Upkeep};
 use std::sync::Arc;
 
 /// Frame kind of a base or delta.
 pub const TABLE_KIND: u8 = 16;
 /// Deltas that the superblock has room for.
 pub const MAX_DELTAS: usize = 48;
-const BODY_VERSION: u8 = 1;
+const BODY_VERSION: u8 = 2;
+/// The body that says nothing of background work.
+const BODY_WITHOUT_UPKEEP: u8 = 1;
 
 /// One entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,8 @@ pub struct Body {
     pub base: Twice,
     /// Its changes, oldest first.
     pub deltas: Vec<Twice>,
+    /// What background work had left to do.
+    pub upkeep: Upkeep,
 }
 
 fn put_extent(w: &mut Writer, extent: Extent) {
@@ -218,6 +223,7 @@ impl Body {
         put_twice(&mut w, &self.base);
         w.varint(self.deltas.len() as u64);
         self.deltas.iter().for_each(|d| put_twice(&mut w, d));
+        put_upkeep(&mut w, &self.upkeep);
         w.into_vec()
     }
 
@@ -228,10 +234,9 @@ impl Body {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut r = Reader::new("superblock body", bytes);
         let version = r.u8()?;
-        if version != BODY_VERSION {
-            return Err(r
-                .corrupt(format!("version {BODY_VERSION}"), format!("{version}"))
-                .into());
+        if !(BODY_WITHOUT_UPKEEP..=BODY_VERSION).contains(&version) {
+            let known = format!("version {BODY_WITHOUT_UPKEEP} or {BODY_VERSION}");
+            return Err(r.corrupt(known, format!("{version}")).into());
         }
         let (seq, journal) = (r.varint()?, r.varint()?);
         let next_ids = (r.varint()?, r.varint()?);
@@ -245,6 +250,10 @@ impl Body {
                 .into());
         }
         let deltas = (0..n).map(|_| get_twice(&mut r)).collect::<Result<_>>()?;
+        let upkeep = match version {
+            BODY_WITHOUT_UPKEEP => Upkeep::ALL,
+            _ => get_upkeep(&mut r)?,
+        };
         r.finish()?;
         Ok(Self {
             seq,
@@ -254,8 +263,32 @@ impl Body {
             root,
             base,
             deltas,
+            upkeep,
         })
     }
+}
+
+fn put_upkeep(w: &mut Writer, upkeep: &Upkeep) {
+    w.varint(upkeep.fresh_from);
+    w.u8(upkeep.sweep.map_or(0, |at| 1 + u8::from(at.again)));
+    if let Some(at) = upkeep.sweep {
+        w.u8(at.height);
+        w.varint(at.id);
+    }
+}
+
+fn get_upkeep(r: &mut Reader<'_>) -> Result<Upkeep> {
+    let fresh_from = r.varint()?;
+    let sweep = match r.u8()? {
+        0 => None,
+        flag @ (1 | 2) => Some(Position {
+            height: r.u8()?,
+            id: r.varint()?,
+            again: flag == 2,
+        }),
+        flag => return Err(r.corrupt("0, 1 or 2", format!("{flag}")).into()),
+    };
+    Ok(Upkeep { fresh_from, sweep })
 }
 
 /// A base or delta that was written, and its space.

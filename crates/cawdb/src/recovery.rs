@@ -27,7 +27,7 @@ use cawdb_node::{
     Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, Shelf,
     node_wire,
 };
-use cawdb_tree::Tree;
+use cawdb_tree::{Tree, Upkeep};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,6 +62,7 @@ pub fn create(disk: Arc<dyn Disk>, options: &CreateOptions) -> Result<()> {
         root: (0, extent, checksum.0),
         base: twice,
         deltas: Vec::new(),
+        upkeep: Upkeep::NONE,
     };
     let uuid = fastrand::u128(..).to_le_bytes();
     let first = Superblock {
@@ -324,8 +325,10 @@ fn may_occupy(disk: &dyn Disk, space: &SpaceMap) {
     }
 }
 
-/// Applies what the journal holds after the checkpoint, each batch exactly once.
+/// Goes on from the checkpoint: with its background work, and with what the journal holds after it, each batch exactly once.
 fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<Recovery> {
+    let root = inner.published.pin().view.root;
+    inner.tree.resume(&root, &body.upkeep);
     let (extent, uuid) = (superblock.journal, superblock.uuid);
     let mut reader = Reader::new(inner.disk.clone(), extent, uuid, body.journal, 0)?;
     for entry in reader.by_ref() {

@@ -222,6 +222,12 @@ impl Store {
         self.0.tick(true)
     }
 
+    /// Says whether background work is to spare the disk: for a store that was just opened, and whose first users want it for themselves. Then only
+    /// sweeps read nodes to see how wide they are.
+    pub fn spare_reads(&self, spare: bool) {
+        self.0.tree.spare_reads(spare);
+    }
+
     /// The memory budget for what was read, in bytes.
     pub fn cache_bytes(&self) -> u64 {
         self.0.options.cache_bytes

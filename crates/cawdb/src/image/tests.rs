@@ -72,6 +72,14 @@ fn body(rng: &mut Rng) -> Body {
         root: (rng.u8(..), extent(rng), rng.u64(..)),
         base: twice(rng),
         deltas: (0..rng.usize(..=MAX_DELTAS)).map(|_| twice(rng)).collect(),
+        upkeep: Upkeep {
+            fresh_from: number(rng),
+            sweep: rng.bool().then(|| Position {
+                height: rng.u8(..),
+                id: number(rng),
+                again: rng.bool(),
+            }),
+        },
     }
 }
 
@@ -85,6 +93,24 @@ fn random_entries_and_bodies_come_back() {
         let body = body(&mut rng);
         assert_eq!(Body::decode(&body.encode()).unwrap(), body, "seed {seed}");
     }
+}
+
+#[test]
+fn a_body_of_the_version_before_is_read() {
+    let body = Body {
+        upkeep: Upkeep::NONE,
+        ..body(&mut Rng::with_seed(5))
+    };
+    let mut bytes = body.encode();
+    bytes[0] = BODY_WITHOUT_UPKEEP;
+    let mut upkeep = Writer::new();
+    put_upkeep(&mut upkeep, &body.upkeep);
+    bytes.truncate(bytes.len() - upkeep.as_slice().len());
+    let expected = Body {
+        upkeep: Upkeep::ALL,
+        ..body
+    };
+    assert_eq!(Body::decode(&bytes).unwrap(), expected);
 }
 
 #[test]
@@ -104,6 +130,7 @@ fn the_largest_body_fits_its_superblock() {
         root: (u8::MAX, far, u64::MAX),
         base: table,
         deltas: vec![table; MAX_DELTAS],
+        upkeep: Upkeep::ALL,
     };
     let bytes = body.encode().len();
     assert!(bytes <= cawdb_disk::superblock::MAX_BODY, "{bytes} bytes");

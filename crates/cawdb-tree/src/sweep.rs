@@ -1,0 +1,138 @@
+//! The slow sweep over all nodes, and what of background work is still to be done when a store is closed.
+//!
+//! ```text
+//!   height 2    9  4                 every node once: from the top down, in each level the newest first
+//!   height 1    8  7  3  2
+//!   height 0    6  5 │ 1             closed here: opened again, the sweep goes on with 1
+//! ```
+//! Invariant: what was not looked at since something changed lies after the place where a sweep goes on, or will be met by
+//! the sweep after it, which begins at the top.
+
+use cawdb_node::{Node, NodeId, Table};
+use std::cmp::Reverse;
+use std::sync::Weak;
+
+/// A place in the order of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Levels below the node that is next.
+    pub height: u8,
+    /// Its id.
+    pub id: u64,
+    /// Whether something has changed since the sweep began, so that another follows it.
+    pub again: bool,
+}
+
+/// What is still to be done in the background, as far as it has to be remembered while a store is closed: or each opening would begin with a
+/// look at all nodes, and a store that is never open for long would have them looked at for nothing, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Nodes from this id on may not have been looked at since they were made.
+    pub fresh_from: u64,
+    /// Where the sweep goes on, if anything has changed since the last one.
+    pub sweep: Option<Position>,
+}
+
+/// [`Upkeep`] as it was when a tick ended.
+pub(crate) struct Noted {
+    pub upkeep: Upkeep,
+    /// Steps installed then.
+    pub changes: u64,
+    /// The root that was looked at.
+    pub root: Weak<Node>,
+}
+
+/// A sweep that has begun.
+pub(crate) struct Sweep {
+    /// What is left, the next one last.
+    left: Vec<Position>,
+    /// Steps installed before it.
+    changes_before: u64,
+    /// Whether something had changed before it was left and taken up again.
+    again: bool,
+}
+
+impl Position {
+    /// Before all nodes.
+    pub const TOP: Self = Self {
+        height: u8::MAX,
+        id: u64::MAX,
+        again: false,
+    };
+    /// Behind all nodes.
+    const END: Self = Self {
+        height: 0,
+        id: 0,
+        again: false,
+    };
+
+    /// Whether it is before all nodes.
+    pub(crate) fn is_top(&self) -> bool {
+        self.order() <= Self::TOP.order()
+    }
+
+    /// What comes first in a sweep is least.
+    fn order(&self) -> (Reverse<u8>, Reverse<u64>) {
+        (Reverse(self.height), Reverse(self.id))
+    }
+}
+
+impl Upkeep {
+    /// Nothing is known: everything is to be looked at.
+    pub const ALL: Self = Self {
+        fresh_from: u64::MAX,
+        sweep: Some(Position::TOP),
+    };
+    /// Nothing is to be done.
+    pub const NONE: Self = Self {
+        fresh_from: u64::MAX,
+        sweep: None,
+    };
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self {
+            upkeep: Upkeep::ALL,
+            changes: 0,
+            root: Weak::new(),
+        }
+    }
+}
+
+impl Sweep {
+    /// A sweep over the nodes of `table`, from the top or from where an earlier one was left. O(nodes · log nodes), 16 bytes each.
+    pub fn begin(table: &Table, from: Option<Position>, changes_before: u64) -> Self {
+        let nodes = table.nodes().map(|entry| Position {
+            height: entry.handle.height(),
+            id: entry.handle.id().0,
+            again: false,
+        });
+        let first = from.map(|from| from.order());
+        let mut left: Vec<_> = nodes.filter(|at| Some(at.order()) >= first).collect();
+        left.sort_unstable_by_key(|at| Reverse(at.order()));
+        Self {
+            left,
+            changes_before,
+            again: from.is_some_and(|from| from.again),
+        }
+    }
+
+    /// The node that is next.
+    pub fn next(&mut self) -> Option<NodeId> {
+        self.left.pop().map(|at| NodeId(at.id))
+    }
+
+    /// Whether another has to follow, after so many steps were installed.
+    pub fn again(&self, changes: u64) -> bool {
+        self.again || self.changes_before != changes
+    }
+
+    /// Where it goes on, after so many steps were installed.
+    pub fn position(&self, changes: u64) -> Position {
+        Position {
+            again: self.again(changes),
+            ..self.left.last().copied().unwrap_or(Position::END)
+        }
+    }
+}

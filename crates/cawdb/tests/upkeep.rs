@@ -1,0 +1,184 @@
+//! What background work remembers while a store is closed: nothing is looked at twice for no reason, and nothing never.
+#![allow(clippy::unwrap_used)] // A failed step is a failed test.
+
+use cawdb::disk::RamDisk;
+use cawdb::{Batch, CreateOptions, Options, Policy, Store};
+use std::sync::Arc;
+
+fn options() -> Options {
+    Options {
+        memtable_bytes: 64 << 10,
+        policy: Policy::tiny(6),
+        ..Options::default()
+    }
+}
+
+fn open(disk: &Arc<RamDisk>) -> Store {
+    Store::open(disk.clone(), options()).unwrap()
+}
+
+fn put(store: &Store, numbers: std::ops::Range<usize>) {
+    let mut batch = Batch::new();
+    for n in numbers {
+        batch.put(format!("key{:05}", n * 7919 % 100_000), vec![n as u8; 20]);
+    }
+    store.commit(batch).unwrap();
+}
+
+/// A change that is in the tree, not only in the memtable.
+fn change(store: &Store, number: usize) {
+    put(store, number..number + 1);
+    store.checkpoint().unwrap();
+}
+
+/// A store of some hundred nodes, with nothing left to be done.
+fn in_shape() -> Arc<RamDisk> {
+    let disk = Arc::new(RamDisk::new());
+    let create = CreateOptions {
+        journal_bytes: Some(1 << 20),
+        ..CreateOptions::default()
+    };
+    Store::create(disk.clone(), &create).unwrap();
+    let store = open(&disk);
+    for round in 0..40 {
+        put(&store, round * 100..round * 100 + 100);
+        while store.tick().unwrap() {}
+    }
+    assert!(counter(&store, "sweeps") > 0);
+    disk
+}
+
+fn counter(store: &Store, name: &str) -> u64 {
+    let counters = store.stats().counters;
+    counters.iter().find(|(n, _)| *n == name).unwrap().1
+}
+
+/// Of nodes only the root was read.
+const AT_REST: (u64, u64, u64) = (0, 1, 0);
+
+/// Nodes looked at, nodes read, sweeps ended.
+fn done(store: &Store) -> (u64, u64, u64) {
+    let count = |name| counter(store, name);
+    (count("visits"), count("nodes_read"), count("sweeps"))
+}
+
+#[test]
+fn a_store_at_rest_is_not_looked_at_again() {
+    let disk = in_shape();
+    let store = open(&disk);
+    let reads = store.stats().io.reads;
+    while store.tick().unwrap() {}
+    assert_eq!(done(&store), AT_REST);
+    assert_eq!(store.stats().io.reads, reads);
+    // That it was at rest is remembered further on.
+    drop(store);
+    let store = open(&disk);
+    while store.tick().unwrap() {}
+    assert_eq!(done(&store), AT_REST);
+}
+
+#[test]
+fn a_change_leads_to_a_sweep_also_after_a_crash() {
+    let disk = in_shape();
+    let all = {
+        let store = open(&disk);
+        change(&store, 1);
+        while store.tick().unwrap() {}
+        done(&store)
+    };
+    assert!(all.0 > 100 && all.2 >= 1, "{all:?}");
+    let copy = {
+        let store = open(&disk);
+        put(&store, 2..3);
+        store.sync().unwrap();
+        Arc::new(RamDisk::from_image(disk.image()))
+    };
+    for disk in [disk, copy] {
+        let store = open(&disk);
+        store.checkpoint().unwrap();
+        while store.tick().unwrap() {}
+        let found = done(&store);
+        assert!(found.0 > 100 && found.2 >= 1, "{found:?}");
+    }
+}
+
+#[test]
+fn a_sweep_goes_on_where_it_was_left() {
+    let disk = in_shape();
+    let store = open(&disk);
+    change(&store, 1);
+    while store.tick().unwrap() {}
+    let nodes = counter(&store, "visits");
+    change(&store, 2);
+    let half = nodes + nodes / 2;
+    while counter(&store, "visits") < half {
+        assert!(store.tick().unwrap());
+    }
+    drop(store);
+    let store = open(&disk);
+    while counter(&store, "sweeps") < 1 {
+        assert!(store.tick().unwrap());
+    }
+    let (visits, ..) = done(&store);
+    assert!(visits > 0 && visits < nodes * 3 / 4, "{visits} of {nodes}");
+    // Nothing had changed since it began.
+    while store.tick().unwrap() {}
+    assert_eq!(counter(&store, "visits"), visits);
+    drop(store);
+    let store = open(&disk);
+    while store.tick().unwrap() {}
+    assert_eq!(done(&store), AT_REST);
+}
+
+#[test]
+fn a_sweep_that_was_left_is_followed_by_another_if_something_changed() {
+    let disk = in_shape();
+    let store = open(&disk);
+    change(&store, 1);
+    while counter(&store, "visits") < 50 {
+        assert!(store.tick().unwrap());
+    }
+    change(&store, 2);
+    drop(store);
+    let store = open(&disk);
+    while store.tick().unwrap() {}
+    assert!(counter(&store, "sweeps") >= 2);
+}
+
+#[test]
+fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
+    let disk = in_shape();
+    change(&open(&disk), 1);
+    for session in 0..400 {
+        let store = open(&disk);
+        for _ in 0..8 {
+            store.tick().unwrap();
+        }
+        if done(&store) == AT_REST {
+            assert!(session > 10, "{session}");
+            return;
+        }
+    }
+    panic!("never at rest");
+}
+
+#[test]
+fn what_was_just_made_is_looked_at_first() {
+    let disk = in_shape();
+    let store = open(&disk);
+    // Some ticks over many changes: most of what they make is not looked at yet.
+    put(&store, 0..4000);
+    while counter(&store, "visits") < 5 {
+        assert!(store.tick().unwrap());
+    }
+    drop(store);
+    let store = open(&disk);
+    let merged = |store: &Store| {
+        counter(store, "flushes") + counter(store, "merges") + counter(store, "rebases")
+    };
+    while counter(&store, "visits") < 40 {
+        assert!(store.tick().unwrap());
+    }
+    assert!(merged(&store) > 0, "{:?}", store.stats().counters);
+    assert_eq!(counter(&store, "sweeps"), 0);
+}
