@@ -160,8 +160,9 @@ fn without_threads_a_writer_writes_the_checkpoint_and_never_sleeps() {
     assert!(memory.unwritten_runs <= END + MEMTABLE, "{memory:?}");
 }
 
-/// Bytes that went past the machine's cache while `count` values of `len` bytes were put and made durable, and the bytes written.
-fn past_cache(path: &Path, count: u64, len: usize) -> (u64, u64) {
+/// Bytes that went past the machine's cache while `count` values of `len` bytes were put, or laid at an offset of values, and made durable, and
+/// the bytes written.
+fn past_cache(path: &Path, count: u64, len: usize, offset: Option<u32>) -> (u64, u64) {
     let disk = Arc::new(FileDisk::open(path, Access::Create, Duration::ZERO).unwrap());
     let create = CreateOptions {
         size: 1 << 30,
@@ -184,9 +185,18 @@ fn past_cache(path: &Path, count: u64, len: usize) -> (u64, u64) {
     for n in 0..count {
         let (key, bytes) = value(n, &mut rng);
         let mut batch = Batch::new();
-        batch.put(key.clone(), bytes.clone());
+        let zeros = match offset {
+            Some(offset) => {
+                batch.patch(key.clone(), offset, bytes.clone());
+                offset as usize
+            }
+            None => {
+                batch.put(key.clone(), bytes.clone());
+                0
+            }
+        };
         store.commit(batch).unwrap();
-        written.push((key, bytes));
+        written.push((key, [vec![0; zeros], bytes].concat()));
     }
     store.checkpoint().unwrap();
     let io = store.stats().io;
@@ -207,20 +217,28 @@ fn past_cache(path: &Path, count: u64, len: usize) -> (u64, u64) {
 fn long_streams_go_past_the_cache_and_nothing_else_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let few = past_cache(&path, 32, 64 << 10);
-    assert_eq!(few.0, 0, "2 MiB are no stream");
-    std::fs::remove_file(&path).unwrap();
-    let small = past_cache(&path, 1000, 40 << 10);
-    assert_eq!(small.0, 0, "many files of one block are none");
-    std::fs::remove_file(&path).unwrap();
+    for (count, len, offset, why) in [
+        (32, 64 << 10, None, "2 MiB are no stream"),
+        (1000, 40 << 10, None, "many files of one block are none"),
+        (8000, 4 << 10, None, "nor are many small ones"),
+        (500, 4 << 10, Some(4096), "2 MiB of pages"),
+        (80_000, 64, Some(4096), "many bytes here and there"),
+    ] {
+        let (past, written) = past_cache(&path, count, len, offset);
+        assert_eq!(past, 0, "{why}: {written} bytes were written");
+        std::fs::remove_file(&path).unwrap();
+    }
     let disk = FileDisk::open(&path, Access::Create, Duration::ZERO).unwrap();
     disk.write_bulk(&vec![0; 1 << 20], 0).unwrap();
     let direct = disk.stats().past_cache_bytes > 0;
     drop(disk);
     std::fs::remove_file(&path).unwrap();
-    let (past, written) = past_cache(&path, 1000, 64 << 10);
-    match direct {
-        true => assert!(past > written / 2, "{past} of {written} bytes"),
-        false => println!("the folder for tests lies where nothing goes past the cache"),
+    for (count, len, offset) in [(1000, 64 << 10, None), (10_000, 4 << 10, Some(4096))] {
+        let (past, written) = past_cache(&path, count, len, offset);
+        match direct {
+            true => assert!(past > written / 2, "{past} of {written} bytes"),
+            false => println!("the folder for tests lies where nothing goes past the cache"),
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -24,6 +24,14 @@ pub(super) fn point_bytes(key: &[u8], message: &Message) -> u64 {
 /// Memory of a point beside its key and payload: its place in the lists, and what the two take on the heap.
 const POINT_MEMORY: u64 = (size_of::<(Key, Message)>() + size_of::<u64>() + 64) as u64;
 
+/// A run from this length on, in bytes, whose points are as long as [`BULK_MEAN`] in the mean, is bulk: blocks of large files, whose
+/// lengths are 64 KiB, hardly files of a block each.
+const BULK_BYTES: u64 = 1 << 20;
+/// See [`BULK_BYTES`].
+const BULK_MEAN: u64 = 48 << 10;
+/// So is one that consists of patches, for the most part, of this length in the mean: pages of large files.
+const BULK_PATCH: u64 = 2 << 10;
+
 /// The key just above `key`: nothing lies between.
 pub(super) fn just_above(key: &[u8]) -> Key {
     [key, &[0]].concat().into()
@@ -36,6 +44,8 @@ pub struct MemRun {
     sums: Vec<u64>,
     deletes: RangeSet,
     point_deletes: u64,
+    /// Logical bytes of patches.
+    patch_bytes: u64,
     held: Option<Held>,
 }
 
@@ -43,11 +53,16 @@ impl MemRun {
     /// Joins parts that are already as the invariants demand.
     pub(super) fn from_parts(points: Vec<(Key, Message)>, deletes: RangeSet) -> Self {
         let mut sums = Vec::with_capacity(points.len() + 1);
-        let (mut sum, mut point_deletes) = (0, 0);
+        let (mut sum, mut point_deletes, mut patch_bytes) = (0, 0, 0);
         sums.push(sum);
         for (key, message) in &points {
-            sum += point_bytes(key, message);
-            point_deletes += u64::from(matches!(message, Message::Delete));
+            let bytes = point_bytes(key, message);
+            match message {
+                Message::Put(_) => {}
+                Message::Delete => point_deletes += 1,
+                Message::Patch(_) => patch_bytes += bytes,
+            }
+            sum += bytes;
             sums.push(sum);
         }
         Self {
@@ -55,6 +70,7 @@ impl MemRun {
             sums,
             deletes,
             point_deletes,
+            patch_bytes,
             held: None,
         }
     }
@@ -87,6 +103,14 @@ impl MemRun {
     /// Logical bytes: keys and payload, 16 more a point, 40 a delete-range.
     pub fn bytes(&self) -> u64 {
         self.sums.last().copied().unwrap_or_default() + self.deletes.len() as u64 * RANGE_BYTES
+    }
+
+    /// Whether it is long, and of large values or pages in them.
+    pub(super) fn is_bulk(&self) -> bool {
+        let (bytes, points) = (self.bytes(), self.points.len().max(1) as u64);
+        let patches = self.patch_bytes >= bytes / 2;
+        let least = if patches { BULK_PATCH } else { BULK_MEAN };
+        bytes >= BULK_BYTES && bytes / points >= least
     }
 
     /// How many points are deletes.

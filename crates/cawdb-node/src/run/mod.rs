@@ -51,12 +51,6 @@ use disk::DiskRun;
 use disk_cursor::DiskCursor;
 use std::sync::Arc;
 
-/// A run from this length on, in bytes, whose points are as long as this in the mean, is bulk: blocks of large files, whose
-/// lengths are 64 KiB, hardly files of a block each.
-const BULK_BYTES: u64 = 1 << 20;
-/// See [`BULK_BYTES`].
-const BULK_MEAN: u64 = 48 << 10;
-
 /// The name of a run's content; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
@@ -164,9 +158,9 @@ impl Run {
         self.has_delete_ranges
     }
 
-    /// Whether it waits to be written, and is long and of large values, as what a stream of data leaves.
+    /// Whether it waits to be written, and is long and of large values or pages in them, as what a stream of data leaves.
     pub fn is_dirty_bulk(&self) -> bool {
-        self.bytes >= BULK_BYTES && self.bytes / self.points.max(1) >= BULK_MEAN && self.is_dirty()
+        self.content().is_some_and(|content| content.is_bulk())
     }
 
     /// The index, for a fuzzer.
