@@ -50,9 +50,9 @@ impl Snapshot {
         self.walk(range, (Direction::Forward, ReadAhead::ADAPTIVE))
     }
 
-    /// The same for who goes to the end of the range: with the longest requests to the disk from the start.
-    pub fn scan_whole(&self, range: KeyRange) -> Scan {
-        self.walk(range, (Direction::Forward, ReadAhead::Full))
+    /// The same for who goes to the end of the range, over so many bytes, about: with the longest requests to the disk from the start.
+    pub fn scan_whole(&self, range: KeyRange, bytes: u64) -> Scan {
+        self.walk(range, (Direction::Forward, ReadAhead::Piece(bytes)))
     }
 
     /// Descending walk over a range.

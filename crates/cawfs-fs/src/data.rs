@@ -55,7 +55,8 @@ pub(crate) fn read(
         let value = view.get(&at.block(first))?.unwrap_or_default();
         out.block(first, &value, end);
     } else {
-        for item in view.scan_whole(at.block_range(first, Some(blocks_of(end)))) {
+        let blocks = at.block_range(first, Some(blocks_of(end)));
+        for item in view.scan_whole(blocks, end - offset) {
             let (key, value) = item?;
             if let Some(block) = block_number(&key) {
                 out.block(block, &value, end);

@@ -1,14 +1,14 @@
-//! Reading ahead: a cursor that goes on from segment to segment reads more of them with each request.
+//! Reading ahead: who goes on from segment to segment reads more of them with each request.
 //!
 //! ```text
 //!   image   [ s0 ][ s1 ][ s2 ][ s3 ][ s4 ][ s5 ] ...
 //!   reads    ----  ----------  ----------------       first what is wanted, then ever longer windows
 //! ```
 //!
-//! Invariants: no segment outside of the cursor's range is read; what was read ahead is kept as it is stored, and
-//! verified and decoded when it is reached; what cannot be read fails who wants it, and nobody before it; at most [`MAX_WINDOW`] bytes, or one segment, are kept. A segment of one large
-//! point does not go into the cache: who passes it has what it holds, and does not come back for a neighbour. What is read this way
-//! need not stay in the machine's cache either.
+//! Invariants: no segment is read that is neither in the reader's range nor in that which his lead may read; what was read ahead is kept as it is
+//! stored, and verified and decoded when it is reached; what cannot be read fails who wants it, and nobody before it; at most [`MAX_WINDOW`] bytes,
+//! or one segment, are kept. A segment of one large point does not go into the cache: who passes it has what it holds, and does not come back for
+//! a neighbour. What is read this way need not stay in the machine's cache either.
 
 use super::cursor::{Direction, ReadAhead};
 use super::disk::DiskRun;
@@ -23,75 +23,107 @@ use std::sync::Arc;
 const FIRST_WINDOW: u64 = 64 << 10;
 /// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
 const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
+/// A piece of so many bytes is read by itself.
+const MUCH: u64 = 512 << 10;
 
-/// What one cursor has read ahead.
-pub(super) struct Ahead {
-    policy: ReadAhead,
-    /// How much the next request may read; 0 before the first.
-    window: u64,
-    /// Stored segments, one after the other.
-    stored: Bytes,
-    /// Where they start in the image.
-    offset: u64,
+/// Who reads, and what he is known to want.
+pub(super) struct Reader {
+    /// Segments of the run.
+    pub(super) among: Range<usize>,
+    /// So many bytes of them at once, from the start.
+    pub(super) window: u64,
+    /// Whether he reads no more than that, as he knows much of what he wants: what comes after it may be asked for by another thread, at the same time.
+    pub(super) alone: bool,
+    pub(super) direction: Direction,
     /// Whether large points that were packed go into the cache too.
-    keeps_packed: bool,
+    pub(super) keeps_packed: bool,
 }
 
-impl Ahead {
-    /// For point reads: who reads part of a large point may come back for another, which shall not be unpacked again.
-    pub(super) fn of_points() -> Self {
+impl Reader {
+    /// A point read: who reads part of a large point may come back for another, which shall not be unpacked again.
+    pub(super) fn of_point(number: usize) -> Self {
         Self {
+            among: number..number + 1,
+            window: 0,
+            alone: false,
+            direction: Direction::Forward,
             keeps_packed: true,
-            ..Self::new(ReadAhead::ADAPTIVE)
         }
     }
 
-    pub(super) fn new(policy: ReadAhead) -> Self {
-        let window = match policy {
-            ReadAhead::After(passed) => passed.min(MAX_WINDOW),
-            ReadAhead::Full => MAX_WINDOW,
+    /// A cursor.
+    pub(super) fn of_cursor(among: Range<usize>, direction: Direction, ahead: ReadAhead) -> Self {
+        let (window, alone) = match ahead {
+            ReadAhead::After(passed) => (passed.min(MAX_WINDOW), false),
+            ReadAhead::Piece(bytes) => (MAX_WINDOW, bytes >= MUCH),
+            ReadAhead::Full => (MAX_WINDOW, true),
         };
         Self {
-            policy,
+            among,
             window,
-            stored: Bytes::new(),
-            offset: 0,
+            alone,
+            direction,
             keeps_packed: false,
         }
     }
+}
 
-    /// Starts anew, since the cursor jumped.
-    pub(super) fn reset(&mut self) {
-        let keeps_packed = self.keeps_packed;
-        *self = Self {
-            keeps_packed,
-            ..Self::new(self.policy)
-        };
+/// What was read ahead of one place.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// How much the next request may read; 0 before the first.
+    window: u64,
+    /// Whether there was something that cannot be read: what is known to be wanted is then approached as slowly as what is not.
+    failed: bool,
+    /// The segments that were read.
+    held: Range<usize>,
+    /// Which of them nobody asked for yet.
+    unread: Vec<bool>,
+    /// As they are stored, one after the other.
+    stored: Bytes,
+}
+
+impl Ahead {
+    /// Of another place, where somebody goes on who was here.
+    pub(super) fn elsewhere(&self) -> Self {
+        Self {
+            window: self.window,
+            ..Self::default()
+        }
     }
 
-    /// Segment `number`, which is not in the cache; those of `among` that come after it, in `direction`, will be wanted next.
+    /// Leaves this place for another: nothing is held any more.
+    pub(super) fn leave(&mut self) {
+        (self.held, self.failed) = (0..0, false);
+        self.unread.clear();
+    }
+
+    /// Segment `number`, which is not in the cache; whoever goes on may come as far as to those of `rest`.
     pub(super) fn segment(
         &mut self,
         disk: &DiskRun,
         index: &RunIndex,
         number: usize,
-        among: &Range<usize>,
-        direction: Direction,
+        rest: &Range<usize>,
+        reader: &Reader,
     ) -> Result<Arc<Segment>> {
-        if !self.holds(index, number) {
-            let wanted = self.wanted(index, number, among, direction);
-            if let Err(e) = self.read(disk, index, &wanted) {
+        if !self.holds(number) {
+            let wanted = self.wanted(index, number, rest, reader);
+            if let Err(e) = self.read(disk, index, wanted.clone()) {
                 if wanted.len() == 1 {
                     return Err(e);
                 }
-                self.window = 0;
-                self.read(disk, index, &(number..number + 1))?;
+                (self.window, self.failed) = (0, true);
+                self.read(disk, index, number..number + 1)?;
             }
         }
-        let stored = self.find(index, number).unwrap_or_default();
+        let stored = self.find(index, number);
+        if let Some(unread) = self.unread.get_mut(number - self.held.start) {
+            *unread = false;
+        }
         let info = &index.segments[number];
         let packed = info.compression != Compression::None;
-        if info.is_large() && !(packed && self.keeps_packed) {
+        if info.is_large() && !(packed && reader.keeps_packed) {
             return disk.decode_segment(index, number, stored);
         }
         if packed {
@@ -102,50 +134,74 @@ impl Ahead {
     }
 
     /// Reads segments in one request.
-    fn read(&mut self, disk: &DiskRun, index: &RunIndex, wanted: &Range<usize>) -> Result<()> {
-        let end = &index.segments[wanted.end - 1];
-        let offset = index.segments[wanted.start].offset;
-        let len = end.offset + end.stored_len as u64 - offset;
-        (self.stored, self.offset) = (disk.read_bulk(offset, len as usize)?, offset);
+    fn read(&mut self, disk: &DiskRun, index: &RunIndex, wanted: Range<usize>) -> Result<()> {
+        let len = stored_len(index, &wanted);
+        self.stored = disk.read_bulk(index.segments[wanted.start].offset, len as usize)?;
+        self.unread.clear();
+        self.unread.resize(wanted.len(), true);
+        self.held = wanted;
         self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         Ok(())
     }
 
     /// Whether a segment was read ahead.
-    pub(super) fn holds(&self, index: &RunIndex, number: usize) -> bool {
-        self.find(index, number).is_some()
+    pub(super) fn holds(&self, number: usize) -> bool {
+        self.held.contains(&number)
     }
 
-    /// The stored bytes of a segment, if they were read ahead.
-    fn find(&self, index: &RunIndex, number: usize) -> Option<Bytes> {
+    /// Whether there is something in it that nobody asked for.
+    pub(super) fn waits(&self) -> bool {
+        self.unread.contains(&true)
+    }
+
+    /// The stored bytes of a segment that is held.
+    fn find(&self, index: &RunIndex, number: usize) -> Bytes {
         let info = &index.segments[number];
-        let start = usize::try_from(info.offset.checked_sub(self.offset)?).ok()?;
-        let end = start.checked_add(info.stored_len)?;
-        (end <= self.stored.len()).then(|| self.stored.slice(start..end))
+        let start = (info.offset - index.segments[self.held.start].offset) as usize;
+        self.stored.slice(start..start + info.stored_len)
     }
 
-    /// The segments to read in one request: `number`, and those after it that fit the window.
+    /// The segments to read in one request: `number`, and those after it, in the reader's direction, that are known to be wanted, or that fit
+    /// the window.
     fn wanted(
         &self,
         index: &RunIndex,
         number: usize,
-        among: &Range<usize>,
-        direction: Direction,
+        rest: &Range<usize>,
+        reader: &Reader,
     ) -> Range<usize> {
-        let stored = |i: usize| index.segments[i].stored_len as u64;
-        let mut left = self.window.saturating_sub(stored(number));
-        let mut fits = |i: &usize| {
-            let fits = stored(*i) <= left;
-            left = left.saturating_sub(stored(*i));
-            fits
+        let fitting = |among: &Range<usize>, window: u64| {
+            let mut left = window.saturating_sub(index.segments[number].stored_len as u64);
+            let fits = |i: &usize| {
+                let stored = index.segments[*i].stored_len as u64;
+                let fits = stored <= left;
+                left = left.saturating_sub(stored);
+                fits
+            };
+            match reader.direction {
+                Direction::Forward => {
+                    number..number + 1 + (number + 1..among.end).take_while(fits).count()
+                }
+                Direction::Backward => {
+                    number - (among.start..number).rev().take_while(fits).count()..number + 1
+                }
+            }
         };
-        match direction {
-            Direction::Forward => {
-                number..number + 1 + (number + 1..among.end).take_while(&mut fits).count()
-            }
-            Direction::Backward => {
-                number - (among.start..number).rev().take_while(&mut fits).count()..number + 1
-            }
+        let sure = match self.failed {
+            true => self.window,
+            false => self.window.max(reader.window),
+        };
+        let known = fitting(&reader.among, sure);
+        if reader.alone {
+            return known;
         }
+        let led = fitting(rest, self.window);
+        if led.len() < known.len() { known } else { led }
     }
+}
+
+/// Bytes of segments that lie one after the other.
+fn stored_len(index: &RunIndex, segments: &Range<usize>) -> u64 {
+    let last = &index.segments[segments.end - 1];
+    last.offset + last.stored_len as u64 - index.segments[segments.start].offset
 }

@@ -17,10 +17,13 @@ pub enum Direction {
 /// How far a cursor over a run on disk reads ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadAhead {
-    /// It may be left after any point: requests grow as it goes on. Whoever comes from elsewhere, and has passed so many
+    /// It may be left after any point, and somebody may go on from there: requests grow as it goes on. Whoever comes from elsewhere, and has passed so many
     /// bytes on the way, is expected to go on for as many.
     After(u64),
-    /// It goes to the end of its range: the longest requests from the start.
+    /// It goes to the end of its range, which is a piece of so many bytes, about, of what somebody reads: the longest requests from the start,
+    /// and who goes on behind it finds what was read with it.
+    Piece(u64),
+    /// It goes to the end of its range: the longest requests from the start, and nobody goes on.
     Full,
 }
 
@@ -36,7 +39,7 @@ pub struct RunCursor {
 
 enum Body {
     Memory(MemCursor),
-    Disk(DiskCursor),
+    Disk(Box<DiskCursor>),
 }
 
 struct MemCursor {
@@ -91,7 +94,7 @@ impl RunCursor {
 
     pub(super) fn disk(cursor: DiskCursor) -> Self {
         Self {
-            body: Body::Disk(cursor),
+            body: Body::Disk(Box::new(cursor)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! index block, the index block for segments) before a byte of it is believed; errors name run and place. What is cached of
 //! a run goes with it: ids are never used again, and nothing else would ask for it.
 
+use super::ahead::Reader;
 use super::index::RunIndex;
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
 use super::segment::Segment;
@@ -231,13 +232,13 @@ impl DiskRun {
         Ok(segment)
     }
 
-    /// A segment; from disk it takes one request, or none if point reads before it led there.
+    /// A segment; from disk it takes one request, or none if reads before it led there.
     pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
         if let Some(segment) = self.cached(i) {
             return Ok(segment);
         }
         let mut lead = self.cache.leads.take(self.id, index, i);
-        let segment = lead.segment(self, index, i)?;
+        let segment = lead.segment(self, index, i, &Reader::of_point(i))?;
         self.cache.leads.put(lead);
         Ok(segment)
     }

@@ -9,11 +9,12 @@
 //! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `position`, on the
 //! way of the cursor, are done.
 
-use super::ahead::Ahead;
+use super::ahead::Reader;
 use super::cursor::Direction::{self, Backward, Forward};
 use super::cursor::ReadAhead;
 use super::disk::DiskRun;
 use super::index::RunIndex;
+use super::lead::Lead;
 use super::mem::just_above;
 use super::segment::Segment;
 use crate::{Key, KeyRange, Message, Result};
@@ -28,7 +29,15 @@ pub(super) struct DiskCursor {
     direction: Direction,
     position: Position,
     coming: Vec<(Key, Message)>,
-    ahead: Ahead,
+    ahead: ReadAhead,
+    /// Where it goes on; none before the first segment that is read.
+    lead: Option<Lead>,
+}
+
+impl Drop for DiskCursor {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 enum Position {
@@ -64,7 +73,8 @@ impl DiskCursor {
             direction,
             position,
             coming: Vec::new(),
-            ahead: Ahead::new(ahead),
+            ahead,
+            lead: None,
         })
     }
 
@@ -81,7 +91,10 @@ impl DiskCursor {
     fn fill(&mut self) -> Result<()> {
         while self.coming.is_empty() {
             match &self.position {
-                Position::End => break,
+                Position::End => {
+                    self.leave();
+                    break;
+                }
                 Position::Start => self.enter()?,
                 Position::In {
                     number,
@@ -108,7 +121,8 @@ impl DiskCursor {
         } else {
             among.end - 1
         };
-        self.ahead.reset();
+        // It comes from elsewhere, or jumped.
+        self.leave();
         let segment = self.segment(number, &among)?;
         let block = match (self.direction, &self.range.hi) {
             (Forward, _) => segment.block_of(&self.range.lo)?,
@@ -151,8 +165,36 @@ impl DiskCursor {
         if let Some(segment) = self.disk.cached(number) {
             return Ok(segment);
         }
-        self.ahead
-            .segment(&self.disk, &self.index, number, among, self.direction)
+        let reader = Reader::of_cursor(among.clone(), self.direction, self.ahead);
+        let mut lead = self.lead_to(number);
+        let segment = lead.segment(&self.disk, &self.index, number, &reader)?;
+        self.lead = Some(lead);
+        Ok(segment)
+    }
+
+    /// Whether others go on where it ends, as it goes on where others ended.
+    fn shares(&self) -> bool {
+        self.direction == Forward && self.ahead != ReadAhead::Full
+    }
+
+    /// The lead to follow to a segment.
+    fn lead_to(&mut self, number: usize) -> Lead {
+        let shares = self.shares();
+        if let Some(lead) = self.lead.take_if(|lead| !shares || lead.may_go_to(number)) {
+            return lead;
+        }
+        self.leave();
+        match shares {
+            true => (self.disk.cache.leads).take(self.disk.id, &self.index, number),
+            false => Lead::alone(self.disk.id, number),
+        }
+    }
+
+    /// Leaves its lead to others.
+    fn leave(&mut self) {
+        if let Some(lead) = self.lead.take().filter(|_| self.shares()) {
+            self.disk.cache.leads.put(lead);
+        }
     }
 
     /// Takes the points of a block that lie in the range.

@@ -1,35 +1,46 @@
-//! Point reads that go on from segment to segment, as of who reads the files of a tree one after the other: they read ahead like a cursor.
+//! Where readers go on from segment to segment, and from run to run, as who reads the files of a tree one after the other: what they read ahead
+//! outlives each of them.
 //!
 //! ```text
 //!   read, by keys   s3   s3   s4   s4   s9   s5   s6 ...
 //!   leads           [ s3 ─► s4 ───────────── s5 ─► s6 ]     [ s9 ─► ]
 //! ```
-//! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, and those that were
-//! followed last stay; who reads here and there reads no more than what is asked for.
+//! A point read follows a lead for one segment, a cursor as long as it goes on. Who leaves what was read ahead for what lies behind it begins a lead
+//! of his own: a directory is listed before what is in its subdirectories, and read with them in between.
+//!
+//! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, and those go first of which
+//! nothing is left that nobody asked for, then those that were followed longest ago; who takes a lead does not come into what another one, which
+//! waits, has read; who reads here and there reads no more than what is asked for.
 
-use super::ahead::Ahead;
-use super::cursor::Direction;
+use super::ahead::{Ahead, Reader};
 use super::disk::DiskRun;
 use super::index::RunIndex;
 use super::segment::Segment;
 use crate::{Result, RunId};
 use cawdb_disk::sync::{Mutex, lock};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Leads that wait to be followed.
 const LEADS: usize = 8;
-/// Segments that may be passed over: of larger files, which are read by cursors.
+/// Segments that may be passed over: cached ones, and those of files that nobody reads.
 const SKIP: usize = 2;
 
-/// Where point reads may go on, in all runs; the last followed last.
+/// Where reads may go on, in all runs; the last followed last.
 #[derive(Default)]
 pub(crate) struct Leads(Mutex<Vec<Lead>>);
 
 /// Where one reader goes on.
 pub(crate) struct Lead {
     run: RunId,
+    /// The first segment that was read.
+    from: usize,
     /// The segment after the last that was read.
     next: usize,
+    /// Whether that is none any more.
+    ended: bool,
+    /// Segments that it may read; none if those that its only reader wants.
+    rest: Option<Range<usize>>,
     ahead: Ahead,
 }
 
@@ -37,24 +48,24 @@ impl Leads {
     /// The lead that leads to segment `number`, or a new one.
     pub(super) fn take(&self, run: RunId, index: &RunIndex, number: usize) -> Lead {
         let mut leads = lock(&self.0);
-        match leads.iter().rposition(|l| l.leads_to(run, index, number)) {
-            Some(i) => leads.remove(i),
-            None => Lead {
-                run,
-                next: 0,
-                ahead: Ahead::of_points(),
-            },
-        }
+        let mut lead = take(&mut leads, run, number);
+        let others = leads.iter().filter(|lead| lead.run == run);
+        let ahead = others.map(|lead| lead.from).filter(|&from| from > number);
+        lead.rest = Some(number..ahead.min().unwrap_or(index.segments.len()));
+        lead
     }
 
     /// Gives a lead back.
     pub(super) fn put(&self, lead: Lead) {
         let mut leads = lock(&self.0);
-        // The oldest goes outside of the lock: it may be the last owner of what it read.
-        let oldest = (leads.len() >= LEADS).then(|| leads.remove(0));
+        // What goes, goes outside of the lock: it may be the last owner of what it read.
+        let gone = (leads.len() >= LEADS).then(|| {
+            let read = leads.iter().position(|l| !l.ahead.waits());
+            leads.remove(read.unwrap_or(0))
+        });
         leads.push(lead);
         drop(leads);
-        drop(oldest);
+        drop(gone);
     }
 
     /// How many wait.
@@ -72,10 +83,60 @@ impl Leads {
     }
 }
 
+/// The lead that holds a segment; or one that goes on from where one ended: near the segment, or at the end of its run if this is the first of
+/// another. What waits in that one stays there.
+fn take(leads: &mut Vec<Lead>, run: RunId, number: usize) -> Lead {
+    if let Some(i) = leads.iter().rposition(|lead| lead.holds(run, number)) {
+        return leads.remove(i);
+    }
+    let near = leads.iter().rposition(|lead| lead.is_near(run, number));
+    let before = || leads.iter().rposition(|lead| lead.ended && number == 0);
+    let Some(i) = near.or_else(before) else {
+        return Lead::new(run, number, Ahead::default());
+    };
+    match leads[i].ahead.waits() {
+        true => Lead::new(run, number, leads[i].ahead.elsewhere()),
+        false => leads.remove(i).onto(run, number),
+    }
+}
+
 impl Lead {
-    fn leads_to(&self, run: RunId, index: &RunIndex, number: usize) -> bool {
-        let near = (self.next..=self.next + SKIP).contains(&number);
-        self.run == run && (near || self.ahead.holds(index, number))
+    fn new(run: RunId, from: usize, ahead: Ahead) -> Self {
+        Self {
+            run,
+            from,
+            next: 0,
+            ended: false,
+            rest: None,
+            ahead,
+        }
+    }
+
+    /// The same for who goes on at another place.
+    fn onto(mut self, run: RunId, number: usize) -> Self {
+        if self.run != run {
+            (self.run, self.from) = (run, number);
+            self.ahead.leave();
+        }
+        self
+    }
+
+    /// One that nobody else follows: it reads no more than what its reader is known to want.
+    pub(super) fn alone(run: RunId, number: usize) -> Self {
+        Self::new(run, number, Ahead::default())
+    }
+
+    fn holds(&self, run: RunId, number: usize) -> bool {
+        self.run == run && self.ahead.holds(number)
+    }
+
+    fn is_near(&self, run: RunId, number: usize) -> bool {
+        self.run == run && (self.next..=self.next + SKIP).contains(&number)
+    }
+
+    /// Whether who follows it to a segment further on leaves nothing behind.
+    pub(super) fn may_go_to(&self, number: usize) -> bool {
+        self.ahead.holds(number) || !self.ahead.waits()
     }
 
     /// Segment `number` of its run, which is not in the cache.
@@ -84,10 +145,11 @@ impl Lead {
         disk: &DiskRun,
         index: &RunIndex,
         number: usize,
+        reader: &Reader,
     ) -> Result<Arc<Segment>> {
-        let rest = number..index.segments.len();
         self.next = number + 1;
-        self.ahead
-            .segment(disk, index, number, &rest, Direction::Forward)
+        self.ended = self.next == index.segments.len();
+        let rest = self.rest.as_ref().unwrap_or(&reader.among);
+        self.ahead.segment(disk, index, number, rest, reader)
     }
 }

@@ -3,6 +3,7 @@
 mod cached;
 mod cursors;
 mod damage;
+mod leads;
 mod queries;
 
 use super::*;
@@ -12,10 +13,11 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An image in memory that counts requests.
+/// An image in memory that counts requests, and their bytes.
 struct Image {
     bytes: Bytes,
     reads: AtomicUsize,
+    read_bytes: AtomicUsize,
 }
 
 impl Image {
@@ -23,16 +25,21 @@ impl Image {
         Arc::new(Self {
             bytes: bytes.into(),
             reads: AtomicUsize::new(0),
+            read_bytes: AtomicUsize::new(0),
         })
     }
     fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
+    }
+    fn read_bytes(&self) -> usize {
+        self.read_bytes.load(Ordering::Relaxed)
     }
 }
 
 impl RunSource for Image {
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        self.read_bytes.fetch_add(len, Ordering::Relaxed);
         let start = offset as usize;
         if start
             .checked_add(len)

@@ -175,10 +175,15 @@ fn large_points_that_a_cursor_passed_are_not_cached() {
     let large = |ahead| requests_for_three(64 << 10, ahead);
     assert_eq!(
         large(ReadAhead::ADAPTIVE),
-        (3, 3, 1),
-        "index, one segment, the other two"
+        (3, 1, 1),
+        "index, one segment, the other two, which its lead still holds"
     );
-    assert_eq!(large(ReadAhead::Full), (2, 3, 1), "index, all three");
+    assert_eq!(
+        large(ReadAhead::Piece(192 << 10)),
+        (2, 0, 1),
+        "index, all three"
+    );
+    assert_eq!(large(ReadAhead::Full), (2, 3, 1), "and nobody goes on");
     // Several points to a segment: the three, and the next one, are cached with what is around them.
     let (scan, again, _) = requests_for_three(30_000, ReadAhead::Full);
     assert_eq!((scan, again), (2, 0));
