@@ -30,7 +30,7 @@ pub struct Args {
     /// The program that serves engines (default: bench-engine beside this program)
     #[arg(long, value_name = "PATH")]
     pub engines: Option<PathBuf>,
-    /// Small files made in baseline (default: 1000000, with --quick 600)
+    /// Small files made in baseline and clones (default: 1000000, with --quick 600)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub files: Option<u32>,
     /// Memory of an engine for what it has read, in MiB; there is ten times as much data (default: 128, with --quick 2)
@@ -84,6 +84,10 @@ pub struct Sizes {
     pub vm_rounds: u32,
     /// Random writes in each.
     pub vm_writes: u32,
+    /// Files in the big tree of `clones`.
+    pub clones_files: u32,
+    /// How often each tree is cloned there.
+    pub clones: u32,
     /// Files in the tree of `agents`.
     pub agents_files: u32,
     /// Clones of it.
@@ -149,6 +153,8 @@ impl Args {
             vm_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
             vm_rounds: pick(2, 5),
             vm_writes: pick(100, 10_000),
+            clones_files: self.files.unwrap_or(pick(600, 1_000_000)),
+            clones: pick(5, 100),
             agents_files: pick(500, 50_000),
             agents_clones: pick(3, 200),
             large_bytes: if self.quick { 32 << 20 } else { 2 << 30 },

@@ -137,6 +137,17 @@ pub fn made_up_tree(dir: &Path, files: u32, random: &mut Rng) -> Result<()> {
     Ok(())
 }
 
+pub fn small_files(dir: &Path, files: u32) -> Result<()> {
+    for index in 0..files {
+        let folder = dir.join(format!("{}/{}", index / 16384, index / 128 % 128));
+        if index % 128 == 0 {
+            fs::create_dir_all(&folder)?;
+        }
+        fs::write(folder.join(format!("file-{index}")), [b'x'; 200])?;
+    }
+    Ok(())
+}
+
 /// All files below a folder, with their sizes, sorted; paths are relative to it.
 pub fn list(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();

@@ -23,6 +23,7 @@ fn help_names_every_workload() {
         "dooku-long",
         "tree",
         "vm",
+        "clones",
         "agents",
         "baseline",
         "containers",

@@ -255,6 +255,8 @@ pub fn seconds(seconds: f64) -> String {
 /// Three digits of a number.
 pub fn number(number: f64) -> String {
     match number {
+        // Two digits that say something, however small it is.
+        n if n > 0.0 && n < 0.1 => format!("{n:.*}", (1.0 - n.log10().floor()) as usize),
         n if n < 10.0 => format!("{n:.2}"),
         n if n < 100.0 => format!("{n:.1}"),
         n => format!("{n:.0}"),

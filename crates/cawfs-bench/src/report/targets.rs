@@ -8,6 +8,7 @@ use crate::report::summary::{Of, Spread, smooth};
 use crate::report::{Results, engines};
 use crate::session::{CLONE, REMOVAL, Sample};
 use crate::system::Kind;
+use crate::workload::clones::{BIG, MKDIR, SMALL, START};
 
 /// One of them.
 pub struct Target {
@@ -31,6 +32,7 @@ pub fn all(results: &Results) -> Vec<Target> {
             "dooku-chain" => dooku(&mut found, of, 3.0, 48.0),
             "tree" => tree(&mut found, of),
             "vm" => vm(&mut found, of),
+            "clones" => clones(&mut found, of),
             "agents" => agents(&mut found, of),
             "baseline" => baseline(&mut found, of),
             "containers" => containers(&mut found, of),
@@ -247,6 +249,28 @@ fn vm(found: &mut Vec<Target>, of: Of) {
     );
     let sides = [ours(after), of.cost(Kind::Xfs, after)];
     against(found, of, &format!("{what}, against XFS"), sides, 1.0 / 0.9);
+}
+
+fn clones(found: &mut Vec<Target>, of: Of) {
+    let ours = |step| of.seconds(Kind::Cawfs, step);
+    let big = ours(BIG.1);
+    absolute(found, of, BIG.1, big, 0.0003, seconds);
+    let what = "a clone of many files against one of 10, without starting the program";
+    against(found, of, what, [big, ours(SMALL.1)], 1.5);
+    // What of a snapshot is not the start of its program.
+    let start = of.seconds(Kind::BtrfsSnap, START);
+    let snapshot = of.seconds(Kind::BtrfsSnap, BIG.0).zip(start);
+    let snapshot = snapshot.map(|(all, start)| all - start);
+    let what = "a clone of many files, likewise, against a Btrfs snapshot";
+    against(found, of, what, [big, snapshot], 0.1);
+    for (kind, name) in [(Kind::Btrfs, "Btrfs"), (Kind::Xfs, "XFS")] {
+        let what = format!("a clone of many files, likewise, against cp -a --reflink on {name}");
+        against(found, of, &what, [big, of.seconds(kind, BIG.0)], 1e-4);
+    }
+    let beyond = ours(BIG.0).zip(ours(MKDIR));
+    let beyond = beyond.map(|(clone, mkdir)| (clone - mkdir).max(0.0));
+    let what = "cawfs clone of many files, beyond mkdir";
+    absolute(found, of, what, beyond, 0.002, seconds);
 }
 
 fn agents(found: &mut Vec<Target>, of: Of) {

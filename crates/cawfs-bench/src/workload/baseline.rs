@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 /// Runs it.
 pub fn run(session: &mut Session) -> Result<()> {
@@ -79,7 +78,7 @@ fn creates(session: &mut Session, step: &'static str, tree: &str, threads: u32) 
         std::thread::scope(|scope| {
             let writer = |thread| {
                 let dir = dir.join(format!("thread-{thread}"));
-                scope.spawn(move || small_files(&dir, files / threads))
+                scope.spawn(move || files::small_files(&dir, files / threads))
             };
             let writers: Vec<_> = (0..threads).map(writer).collect();
             let ends = writers.into_iter().map(|writer| writer.join());
@@ -96,17 +95,6 @@ fn creates(session: &mut Session, step: &'static str, tree: &str, threads: u32) 
             fs::remove_dir_all(&dir)?;
             system.sync()
         })?;
-    }
-    Ok(())
-}
-
-fn small_files(dir: &Path, files: u32) -> Result<()> {
-    for index in 0..files {
-        let folder = dir.join(format!("{}/{}", index / 16384, index / 128 % 128));
-        if index % 128 == 0 {
-            fs::create_dir_all(&folder)?;
-        }
-        fs::write(folder.join(format!("file-{index}")), [b'x'; 200])?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod baseline;
+pub mod clones;
 pub mod containers;
 pub mod dooku;
 pub mod engine;
@@ -31,6 +32,8 @@ pub enum Name {
     Tree,
     /// The image of a virtual machine, cloned and written into
     Vm,
+    /// What a clone takes, of ten files and of a million
+    Clones,
     /// Many clones of a work tree at once, a load in each
     Agents,
     /// What any file system does all day, without clones
@@ -45,11 +48,12 @@ pub enum Name {
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 9] = [
+    pub const WORKLOADS: [Self; 10] = [
         Self::DookuFan,
         Self::DookuChain,
         Self::Tree,
         Self::Vm,
+        Self::Clones,
         Self::Agents,
         Self::Baseline,
         Self::Containers,
@@ -67,6 +71,7 @@ impl Name {
             Self::DookuChain => "dooku-chain",
             Self::Tree => "tree",
             Self::Vm => "vm",
+            Self::Clones => "clones",
             Self::Agents => "agents",
             Self::Baseline => "baseline",
             Self::Containers => "containers",
@@ -92,6 +97,10 @@ impl Name {
                 Kind::Cawfs | Kind::BtrfsSnap | Kind::Overlay | Kind::Ext4
             ),
             Self::Growth => kind == Kind::Cawdb,
+            Self::Clones => matches!(
+                kind,
+                Kind::Cawfs | Kind::BtrfsSnap | Kind::Btrfs | Kind::Xfs
+            ),
             Self::Tree if kind == Kind::Floor => true,
             Self::Baseline => !kind.is_engine() && !matches!(kind, Kind::BtrfsSnap | Kind::Overlay),
             _ => !kind.is_engine() && kind != Kind::Floor,
@@ -113,6 +122,7 @@ impl Name {
             Self::DookuChain => dooku::run(session, true),
             Self::Tree => tree::run_tree(session),
             Self::Vm => vm::run(session),
+            Self::Clones => clones::run(session),
             Self::Agents => agents::run(session),
             Self::Baseline => baseline::run(session),
             Self::Containers => containers::run_all(session),
