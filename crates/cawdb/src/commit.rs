@@ -24,8 +24,12 @@ use std::sync::atomic::Ordering;
 const BOUND_MIN_BYTES: u64 = 256 << 10;
 /// A root this many times too wide takes no more clones before it is tidied.
 const ROOT_EXCESS: usize = 4;
-/// Memtables that fit into the memory for unwritten changes.
-const MEMTABLES: u64 = 4;
+/// A memtable that takes this part of the memory for unwritten changes is full.
+const FULL: u64 = 4;
+/// One of large changes is full at this part of it: sealing goes over all changes, and whoever writes waits, but these are few.
+const FULL_OF_LARGE: u64 = 2;
+/// Changes are large that take so many bytes of memory in the mean: pages of files, and their records.
+const LARGE: u64 = 1 << 10;
 
 impl Inner {
     /// Commits a batch: validates, waits if too much is unwritten, applies, and tidies up behind.
@@ -163,7 +167,7 @@ impl Inner {
 
     /// What a writer does when its batch is in: seal a full memtable, keep the root within bounds.
     pub(crate) fn after_commit(&self) -> Result<()> {
-        let full = |view: &View| view.mem.bytes() as u64 >= self.options.memtable_bytes / MEMTABLES;
+        let full = |view: &View| is_full(&view.mem, self.options.memtable_bytes);
         if self.published.with(full) {
             let writer = sync::lock(&self.writer);
             // Somebody else may have sealed it meanwhile.
@@ -188,6 +192,17 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Whether a memtable is to be sealed, given the memory for unwritten changes. The longer it is not, the fewer layers come to lie over each other,
+/// to be merged and read together.
+fn is_full(mem: &Memtable, memory: u64) -> bool {
+    let (bytes, versions) = (mem.bytes() as u64, mem.versions() as u64);
+    let part = match bytes >= versions * LARGE {
+        true => FULL_OF_LARGE,
+        false => FULL,
+    };
+    bytes >= memory / part
 }
 
 fn validate(batch: &Batch) -> Result<()> {
@@ -271,4 +286,26 @@ fn mem_op(op: &Op) -> Option<MemOp> {
         Op::DeleteRange { range } => MemOp::DeleteRange(range.clone()),
         Op::CloneRange { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_changes_make_a_memtable_full_sooner_than_large_ones() {
+        let filled = |len: usize| {
+            let mem = Memtable::default();
+            let value = bytes::Bytes::from(vec![7; len]);
+            let put = |n: usize| MemOp::Point(n.to_string().into(), Message::Put(value.clone()));
+            mem.insert(1, &(0..100).map(put).collect::<Vec<_>>());
+            mem
+        };
+        for (len, part) in [(4096, FULL_OF_LARGE), (1024, FULL_OF_LARGE), (100, FULL)] {
+            let mem = filled(len);
+            let bytes = mem.bytes() as u64;
+            assert!(is_full(&mem, part * bytes), "{len}");
+            assert!(!is_full(&mem, part * (bytes + 1)), "{len}");
+        }
+    }
 }

@@ -84,6 +84,7 @@ struct Content {
 pub struct Memtable {
     content: RwLock<Content>,
     bytes: AtomicUsize,
+    versions: AtomicUsize,
 }
 
 /// Where a memtable is cut into runs.
@@ -123,6 +124,7 @@ impl Memtable {
             }
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.versions.fetch_add(ops.len(), Ordering::Relaxed);
     }
 
     /// What it says about `key` at `seq`. O(log n + versions folded).
@@ -171,6 +173,11 @@ impl Memtable {
     /// Memory in use, in bytes, roughly; old versions included.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes inserted.
+    pub fn versions(&self) -> usize {
+        self.versions.load(Ordering::Relaxed)
     }
 
     /// Whether nothing was inserted.

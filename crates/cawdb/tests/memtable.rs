@@ -205,6 +205,8 @@ fn as_a_replayed_history() {
         let history = history(&mut rng);
         let table = table_of(&history, &mut rng);
         let newest = history.last().map_or(0, |(seq, _)| *seq);
+        let changes: usize = history.iter().map(|(_, ops)| ops.len()).sum();
+        assert_eq!(table.versions(), changes, "seed {seed}");
         for seq in [
             0,
             rng.u64(0..=newest),
