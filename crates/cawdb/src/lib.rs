@@ -33,6 +33,7 @@ mod background;
 mod batch;
 mod checkpoint;
 mod commit;
+mod courtesy;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;

@@ -2,6 +2,7 @@
 //! ordinary path. Free space is what no table entry names.
 
 use crate::checkpoint::Anchors;
+use crate::courtesy::Courtesy;
 use crate::error::{Error, Result};
 use crate::image::{Body, Entry, Twice, Written, read_table, write_table};
 use crate::inspect::{Fault, Finding};
@@ -183,6 +184,7 @@ fn open_at(
         durable: number(body.seq),
         checkpointed: number(body.seq),
         cloned_bytes: number(0),
+        courtesy: Courtesy::default(),
         throttle: Throttle::default(),
         sealed: Mutex::default(),
         charged: number(0),

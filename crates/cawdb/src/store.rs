@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::checkpoint::Anchors;
+use crate::courtesy::Courtesy;
 use crate::error::{Error, Result};
 use crate::memtable::Memtable;
 use crate::options::{CreateOptions, Options};
@@ -20,7 +21,7 @@ use cawdb_node::{KeyRange, Node, Shelf};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The engine: an ordered map of byte strings whose ranges clone. Cheap to clone (a handle).
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     /// What clones since the last checkpoint weigh.
     pub cloned_bytes: AtomicU64,
     pub throttle: Throttle,
+    pub courtesy: Courtesy,
     /// Sealed memtables, for as long as readers hold them.
     pub sealed: Mutex<Vec<Weak<Memtable>>>,
     /// Memory that the caller takes of the budget for what was read.
@@ -283,11 +285,13 @@ impl Inner {
             }
         }
         let ticks = self.counters.ticks.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
         let busy = self.tree.tick(self, sweep)?;
         if !busy || ticks.is_multiple_of(EVICT_EVERY) {
             self.keep_budget();
         }
         if busy {
+            self.make_way_for_readers(begun.elapsed());
             return Ok(true);
         }
         Ok(self.space.punch(self.disk.as_ref(), PUNCH_AT_ONCE)? > 0)
