@@ -39,8 +39,6 @@ pub(crate) struct Agenda {
     swept: u64,
     /// What `changes` said when the root was last looked at anew for a sweep.
     root_swept: u64,
-    /// Where a sweep was left when the store was closed.
-    left_at: Option<Position>,
     /// Nodes from this id on may not have been looked at.
     fresh_from: u64,
 }
@@ -97,11 +95,18 @@ impl Tree {
         match upkeep.sweep {
             None => agenda.settled_root = Some((Arc::downgrade(root), true)),
             Some(left_at) => {
-                agenda.left_at = (!left_at.is_top()).then_some(left_at);
                 self.inbox.note(&Fresh::new());
+                // It goes on from now: what changes before its next step leads to another.
+                agenda.sweep = (!left_at.is_top())
+                    .then(|| Sweep::begin(&self.shelf, Some(left_at), self.inbox.changes()));
             }
         }
         self.note_upkeep(&mut agenda);
+    }
+
+    /// Says that counts were mended: background work may find something to do anywhere.
+    pub fn look_again(&self) {
+        self.inbox.note(&Fresh::new());
     }
 
     /// What would be left to be done if the store were closed now, with this root. Waits for no background job.
@@ -109,7 +114,10 @@ impl Tree {
         let noted = sync::lock(&self.noted);
         let same_root = std::ptr::eq(noted.root.as_ptr(), Arc::as_ptr(root));
         let unchanged = same_root && noted.changes == self.inbox.changes();
-        let changed = |at: Position| Position { again: true, ..at };
+        let changed = |at: Position| Position {
+            again: !at.is_top(),
+            ..at
+        };
         Upkeep {
             sweep: match unchanged {
                 true => noted.upkeep.sweep,
@@ -129,7 +137,7 @@ impl Tree {
         *sync::lock(&self.noted) = Noted {
             upkeep: Upkeep {
                 fresh_from: agenda.fresh_from,
-                sweep: begun.or(agenda.left_at).or(owed),
+                sweep: begun.or(owed),
             },
             changes,
             root: agenda.last_root.clone(),
@@ -220,18 +228,15 @@ impl Tree {
                 return Ok(false);
             }
             let changes_before = self.inbox.changes();
-            if agenda.left_at.is_none() {
-                // The same root may have come to hold what only it shows now.
-                if agenda.root_swept != changes_before {
-                    agenda.root_swept = changes_before;
-                    agenda.settled_root = None;
-                }
-                if self.tend_root(roots, agenda, true)? {
-                    return Ok(true);
-                }
+            // The same root may have come to hold what only it shows now.
+            if agenda.root_swept != changes_before {
+                agenda.root_swept = changes_before;
+                agenda.settled_root = None;
             }
-            let from = agenda.left_at.take();
-            agenda.sweep = Some(Sweep::begin(&self.shelf.table(), from, changes_before));
+            if self.tend_root(roots, agenda, true)? {
+                return Ok(true);
+            }
+            agenda.sweep = Some(Sweep::begin(&self.shelf, None, changes_before));
         }
         let Some(sweep) = &mut agenda.sweep else {
             return Ok(false);

@@ -8,7 +8,7 @@
 //! Invariant: what was not looked at since something changed lies after the place where a sweep goes on, or will be met by
 //! the sweep after it, which begins at the top.
 
-use cawdb_node::{Node, NodeId, Table};
+use cawdb_node::{Node, NodeEntry, NodeId, Shelf};
 use std::cmp::Reverse;
 use std::sync::Weak;
 
@@ -101,15 +101,17 @@ impl Default for Noted {
 }
 
 impl Sweep {
-    /// A sweep over the nodes of `table`, from the top or from where an earlier one was left. O(nodes · log nodes), 16 bytes each.
-    pub fn begin(table: &Table, from: Option<Position>, changes_before: u64) -> Self {
-        let nodes = table.nodes().map(|entry| Position {
+    /// A sweep over all nodes, from the top or from where an earlier one was left. O(nodes · log nodes), 16 bytes each; the table is locked
+    /// only while they are listed.
+    pub fn begin(shelf: &Shelf, from: Option<Position>, changes_before: u64) -> Self {
+        let place = |entry: &NodeEntry| Position {
             height: entry.handle.height(),
             id: entry.handle.id().0,
             again: false,
-        });
+        };
+        let mut left: Vec<_> = shelf.table().nodes().map(place).collect();
         let first = from.map(|from| from.order());
-        let mut left: Vec<_> = nodes.filter(|at| Some(at.order()) >= first).collect();
+        left.retain(|at| Some(at.order()) >= first);
         left.sort_unstable_by_key(|at| Reverse(at.order()));
         Self {
             left,

@@ -146,6 +146,15 @@ struct Pace {
     next_sweep: Instant,
 }
 
+impl Pace {
+    /// Spares reads no longer, once the first users had their time.
+    fn spare_reads(&self, store: &Store) {
+        if Instant::now() >= self.next_sweep {
+            store.spare_reads(false);
+        }
+    }
+}
+
 /// How long the first users of a store that was just opened have the disk to themselves.
 const AFTER_OPENING: Duration = Duration::from_secs(2);
 /// Nodes that a sweep looks at before that, so that it gets on also where a store is never open for longer.
@@ -163,15 +172,18 @@ fn work(store: &Store, stop: &Stop, pace: &mut Pace) {
 }
 
 fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
-    while !*lock(&stop.0) && store.0.tick(false)? {}
+    // However long this takes: children that are not looked at are neither split nor joined.
+    while !*lock(&stop.0) && store.0.tick(false)? {
+        pace.spare_reads(store);
+    }
     while pace.at_opening > 0 && !*lock(&stop.0) && store.0.tick(true)? {
         pace.at_opening -= 1;
     }
     pace.at_opening = 0;
+    pace.spare_reads(store);
     if Instant::now() < pace.next_sweep {
         return Ok(());
     }
-    store.spare_reads(false);
     let (begun, sweeps) = (Instant::now(), store.0.tree.counters.sweeps.get());
     while !*lock(&stop.0) && store.0.tick(true)? {
         if store.0.tree.counters.sweeps.get() > sweeps {

@@ -86,6 +86,15 @@ impl Inner {
 
     /// The same, if `wanted` still says so once no other checkpoint is at work.
     pub(crate) fn checkpoint_if(&self, wanted: impl Fn() -> bool) -> Result<()> {
+        self.checkpoint_as(wanted, false)
+    }
+
+    /// The last one: it also says how far a sweep came, if nothing else is new, or that would begin anew with each opening.
+    pub(crate) fn checkpoint_at_closing(&self) -> Result<()> {
+        self.checkpoint_as(|| true, true)
+    }
+
+    fn checkpoint_as(&self, wanted: impl Fn() -> bool, closing: bool) -> Result<()> {
         self.poison.check()?;
         if self.options.read_only {
             return Err(read_only());
@@ -97,7 +106,7 @@ impl Inner {
         if !wanted() {
             return Ok(());
         }
-        let cut = self.cut(&anchors)?;
+        let cut = self.cut(&anchors, closing)?;
         let Some(cut) = cut else { return Ok(()) };
         match self.write_cut(&mut anchors, &cut) {
             Ok(()) => {
@@ -115,15 +124,14 @@ impl Inner {
     }
 
     /// Takes the cut; none if nothing changed since the last.
-    fn cut(&self, anchors: &Anchors) -> Result<Option<Cut>> {
+    fn cut(&self, anchors: &Anchors, closing: bool) -> Result<Option<Cut>> {
         let journal = lock(&self.journal);
         let mut writer = lock(&self.writer);
         self.seal(&writer)?;
         let root = self.published.pin().view.root;
         let mut table = self.shelf.table();
         let upkeep = self.tree.upkeep(&root);
-        // How far a sweep came is worth remembering, or it would begin anew with each opening.
-        let swept_on = upkeep.sweep != anchors.body.upkeep.sweep;
+        let swept_on = closing && upkeep.sweep != anchors.body.upkeep.sweep;
         let nothing_new = writer.seq == anchors.body.seq && !table.has_changed() && !swept_on;
         if nothing_new && !anchors.worn && self.space.stats().limbo < IDLE_LIMBO {
             return Ok(None);

@@ -329,7 +329,7 @@ impl Drop for Inner {
             return;
         }
         // Where a checkpoint finds no room, the journal may.
-        if let Err(error) = self.checkpoint().or_else(|_| self.sync()) {
+        if let Err(error) = self.checkpoint_at_closing().or_else(|_| self.sync()) {
             tracing::error!(%error, "closing the store");
         }
     }

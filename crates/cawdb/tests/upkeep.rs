@@ -182,3 +182,28 @@ fn what_was_just_made_is_looked_at_first() {
     assert!(merged(&store) > 0, "{:?}", store.stats().counters);
     assert_eq!(counter(&store, "sweeps"), 0);
 }
+
+/// What changes after opening, before the sweep is taken up again, is before its place too.
+#[test]
+fn a_change_before_a_sweep_is_taken_up_leads_to_another() {
+    let disk = in_shape();
+    let nodes = {
+        let store = open(&disk);
+        change(&store, 1);
+        while store.tick().unwrap() {}
+        let nodes = counter(&store, "visits");
+        change(&store, 2);
+        while counter(&store, "visits") < nodes + nodes * 3 / 4 {
+            assert!(store.tick().unwrap());
+        }
+        nodes
+    };
+    let store = open(&disk);
+    change(&store, 3);
+    while store.tick().unwrap() {}
+    let found = done(&store);
+    assert!(
+        found.0 > nodes && found.2 >= 2,
+        "{found:?} of {nodes} nodes"
+    );
+}

@@ -154,7 +154,13 @@ impl Options {
         let bad = |why: String| Failure::usage(format!("-o {name}={value}: {why}"));
         match name {
             "cache" => self.cache = Some(size(value).map_err(bad)?),
-            "memtable" => self.memtable = Some(size(value).map_err(bad)?),
+            "memtable" => {
+                let bytes = size(value).map_err(bad)?;
+                if bytes < MEMTABLE_LEAST {
+                    return Err(bad("give 1M or more: less would hold up every write".into()));
+                }
+                self.memtable = Some(bytes);
+            }
             "commit" => {
                 let seconds = value
                     .parse()
@@ -182,6 +188,9 @@ impl Options {
         Ok(())
     }
 }
+
+/// The least memory for changes not yet written, in bytes: a few requests of a kernel.
+const MEMTABLE_LEAST: u64 = 1 << 20;
 
 /// Comments of others in fstab: `x-systemd.automount`, `X-mount.mkdir`, `comment=…`.
 fn is_foreign(word: &str) -> bool {
@@ -283,7 +292,13 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().access_times, when, "{text}");
         }
-        for bad in ["nonsense", "cache=lots", "commit=0", "subtype=a b"] {
+        for bad in [
+            "nonsense",
+            "cache=lots",
+            "memtable=128",
+            "commit=0",
+            "subtype=a b",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(parse("nonsense").unwrap_err().code, 2);

@@ -63,6 +63,7 @@ impl Store {
         // Where anything else is wrong with the tree, what refers to what is not known for certain.
         if walk.complete && !findings.is_empty() && findings.iter().all(counts) {
             inner.shelf.table().recount(&walk.counted, &walk.reached);
+            inner.tree.look_again();
             mended.extend(findings);
         }
         Ok(())
