@@ -18,7 +18,7 @@ use std::sync::Arc;
 const WINDOW: usize = 16;
 /// What a request costs a budget at least, in bytes: a disk takes as long for it as for fewer. Or a store of many clones would read
 /// their nodes and indexes one by one, while somebody wants the disk for himself.
-const REQUEST: u64 = 128 << 10;
+const REQUEST: u64 = 256 << 10;
 
 /// The top of a tree: the runs of its upper nodes, from the root down.
 pub struct Top {

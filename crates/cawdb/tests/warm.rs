@@ -103,10 +103,10 @@ fn reading_ahead_keeps_to_its_budget() {
     };
     assert_eq!(taken(0), (0, 0));
     let (little, all) = (taken(4 << 20), taken(1 << 30));
-    // A request counts for 128 KiB at least, whatever it brings.
-    assert!((1..=4).contains(&little.1), "{little:?}");
+    // A request counts for 256 KiB at least, whatever it brings.
+    assert!((1..=2).contains(&little.1), "{little:?}");
     assert!(all.0 > little.0 && all.0 <= 8 << 20, "{all:?}");
-    assert!(all.1 > little.1 && all.1 <= 64, "{all:?}");
+    assert!(all.1 > little.1 && all.1 <= 32, "{all:?}");
 }
 
 #[test]
