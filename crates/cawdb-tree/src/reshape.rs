@@ -65,7 +65,7 @@ impl Tree {
     ) -> Result<Option<Vec<Slot>>> {
         let wanted = self.is_heavy(range, slot, eager)?
             || self
-                .visible_slots(range, slot, eager)?
+                .visible_slots(range, slot, eager || !self.spares_reads())?
                 .is_some_and(|n| n > self.policy.fanout);
         match wanted {
             true => self.flush(height, range, slot, fresh).map(Some),

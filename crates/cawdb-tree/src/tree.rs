@@ -67,6 +67,7 @@ impl Tree {
             troubles: Troubles::default(),
         }
     }
+
     /// Says whether reads are to be spared: then only a sweep reads children to see how wide they are. For a store that was just opened, whose first
     /// users want the disk for themselves.
     pub fn spare_reads(&self, spare: bool) {

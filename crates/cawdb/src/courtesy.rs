@@ -4,8 +4,8 @@
 //!   reader       ─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─ ...      no more reading
 //!   background   ████ · · · · · · · · · · · · ████ · · · · · · · ████████████████
 //! ```
-//! Reading 1 GiB in order right after 131,072 random writes of 4 KiB and a mount took 2.0 s in the mean of five in turn, and 2.4 s before, with three tenths less of the
-//! daemon's processor time; what was merged meanwhile came too late for its reader.
+//! Reading 1 GiB in order right after 131,072 random writes of 4 KiB and a mount took three tenths less of the daemon's processor time (means of five, in turn); what
+//! was merged meanwhile came too late for its reader. By the clock no difference could be told from the noise.
 //!
 //! Invariants: a rest is short, and ends when reading does, so that all work is done in the end; without background threads nobody rests.
 
