@@ -21,11 +21,11 @@ point "quick sizes of all workloads" "$((SECONDS - start)) s"
 point "samples" "$(grep -c '"step"' "$SCRATCH/results/results.json")"
 containers=
 command -v lxc-execute >/dev/null && containers=containers
-for plot in dooku-fan dooku-chain tree vm agents baseline engine growth $containers; do
+for plot in dooku-fan dooku-chain dooku-long-fan dooku-long-chain tree vm clones agents baseline engine growth $containers; do
     [ -s "$SCRATCH/results/$plot.svg" ] || fail "there is no plot of $plot"
 done
 # What is interrupted leaves nothing behind.
-"$BENCH" dooku --quick --rounds 1000 --systems cawfs --out "$SCRATCH/results" >/dev/null 2>&1 &
+"$BENCH" dooku-fan --quick --rounds 1000 --systems cawfs --out "$SCRATCH/results" >/dev/null 2>&1 &
 sleep 6
 kill -INT $!
 wait $! && fail "an interrupted run said that all was well"

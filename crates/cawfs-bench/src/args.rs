@@ -24,6 +24,12 @@ pub struct Args {
     /// Where results.json, results.md and the plots go
     #[arg(long, default_value = "bench-results", value_name = "DIR")]
     pub out: PathBuf,
+    /// Also writes a page and plots of each workload into DIR/benchmarks, and its targets into the table of DIR/benchmarks.md
+    #[arg(long, value_name = "DIR", conflicts_with = "quick")]
+    pub docs: Option<PathBuf>,
+    /// Seconds after which another system is stopped in a workload; what it did until then counts (default: never)
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub patience: Option<u64>,
     /// The program that is measured (default: $CAWFS, or cawfs beside this program)
     #[arg(long, value_name = "PATH")]
     pub cawfs: Option<PathBuf>,
@@ -36,7 +42,7 @@ pub struct Args {
     /// Memory of an engine for what it has read, in MiB; there is ten times as much data (default: 128, with --quick 2)
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub engine_cache: Option<u64>,
-    /// Rounds of dooku (default: 64, with --quick 3)
+    /// Rounds of dooku and dooku-long (default: 64 and 1000, with --quick 3 and 4)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
     /// What all that is random follows from
@@ -70,6 +76,8 @@ pub struct Sizes {
     pub dooku_file_bytes: usize,
     /// Rounds in `dooku`.
     pub dooku_rounds: u32,
+    /// Rounds in `dooku-long`.
+    pub dooku_long_rounds: u32,
     /// The tree in `tree`; none: one is made up.
     pub tree: Option<PathBuf>,
     /// Files in a tree that is made up.
@@ -128,13 +136,22 @@ pub struct Sizes {
     pub growth_clones: Vec<u32>,
 }
 
+impl Sizes {
+    /// Rounds of one of the workloads that go by `dooku`.
+    pub fn rounds_of(&self, workload: &str) -> u32 {
+        match workload.starts_with("dooku-long") {
+            true => self.dooku_long_rounds,
+            false => self.dooku_rounds,
+        }
+    }
+}
+
 impl Args {
     /// The sizes of this run.
     pub fn sizes(&self) -> Sizes {
         let pick = |small, full| if self.quick { small } else { full };
         let cache = self.engine_cache.unwrap_or(pick(2, 128).into()) << 20;
         let keys = cache * 10 / engine::PAIR_BYTES;
-        let long = self.workloads.contains(&Name::DookuLong);
         Sizes {
             repeat: self.repeat.unwrap_or(pick(1, 3)),
             seed: self.seed,
@@ -142,10 +159,8 @@ impl Args {
             image_written: !self.quick,
             dooku_files: pick(8, 64),
             dooku_file_bytes: if self.quick { 1 << 20 } else { 4 << 20 },
-            dooku_rounds: self.rounds.unwrap_or(match long {
-                true => pick(30, 1000),
-                false => pick(3, 64),
-            }),
+            dooku_rounds: self.rounds.unwrap_or(pick(3, 64)),
+            dooku_long_rounds: self.rounds.unwrap_or(pick(4, 1000)),
             tree: self.tree.clone(),
             tree_files: pick(600, 50_000),
             tree_edits: if self.quick { 8 } else { 64 },

@@ -9,7 +9,7 @@
 
 use crate::peer::Peer;
 use crate::process;
-use crate::system::{Answer, Counts, Kind, Server, System};
+use crate::system::{Answer, Counts, Kind, Server, System, Told};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -162,11 +162,11 @@ impl System for EngineOn {
         bail!("an engine has no trees")
     }
 
-    fn clone_tree(&mut self, _src: &str, _dst: &str) -> Result<Option<f64>> {
+    fn clone_tree(&mut self, _src: &str, _dst: &str) -> Result<Told> {
         bail!("an engine has no trees")
     }
 
-    fn remove_tree(&mut self, _tree: &str) -> Result<Option<f64>> {
+    fn remove_tree(&mut self, _tree: &str) -> Result<Told> {
         bail!("an engine has no trees")
     }
 

@@ -4,7 +4,7 @@
 //! the kernel's caches were dropped. Invariant: dropping it unmounts it, which ends its process.
 
 use crate::process::{self, run};
-use crate::system::{Counts, Kind, Server, System};
+use crate::system::{Counts, Kind, Server, System, Told};
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -92,14 +92,14 @@ impl System for Floor {
         Ok(std::fs::create_dir(self.path(tree))?)
     }
 
-    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>> {
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Told> {
         self.shell("cp -a \"$1\" \"$2\"", &[src, dst])?;
-        Ok(None)
+        Ok(Told::default())
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
+    fn remove_tree(&mut self, tree: &str) -> Result<Told> {
         self.shell("rm -rf \"$1\"", &[tree])?;
-        Ok(None)
+        Ok(Told::default())
     }
 
     fn sync(&self) -> Result<()> {

@@ -5,7 +5,7 @@
 use crate::image::Image;
 use crate::overlay::Overlays;
 use crate::process::{self, run};
-use crate::system::{Counts, Kind, Server, System};
+use crate::system::{Counts, Kind, Server, System, Told};
 use anyhow::Result;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -125,10 +125,10 @@ impl System for Peer {
         run("btrfs", line.into_iter().chain([path.as_os_str()]))
     }
 
-    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>> {
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Told> {
         if let Some(overlays) = &mut self.overlays {
             overlays.clone_tree(src, dst)?;
-            return Ok(None);
+            return Ok(Told::default());
         }
         let (program, args): (_, &[&str]) = match self.kind {
             Kind::BtrfsSnap => ("btrfs", &["subvolume", "snapshot"]),
@@ -138,14 +138,14 @@ impl System for Peer {
         let (src, dst) = (self.path(src), self.path(dst));
         let paths = [src.as_os_str(), dst.as_os_str()];
         run(program, args.iter().map(OsStr::new).chain(paths))?;
-        Ok(None)
+        Ok(Told::default())
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
+    fn remove_tree(&mut self, tree: &str) -> Result<Told> {
         if let Some(overlays) = &mut self.overlays
             && overlays.remove_tree(tree)?
         {
-            return Ok(None);
+            return Ok(Told::default());
         }
         let (program, args) = match self.kind {
             Kind::BtrfsSnap => ("btrfs", ["subvolume", "delete"]),
@@ -156,7 +156,7 @@ impl System for Peer {
             program,
             args.iter().map(OsStr::new).chain([path.as_os_str()]),
         )?;
-        Ok(None)
+        Ok(Told::default())
     }
 
     fn sync(&self) -> Result<()> {

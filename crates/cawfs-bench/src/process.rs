@@ -1,7 +1,8 @@
-//! Programs that are run and timed, what processor time they took, and signals.
+//! Programs that are run and timed, what processor time they took, signals, and patience.
 //!
 //! Invariant: after SIGINT or SIGTERM the child that runs now is ended, every further step fails, and so all is unwound by
-//! the destructors that also clean up after errors. Programs that clean up are run by `tidy_up`, which goes on then.
+//! the destructors that also clean up after errors. Programs that clean up are run by `tidy_up`, which goes on then. The same holds
+//! once patience has ended, until it begins anew.
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal};
@@ -11,8 +12,15 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What is said of those that patience ended with.
+pub const LATE: &str = "it was stopped for its time";
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
+static TOO_LATE: AtomicBool = AtomicBool::new(false);
 static CHILD: Mutex<Option<Pid>> = Mutex::new(None);
 
 /// Starts the thread that waits for signals.
@@ -21,19 +29,59 @@ pub fn watch_signals() -> Result<()> {
     std::thread::spawn(move || {
         for _ in signals.forever() {
             STOPPED.store(true, Ordering::SeqCst);
-            let child = CHILD.lock().ok().and_then(|child| *child);
-            if let Some(pid) = child {
-                let _ = rustix::process::kill_process(pid, Signal::TERM);
-            }
+            end_child();
         }
     });
     Ok(())
 }
 
-/// Fails once a signal has come.
+fn end_child() {
+    let child = CHILD.lock().ok().and_then(|child| *child);
+    if let Some(pid) = child {
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Fails once a signal has come, or patience has ended.
 pub fn go_on() -> Result<()> {
     ensure!(!STOPPED.load(Ordering::SeqCst), "interrupted");
+    ensure!(!TOO_LATE.load(Ordering::SeqCst), LATE);
     Ok(())
+}
+
+/// As long as it is kept, what runs may take so long; without a limit, as long as it likes.
+pub struct Patience {
+    over: Option<Sender<()>>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Patience {
+    /// Begins now.
+    pub fn new(limit: Option<Duration>) -> Self {
+        let (over, ended) = channel();
+        let watch = limit.map(|limit| {
+            std::thread::spawn(move || {
+                if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                    TOO_LATE.store(true, Ordering::SeqCst);
+                    end_child();
+                }
+            })
+        });
+        Self {
+            over: Some(over),
+            watch,
+        }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.over = None;
+        if let Some(watch) = self.watch.take() {
+            let _ = watch.join();
+        }
+        TOO_LATE.store(false, Ordering::SeqCst);
+    }
 }
 
 /// From now on a signal also ends this child; none: no child.
@@ -151,11 +199,21 @@ mod tests {
         assert_eq!(ticks(stat), 124);
     }
 
+    /// One test of all programs that run, because patience is that of the whole process.
     #[test]
-    fn a_failing_program_is_quoted_and_good_codes_are_good() {
+    fn a_failing_program_is_quoted_and_a_slow_one_is_ended() {
         let error = run("sh", ["-c", "echo why >&2; exit 3"]).unwrap_err();
         assert!(error.to_string().contains("why"), "{error}");
         run_with("sh", ["-c", "exit 3"], &[0, 3]).unwrap();
+
+        let patience = Patience::new(Some(Duration::from_millis(20)));
+        let start = std::time::Instant::now();
+        let error = run("sleep", ["60"]).unwrap_err();
+        assert!(error.to_string().contains(LATE), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+        drop(patience);
+        let _patience = Patience::new(Some(Duration::from_secs(60)));
+        go_on().unwrap();
     }
 
     #[test]

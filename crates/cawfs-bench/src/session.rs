@@ -4,20 +4,36 @@
 
 use crate::args::Sizes;
 use crate::process;
-use crate::system::{Counts, Kind, System};
+use crate::system::{Counts, Kind, System, Told};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::time::Instant;
 
-/// Steps whose programs tell how long they took, and what that is called.
-pub const CLONE: (&str, &str) = ("clone", "clone, without starting the program");
-/// See [`CLONE`].
-pub const REMOVAL: (&str, &str) = (
-    "remove the tree the quickest way",
-    "remove the tree, without starting the program",
-);
+/// A step whose program may tell how long it took: what the parts of it are called.
+#[derive(Clone, Copy)]
+pub struct Steps {
+    /// As users have it.
+    pub whole: &'static str,
+    /// Without the start of the program.
+    pub program: &'static str,
+    /// Of that, the one call that does the work.
+    pub ioctl: &'static str,
+}
+
+/// Cloning a tree.
+pub const CLONE: Steps = Steps {
+    whole: "clone",
+    program: "clone, without starting the program",
+    ioctl: "clone, the ioctl",
+};
+/// Removing one.
+pub const REMOVAL: Steps = Steps {
+    whole: "remove the tree the quickest way",
+    program: "remove the tree, without starting the program",
+    ioctl: "remove the tree, the ioctl",
+};
 
 /// What one step took.
 #[derive(Debug, Clone, Serialize)]
@@ -169,17 +185,20 @@ impl Session<'_> {
     /// A step, and what its program says of itself, without its start; the seconds of all.
     pub fn told_step(
         &mut self,
-        (step, without): (&'static str, &'static str),
+        steps: Steps,
         round: u32,
-        work: impl FnOnce(&mut dyn System) -> Result<Option<f64>>,
+        work: impl FnOnce(&mut dyn System) -> Result<Told>,
     ) -> Result<f64> {
-        let mut inner = None;
-        let seconds = self.step(step, round, |system| {
-            inner = work(system)?;
+        let mut told = Told::default();
+        let seconds = self.step(steps.whole, round, |system| {
+            told = work(system)?;
             Ok(())
         })?;
-        if let Some(inner) = inner {
-            self.told(without, round, inner);
+        let parts = [(steps.program, told.program), (steps.ioctl, told.ioctl)];
+        for (step, inner) in parts {
+            if let Some(inner) = inner {
+                self.told(step, round, inner);
+            }
         }
         Ok(seconds)
     }

@@ -13,7 +13,7 @@ use crate::engine::{self, EngineOn};
 use crate::floor::{self, Floor};
 use crate::image::Image;
 use crate::peer::{self, Peer};
-use crate::process;
+use crate::process::{self, Patience};
 use crate::report::{self, Results};
 use crate::session::Session;
 use crate::subject::Cawfs;
@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 struct Stage {
     program: PathBuf,
@@ -33,6 +34,7 @@ struct Stage {
     store: PathBuf,
     bytes: u64,
     cache: u64,
+    patience: Option<Duration>,
 }
 
 /// Runs all that is asked for, and writes the results; also what was measured before a failure.
@@ -45,6 +47,9 @@ pub fn run(args: &Args) -> Result<()> {
     let outcome = stage.play(&args.workloads(), &kinds, &mut results);
     drop(stage);
     report::write(&args.out, &results)?;
+    if let Some(docs) = &args.docs {
+        report::pages::write(docs, &results)?;
+    }
     outcome?;
     report::judge(&results)
 }
@@ -76,6 +81,7 @@ impl Stage {
             store: scratch.join("store"),
             bytes: sizes.image_bytes,
             cache: sizes.engine_cache_bytes,
+            patience: args.patience.map(Duration::from_secs),
         })
     }
 
@@ -163,6 +169,7 @@ impl Stage {
         bar: &ProgressBar,
     ) -> Result<()> {
         let mut system = self.system(kind)?;
+        let patience = Patience::new(self.patience.filter(|_| !kind.is_ours()));
         let mut session = Session {
             system: &mut *system,
             sizes,
@@ -177,6 +184,7 @@ impl Stage {
             .system
             .make()
             .and_then(|()| workload.run(&mut session));
+        drop(patience);
         let outcome = outcome.and_then(|()| session.system.unmount());
         if let Err(error) = &outcome {
             session.note(&format!("failed: {error:#}"));

@@ -4,7 +4,7 @@
 
 use crate::image::Image;
 use crate::process;
-use crate::system::{Counts, Kind, Server, System};
+use crate::system::{Counts, Kind, Server, System, Told};
 use anyhow::{Context, Result};
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -58,10 +58,13 @@ impl Cawfs {
     }
 
     /// The seconds that the program tells of itself.
-    fn timed<'a>(&self, args: impl Iterator<Item = &'a OsStr>) -> Result<Option<f64>> {
+    fn timed<'a>(&self, args: impl Iterator<Item = &'a OsStr>) -> Result<Told> {
         let said: serde_json::Value =
             serde_json::from_str(&self.run(args)?).context("cawfs printed no JSON")?;
-        Ok(said["seconds"].as_f64())
+        Ok(Told {
+            program: said["seconds"].as_f64(),
+            ioctl: said["ioctl_seconds"].as_f64(),
+        })
     }
 
     fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
@@ -115,7 +118,7 @@ impl System for Cawfs {
         Ok(std::fs::create_dir(self.path(tree))?)
     }
 
-    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>> {
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Told> {
         let (src, dst) = (self.path(src), self.path(dst));
         let args = ["clone".as_ref(), "--json".as_ref(), src.as_os_str()];
         self.timed(args.into_iter().chain([dst.as_os_str()]))
@@ -128,7 +131,7 @@ impl System for Cawfs {
             .map(drop)
     }
 
-    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>> {
+    fn remove_tree(&mut self, tree: &str) -> Result<Told> {
         let tree = self.path(tree);
         self.timed(["rm".as_ref(), "--json".as_ref(), tree.as_os_str()].into_iter())
     }

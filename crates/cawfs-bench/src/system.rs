@@ -148,6 +148,15 @@ pub struct Answer {
     pub bytes: u64,
 }
 
+/// What a program tells of itself, in seconds, where it does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told {
+    /// All of it, after it had started.
+    pub program: Option<f64>,
+    /// Of that, the one call that does the work.
+    pub ioctl: Option<f64>,
+}
+
 /// A file system that is measured, or an engine on one.
 pub trait System {
     /// Which one it is.
@@ -172,15 +181,15 @@ pub trait System {
     }
     /// Makes an empty tree.
     fn new_tree(&mut self, tree: &str) -> Result<()>;
-    /// Clones a tree. The answer: seconds of it within the cloning program, after it had started, where that tells.
-    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Option<f64>>;
+    /// Clones a tree.
+    fn clone_tree(&mut self, src: &str, dst: &str) -> Result<Told>;
     /// Clones a tree several times, at once where the system can.
     fn clone_many(&mut self, src: &str, dsts: &[String]) -> Result<()> {
         dsts.iter()
             .try_for_each(|dst| self.clone_tree(src, dst).map(drop))
     }
-    /// Removes a tree the quickest way the system has. The answer is that of [`System::clone_tree`].
-    fn remove_tree(&mut self, tree: &str) -> Result<Option<f64>>;
+    /// Removes a tree the quickest way the system has.
+    fn remove_tree(&mut self, tree: &str) -> Result<Told>;
     /// Makes everything durable, by a program, as every system is asked the same way.
     fn sync(&self) -> Result<()>;
     /// Bytes in use, and bytes that are free, as `df` shows them.

@@ -40,6 +40,8 @@ fn what_is_not_known_is_wrong_usage() {
         &["nosuch"][..],
         &["vm", "--nosuch"],
         &["vm", "--repeat", "some"],
+        &["vm", "--patience", "0"],
+        &["vm", "--quick", "--docs", "docs"], // small sizes would mislead
         &[],
     ] {
         let refused = run(args);

@@ -1,22 +1,24 @@
 //! The results as a page of tables.
 
 use crate::report::summary::{Of, Spread};
+use crate::report::targets::Target;
 use crate::report::{Results, engines, targets};
 use crate::session::Sample;
 use crate::system::Kind;
+use crate::workload::Name;
 use std::fmt::Write;
 
-/// The whole page; `plots` are the names of the plots beside it.
-pub fn page(results: &Results, plots: &[String]) -> String {
+/// A page about some workloads; `plots` are the names of the plots beside it.
+pub fn page(results: &Results, title: &str, workloads: &[&str], plots: &[String]) -> String {
     let mut text = format!(
-        "# cawfs-bench\n\n`{}`\n\n{}\n",
+        "# {title}\n\n`{}`\n\n{}\n",
         results.command, results.machine
     );
     text.push_str("\nMedian (lowest to highest) of all rounds and runs; below it the time as a multiple of ours.\n");
-    for workload in results.workloads() {
+    for workload in workloads {
         let of = Of::new(&results.samples, workload);
         let _ = write!(text, "\n## {workload}\n");
-        for plot in plots.iter().filter(|plot| plot.starts_with(workload)) {
+        for plot in plots.iter().filter(|plot| plot == workload) {
             let _ = write!(text, "\n![{plot}]({plot}.svg)\n");
         }
         table(&mut text, of, "time, or rate", time);
@@ -45,25 +47,41 @@ pub fn page(results: &Results, plots: &[String]) -> String {
         rounds(&mut text, of, results);
         peaks(&mut text, of);
     }
-    let targets = targets::all(results);
+    let targets = targets::all(results, workloads);
     if !targets.is_empty() {
-        text.push_str("\n## Targets\n\n| target | limit | measured | |\n|---|---|---|---|\n");
-        for target in targets {
-            let met = if target.met { "met" } else { "**missed**" };
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {met} |",
-                target.what, target.limit, target.measured
-            );
+        let _ = write!(text, "\n## Targets\n\n{TARGETS}\n");
+        for target in &targets {
+            let _ = writeln!(text, "{}", target_row(target));
         }
     }
-    if !results.notes.is_empty() {
+    let about = |note: &&String| {
+        let of_none = |label: &str| !note.starts_with(&format!("{label}, "));
+        workloads.iter().any(|label| !of_none(label))
+            || Name::WORKLOADS.iter().all(|name| of_none(name.label()))
+    };
+    let notes: Vec<_> = results.notes.iter().filter(about).collect();
+    if !notes.is_empty() {
         text.push_str("\n## Notes\n\n");
-        for note in &results.notes {
+        for note in notes {
             let _ = writeln!(text, "- {note}");
         }
     }
     text
+}
+
+/// The head of a table of targets.
+pub const TARGETS: &str = "| target | limit | measured | |\n|---|---|---|---|";
+
+/// A row of it.
+pub fn target_row(target: &Target) -> String {
+    let met = if target.met { "met" } else { "**missed**" };
+    let Target {
+        what,
+        limit,
+        measured,
+        ..
+    } = target;
+    format!("| {what} | {limit} | {measured} | {met} |")
 }
 
 /// What the clones of dooku take up, each with its writes, as `df` shows it at the end.

@@ -2,6 +2,7 @@
 
 pub mod engines;
 pub mod markdown;
+pub mod pages;
 pub mod plot;
 pub mod sanity;
 pub mod summary;
@@ -91,8 +92,8 @@ pub fn write(dir: &Path, results: &Results) -> Result<()> {
         dir.join("results.json"),
         serde_json::to_string_pretty(results)?,
     )?;
-    let plots = plot::all(dir, results)?;
-    let text = markdown::page(results, &plots);
+    let plots = plot::all(dir, results, &results.workloads())?;
+    let text = markdown::page(results, "cawfs-bench", &results.workloads(), &plots);
     fs::write(dir.join("results.md"), &text)?;
     println!("{text}");
     eprintln!(

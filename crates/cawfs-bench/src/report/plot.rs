@@ -69,14 +69,14 @@ fn width(kind: Kind) -> u32 {
     if kind.is_ours() { 3 } else { 2 }
 }
 
-/// Draws all; their names, without the ending.
-pub fn all(dir: &Path, results: &Results) -> Result<Vec<String>> {
+/// Draws some workloads; the names of the plots, without the ending.
+pub fn all(dir: &Path, results: &Results, workloads: &[&str]) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for workload in results.workloads() {
+    for workload in workloads {
         let of = Of::new(&results.samples, workload);
         let path = dir.join(format!("{workload}.svg"));
-        let drawn = match workload {
-            "dooku-fan" | "dooku-chain" => {
+        let drawn = match *workload {
+            name if name.starts_with("dooku") => {
                 let title = format!("{workload}: each round, the median of nine");
                 curves(&path, of, &title, PANELS, smooth)
             }
@@ -87,7 +87,7 @@ pub fn all(dir: &Path, results: &Results) -> Result<Vec<String>> {
             _ => dots(&path, of),
         };
         drawn.map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
-        names.push(workload.to_owned());
+        names.push((*workload).to_owned());
     }
     Ok(names)
 }

@@ -1,5 +1,6 @@
 //! Whether the counts make sense: a benchmark that measured something else than it says is worse than none.
 
+use crate::process::LATE;
 use crate::report::Results;
 use crate::report::summary::Of;
 use crate::system::Kind;
@@ -13,7 +14,7 @@ pub fn complaints(results: &Results) -> Vec<String> {
             let mut complain =
                 |what: String| found.push(format!("{workload}, {}: {what}", kind.label()));
             match workload {
-                "dooku-fan" | "dooku-chain" => dooku(results, of, kind, &mut complain),
+                name if name.starts_with("dooku") => dooku(results, of, kind, &mut complain),
                 "tree" => tree(of, kind, &mut complain),
                 _ => {}
             }
@@ -50,16 +51,10 @@ fn dooku(results: &Results, of: Of, kind: Kind, complain: &mut impl FnMut(String
     if !kind.shares() && clones.iter().any(|(_, bytes)| *bytes < data * 0.95) {
         complain("a copy took up less than the data".to_owned());
     }
-    let full = results
-        .notes
-        .iter()
-        .any(|note| note.contains("the image is full"));
-    if !full && clones.len() != sizes.dooku_rounds as usize {
-        complain(format!(
-            "{} rounds were done of {}",
-            clones.len(),
-            sizes.dooku_rounds
-        ));
+    let early = |note: &String| note.contains("the image is full") || note.contains(LATE);
+    let rounds = sizes.rounds_of(of.workload) as usize;
+    if !results.notes.iter().any(early) && clones.len() != rounds {
+        complain(format!("{} rounds were done of {rounds}", clones.len()));
     }
 }
 

@@ -5,23 +5,25 @@
 
 use crate::files;
 use crate::process;
-use crate::session::Session;
+use crate::session::{Session, Steps};
 use crate::system::Kind;
 use anyhow::Result;
 
 /// Files of the small tree.
 const FEW: u32 = 10;
 
-/// Steps of this workload: as users have it, and without the start of the program where that tells.
-pub const SMALL: (&str, &str) = (
-    "clone of 10 files",
-    "clone of 10 files, without starting the program",
-);
-/// See [`SMALL`].
-pub const BIG: (&str, &str) = (
-    "clone of many files",
-    "clone of many files, without starting the program",
-);
+/// Cloning the small tree.
+pub const SMALL: Steps = Steps {
+    whole: "clone of 10 files",
+    program: "clone of 10 files, without starting the program",
+    ioctl: "clone of 10 files, the ioctl",
+};
+/// Cloning the big one.
+pub const BIG: Steps = Steps {
+    whole: "clone of many files",
+    program: "clone of many files, without starting the program",
+    ioctl: "clone of many files, the ioctl",
+};
 /// Making a folder.
 pub const MKDIR: &str = "mkdir";
 /// Starting the program that clones, for nothing.

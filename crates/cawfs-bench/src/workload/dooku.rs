@@ -33,7 +33,7 @@ pub fn run(session: &mut Session, chain: bool) -> Result<()> {
     })?;
     let mut last = "orig".to_owned();
     let mut rounds = 0;
-    for round in 1..=session.sizes.dooku_rounds {
+    for round in 1..=session.sizes.rounds_of(session.workload) {
         if session.system.space()?.1 < data_bytes + data_bytes / 8 {
             session.note(&format!("the image is full before round {round}"));
             break;

@@ -20,14 +20,18 @@ use anyhow::Result;
 pub enum Name {
     /// All of them
     All,
-    /// Both of the next two
+    /// dooku-fan and dooku-chain
     Dooku,
-    /// Both of the next two with 1000 rounds
+    /// Both of them with 1000 rounds
     DookuLong,
     /// Clones of one original, 16 bytes written into each file of each
     DookuFan,
     /// The same, each a clone of the one before
     DookuChain,
+    /// dooku-fan with 1000 rounds
+    DookuLongFan,
+    /// dooku-chain with 1000 rounds
+    DookuLongChain,
     /// A tree of sources: copied in, cloned, edited, searched, packed, removed
     Tree,
     /// The image of a virtual machine, cloned and written into
@@ -48,9 +52,11 @@ pub enum Name {
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 10] = [
+    pub const WORKLOADS: [Self; 12] = [
         Self::DookuFan,
         Self::DookuChain,
+        Self::DookuLongFan,
+        Self::DookuLongChain,
         Self::Tree,
         Self::Vm,
         Self::Clones,
@@ -69,6 +75,8 @@ impl Name {
             Self::DookuLong => "dooku-long",
             Self::DookuFan => "dooku-fan",
             Self::DookuChain => "dooku-chain",
+            Self::DookuLongFan => "dooku-long-fan",
+            Self::DookuLongChain => "dooku-long-chain",
             Self::Tree => "tree",
             Self::Vm => "vm",
             Self::Clones => "clones",
@@ -82,10 +90,23 @@ impl Name {
 
     /// Whether a name given on the command line means this workload.
     pub fn means(self, workload: Self) -> bool {
-        let dooku = matches!(workload, Self::DookuFan | Self::DookuChain);
-        self == Self::All
-            || self == workload
-            || (matches!(self, Self::Dooku | Self::DookuLong) && dooku)
+        self == Self::All || self == workload || workload.group() == Some(self)
+    }
+
+    /// The group it belongs to, which has a page of its own.
+    fn group(self) -> Option<Self> {
+        match self {
+            Self::DookuFan | Self::DookuChain => Some(Self::Dooku),
+            Self::DookuLongFan | Self::DookuLongChain => Some(Self::DookuLong),
+            _ => None,
+        }
+    }
+
+    /// The name of the page that shows the workload of this label.
+    pub fn page(label: &str) -> &str {
+        let workload = Self::WORKLOADS.iter().find(|name| name.label() == label);
+        let group = workload.and_then(|name| name.group());
+        group.map_or(label, |group| group.label())
     }
 
     /// Whether it makes sense on a system: without clones, two of them are others twice.
@@ -118,8 +139,8 @@ impl Name {
     pub fn run(self, session: &mut Session) -> Result<()> {
         match self {
             Self::All | Self::Dooku | Self::DookuLong => Ok(()), // groups; stage runs what is in them
-            Self::DookuFan => dooku::run(session, false),
-            Self::DookuChain => dooku::run(session, true),
+            Self::DookuFan | Self::DookuLongFan => dooku::run(session, false),
+            Self::DookuChain | Self::DookuLongChain => dooku::run(session, true),
             Self::Tree => tree::run_tree(session),
             Self::Vm => vm::run(session),
             Self::Clones => clones::run(session),
