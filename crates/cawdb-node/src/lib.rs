@@ -11,6 +11,7 @@ mod node;
 pub mod node_wire;
 mod patch;
 mod ranges;
+mod resident;
 mod run;
 mod shelf;
 mod slot;

@@ -7,6 +7,7 @@
 //!   it may no longer be looked up.
 
 use crate::node_wire;
+use crate::resident::Resident;
 use crate::{
     Cache, Compression, Edge, Error, Gauge, KeyRange, MemRun, Node, NodeEntry, NodeHandle, NodeId,
     Result, Run, RunEntry, RunId, Slot, Table,
@@ -41,10 +42,7 @@ pub struct Shelf {
     next_node: AtomicU64,
     next_run: AtomicU64,
     loads: AtomicU64,
-    /// Nodes made and read when memory was last looked at.
-    looked_at: AtomicU64,
-    /// What nodes took then.
-    node_memory: AtomicU64,
+    resident: Resident,
 }
 
 impl Shelf {
@@ -68,8 +66,7 @@ impl Shelf {
             next_node,
             next_run,
             loads: AtomicU64::new(0),
-            looked_at: AtomicU64::new(0),
-            node_memory: AtomicU64::new(0),
+            resident: Resident::default(),
         }
     }
 
@@ -94,6 +91,7 @@ impl Shelf {
 
     /// A new node, in memory. It is counted once a counted slot names it.
     pub fn new_node(&self, node: Node) -> Arc<NodeHandle> {
+        self.resident.came(node.memory());
         NodeHandle::new(NodeId(self.next_node.fetch_add(1, Ordering::Relaxed)), node)
     }
 
@@ -147,6 +145,7 @@ impl Shelf {
         let node = Arc::new(node);
         let mut now = handle.write();
         if now.place.as_ref().is_some_and(|p| Arc::ptr_eq(p, &place)) && now.rep.is_none() {
+            self.resident.came(node.memory());
             now.rep = Some(node.clone());
         }
         Ok(now.rep.clone().unwrap_or(node))
@@ -191,6 +190,7 @@ impl Shelf {
         }
         table.exchange(&old.slots, &new.slots);
         table.touch_node(handle.id());
+        self.resident.became(old.memory(), new.memory());
         state.rep = Some(Arc::new(new));
         state.place = None;
         true
@@ -201,6 +201,7 @@ impl Shelf {
         let mut state = handle.write();
         if state.place.is_none() && state.rep.as_ref().is_some_and(|now| Arc::ptr_eq(now, rep)) {
             state.place = Some(place.clone());
+            self.resident.may_leave(rep.memory());
         }
     }
 
@@ -221,19 +222,22 @@ impl Shelf {
             let mut table = self.table();
             // Pinned before it leaves the table: see the invariants.
             handle.write().rep = Some(rep.clone());
-            taken += usize::from(table.reap(handle.id(), &rep.slots));
+            if table.reap(handle.id(), &rep.slots) {
+                self.resident.went(rep.memory());
+                taken += 1;
+            }
         }
         Ok(taken)
     }
 
-    /// Drops representations from memory that are also on disk and were not used since the last call, until
-    /// those that remain take at most `budget` bytes. O(nodes), and O(1) if none was made or read since the last call.
+    /// Drops representations from memory that are also on disk and were not used since they were last counted, so that those that
+    /// remain take at most `budget` bytes. O(nodes), but once for a part of the budget that was made, read or written; O(1) else.
     pub fn evict(&self, budget: u64) {
-        let made = self.loads() + self.next_ids().0;
-        if self.looked_at.swap(made, Ordering::Relaxed) == made {
+        if !self.resident.is_due(budget) {
             return;
         }
         let table = self.table();
+        self.resident.begin();
         let mut total = 0;
         let mut clean = Vec::new();
         for entry in table.nodes() {
@@ -245,19 +249,20 @@ impl Shelf {
             }
         }
         clean.sort_by_key(|(used, ..)| *used);
+        let enough = Resident::enough(budget);
         for (_, memory, handle) in clean {
-            if total <= budget {
+            if total <= enough {
                 break;
             }
             handle.write().rep = None;
             total -= memory;
         }
-        self.node_memory.store(total, Ordering::Relaxed);
+        self.resident.counted(total);
     }
 
-    /// Memory of the nodes when [`Self::evict`] last looked, in bytes, about.
+    /// Memory of the nodes, in bytes, about.
     pub fn node_memory(&self) -> u64 {
-        self.node_memory.load(Ordering::Relaxed)
+        self.resident.bytes()
     }
 
     /// Memory of the table: what every node and run takes that lives, read or not; in bytes, about.

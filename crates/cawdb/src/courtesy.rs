@@ -6,12 +6,17 @@
 //! ```
 //! Reading 1 GiB in order right after 131,072 random writes of 4 KiB and a mount took three tenths less of the daemon's processor time (means of five, in turn); what
 //! was merged meanwhile came too late for its reader. By the clock no difference could be told from the noise.
+//! Single reads count where they waited for the disk, since it is the disk that both want: 20,000 of them right after 10,000 clones with a hundred patches
+//! each had 12,000 requests and 1.6 s of processor time beside them, and have 2600 and 0.2 s.
 //!
-//! Invariants: a rest is short, and ends when reading does, so that all work is done in the end; without background threads nobody rests.
+//! Invariants: a rest is short, and ends when reading does, so that all work is done in the end; nobody rests in the tenth of a second after a write was
+//! seen, since who writes needs the work done; without background threads nobody rests.
 
 use crate::store::Inner;
+use cawdb_disk::meter;
 use cawdb_disk::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use cawdb_disk::sync::{Mutex, lock};
+use std::time::{Duration, Instant};
 
 /// A piece of work took so long; so many times as long is rested after it.
 const REST: u32 = 7;
@@ -19,26 +24,50 @@ const REST: u32 = 7;
 const LONGEST: Duration = Duration::from_millis(500);
 /// So often a rest looks whether somebody still reads.
 const STEP: Duration = Duration::from_millis(20);
+/// So long after somebody wrote nobody rests.
+const AFTER_WRITE: Duration = Duration::from_millis(100);
 
 /// Who reads, as background work sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Courtesy {
-    /// Walks begun.
-    walks: AtomicU64,
+    /// Walks begun, and single reads that waited for the disk.
+    reads: AtomicU64,
     /// How many these were when last looked at.
     seen: AtomicU64,
+    /// The last batch when background work last looked, and when it found another than before.
+    written: Mutex<Option<(u64, Option<Instant>)>>,
 }
 
 impl Courtesy {
     /// Says that somebody begins to walk over a range.
     pub(crate) fn walk(&self) {
-        self.walks.fetch_add(1, Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether somebody did since this was last asked.
+    /// Reads one value, and notes if that meant waiting for the disk.
+    pub(crate) fn reading<T>(&self, read: impl FnOnce() -> T) -> T {
+        let before = meter::spent().disk;
+        let value = read();
+        if meter::spent().disk != before {
+            self.walk();
+        }
+        value
+    }
+
+    /// Whether somebody read since this was last asked.
     fn is_wanted(&self) -> bool {
-        let walks = self.walks.load(Ordering::Relaxed);
-        self.seen.swap(walks, Ordering::Relaxed) != walks
+        let reads = self.reads.load(Ordering::Relaxed);
+        self.seen.swap(reads, Ordering::Relaxed) != reads
+    }
+
+    /// Whether somebody wrote lately, if `seq` is the last batch `now`.
+    fn is_written(&self, seq: u64, now: Instant) -> bool {
+        let mut written = lock(&self.written);
+        let (seen, at) = written.get_or_insert((seq, None));
+        if *seen != seq {
+            (*seen, *at) = (seq, Some(now));
+        }
+        at.is_some_and(|at| now.saturating_duration_since(at) < AFTER_WRITE)
     }
 
     /// Rests after a piece of work that took so long, by naps, for as long as somebody reads and it `may`.
@@ -55,10 +84,12 @@ impl Courtesy {
 impl Inner {
     /// What the thread of background work does after a piece of it that took so long.
     pub(crate) fn make_way_for_readers(&self, took: Duration) {
-        let seq = self.published.seq();
         // Who writes needs the work done; and so does he who waits for memory, or for the thread to end.
-        let may =
-            || self.throttle.has_threads() && self.published.seq() == seq && !self.checkpoint_due();
+        let is_written = || {
+            self.courtesy
+                .is_written(self.published.seq(), Instant::now())
+        };
+        let may = || self.throttle.has_threads() && !is_written() && !self.checkpoint_due();
         let nap = |time| self.throttle.wait_until_freed(time);
         self.courtesy.rest(took, may, nap);
     }
@@ -98,5 +129,30 @@ mod tests {
         assert_eq!(rested(10_000, 3, 99), 3 * STEP, "reading ended");
         assert_eq!(rested(10_000, 99, 2), 2 * STEP, "somebody wrote");
         assert_eq!(rested(0, 99, 99), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_single_read_counts_if_it_waited_for_the_disk() {
+        let courtesy = Courtesy::default();
+        courtesy.reading(|| ());
+        assert!(!courtesy.is_wanted());
+        let wait = || std::thread::sleep(Duration::from_millis(1));
+        courtesy.reading(|| meter::wait(meter::Reason::Lock, wait));
+        assert!(!courtesy.is_wanted());
+        courtesy.reading(|| meter::wait(meter::Reason::Disk, wait));
+        assert!(courtesy.is_wanted());
+        assert!(!courtesy.is_wanted(), "it was asked before");
+    }
+
+    #[test]
+    fn nobody_rests_for_some_time_after_a_write() {
+        let (courtesy, begun) = (Courtesy::default(), Instant::now());
+        let is_written =
+            |seq, millis| courtesy.is_written(seq, begun + Duration::from_millis(millis));
+        assert!(!is_written(7, 0), "what a store begins with");
+        assert!(is_written(8, 10));
+        assert!(is_written(8, 109));
+        assert!(!is_written(8, 110));
+        assert!(is_written(9, 200));
     }
 }

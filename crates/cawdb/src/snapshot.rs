@@ -81,7 +81,9 @@ impl Inner {
             Lookup::Found(message) => return Ok(message.resolve()),
             Lookup::Nothing => None,
         };
-        Ok(get(&self.shelf, &pinned.view.root, key, newer)?)
+        let root = &pinned.view.root;
+        let read = || get(&self.shelf, root, key, newer);
+        Ok(self.courtesy.reading(read)?)
     }
 }
 
