@@ -23,7 +23,7 @@ use std::sync::Arc;
 const FIRST_WINDOW: u64 = 64 << 10;
 /// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
 const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
-/// A piece of so many bytes is read by itself.
+/// Who reads a piece of so many bytes has company.
 const MUCH: u64 = 512 << 10;
 
 /// Who reads, and what he is known to want.
@@ -32,8 +32,11 @@ pub(super) struct Reader {
     pub(super) among: Range<usize>,
     /// So many bytes of them at once, from the start.
     pub(super) window: u64,
-    /// Whether he reads no more than that, as he knows much of what he wants: what comes after it may be asked for by another thread, at the same time.
+    /// Whether he reads no more than that.
     pub(super) alone: bool,
+    /// Whether he knows much of what he wants, and others ask for what comes after it, at the same time. They find what goes into the cache, but nothing else
+    /// that he read with his own: so of large points he reads no more than that.
+    pub(super) in_company: bool,
     pub(super) direction: Direction,
     /// Whether large points that were packed go into the cache too.
     pub(super) keeps_packed: bool,
@@ -46,6 +49,7 @@ impl Reader {
             among: number..number + 1,
             window: 0,
             alone: false,
+            in_company: false,
             direction: Direction::Forward,
             keeps_packed: true,
         }
@@ -53,15 +57,15 @@ impl Reader {
 
     /// A cursor.
     pub(super) fn of_cursor(among: Range<usize>, direction: Direction, ahead: ReadAhead) -> Self {
-        let (window, alone) = match ahead {
-            ReadAhead::After(passed) => (passed.min(MAX_WINDOW), false),
-            ReadAhead::Piece(bytes) => (MAX_WINDOW, bytes >= MUCH),
-            ReadAhead::Full => (MAX_WINDOW, true),
+        let window = match ahead {
+            ReadAhead::After(passed) => passed.min(MAX_WINDOW),
+            ReadAhead::Piece(_) | ReadAhead::Full => MAX_WINDOW,
         };
         Self {
             among,
             window,
-            alone,
+            alone: ahead == ReadAhead::Full,
+            in_company: matches!(ahead, ReadAhead::Piece(bytes) if bytes >= MUCH),
             direction,
             keeps_packed: false,
         }
@@ -92,12 +96,6 @@ impl Ahead {
         }
     }
 
-    /// Leaves this place for another: nothing is held any more.
-    pub(super) fn leave(&mut self) {
-        (self.held, self.failed) = (0..0, false);
-        self.unread.clear();
-    }
-
     /// Segment `number`, which is not in the cache; whoever goes on may come as far as to those of `rest`.
     pub(super) fn segment(
         &mut self,
@@ -108,7 +106,11 @@ impl Ahead {
         reader: &Reader,
     ) -> Result<Arc<Segment>> {
         if !self.holds(number) {
-            let wanted = self.wanted(index, number, rest, reader);
+            let mut wanted = self.wanted(index, number, rest, reader);
+            // Where a piece ends, who reads the next one may have begun.
+            while reader.in_company && wanted.len() > 1 && disk.has(wanted.end - 1) {
+                wanted.end -= 1;
+            }
             if let Err(e) = self.read(disk, index, wanted.clone()) {
                 if wanted.len() == 1 {
                     return Err(e);
@@ -142,6 +144,16 @@ impl Ahead {
         self.held = wanted;
         self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         Ok(())
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.stored.len()
+    }
+
+    /// The segment after the last that was read ahead.
+    pub(super) fn end(&self) -> usize {
+        self.held.end
     }
 
     /// Whether a segment was read ahead.
@@ -192,7 +204,7 @@ impl Ahead {
             false => self.window.max(reader.window),
         };
         let known = fitting(&reader.among, sure);
-        if reader.alone {
+        if reader.alone || reader.in_company && index.segments[number].is_large() {
             return known;
         }
         let led = fitting(rest, self.window);

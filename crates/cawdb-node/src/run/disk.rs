@@ -211,6 +211,11 @@ impl DiskRun {
             .map(Arc::new)
     }
 
+    /// Whether a segment is cached.
+    pub(super) fn has(&self, i: usize) -> bool {
+        self.cache.holds(self.id, i as u32)
+    }
+
     /// A segment, if it is cached.
     pub(super) fn cached(&self, i: usize) -> Option<Arc<Segment>> {
         match self.cache.get(self.id, i as u32) {
@@ -234,11 +239,21 @@ impl DiskRun {
 
     /// A segment; from disk it takes one request, or none if reads before it led there.
     pub(super) fn segment(&self, index: &RunIndex, i: usize) -> Result<Arc<Segment>> {
+        self.segment_for(index, i, &Reader::of_point(i))
+    }
+
+    /// The same for who may want more than that one.
+    pub(super) fn segment_for(
+        &self,
+        index: &RunIndex,
+        i: usize,
+        reader: &Reader,
+    ) -> Result<Arc<Segment>> {
         if let Some(segment) = self.cached(i) {
             return Ok(segment);
         }
         let mut lead = self.cache.leads.take(self.id, index, i);
-        let segment = lead.segment(self, index, i, &Reader::of_point(i))?;
+        let segment = lead.segment(self, index, i, reader)?;
         self.cache.leads.put(lead);
         Ok(segment)
     }

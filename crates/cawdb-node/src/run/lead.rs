@@ -8,27 +8,35 @@
 //! A point read follows a lead for one segment, a cursor as long as it goes on. Who leaves what was read ahead for what lies behind it begins a lead
 //! of his own: a directory is listed before what is in its subdirectories, and read with them in between.
 //!
-//! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, and those go first of which
-//! nothing is left that nobody asked for, then those that were followed longest ago; who takes a lead does not come into what another one, which
+//! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, with [`HELD`] bytes, and those go first of
+//! which nothing is left that nobody asked for, then those that were followed longest ago; who takes a lead does not come into what another one, which
 //! waits, has read; who reads here and there reads no more than what is asked for.
 
 use super::ahead::{Ahead, Reader};
 use super::disk::DiskRun;
 use super::index::RunIndex;
 use super::segment::Segment;
+use super::turns::Turns;
 use crate::{Result, RunId};
 use cawdb_disk::sync::{Mutex, lock};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Leads that wait to be followed.
-const LEADS: usize = 8;
+/// Leads that wait to be followed: of all layers of some large files.
+const LEADS: usize = 32;
+/// Bytes that they hold: sixteen of the longest windows, about.
+pub(super) const HELD: usize = 16 << 20;
 /// Segments that may be passed over: cached ones, and those of files that nobody reads.
 const SKIP: usize = 2;
 
-/// Where reads may go on, in all runs; the last followed last.
+/// Where reads may go on, in all runs.
 #[derive(Default)]
-pub(crate) struct Leads(Mutex<Vec<Lead>>);
+pub(crate) struct Leads {
+    /// The last followed last.
+    waiting: Mutex<Vec<Lead>>,
+    /// Of those who read side by side.
+    pub(super) turns: Turns,
+}
 
 /// Where one reader goes on.
 pub(crate) struct Lead {
@@ -47,7 +55,7 @@ pub(crate) struct Lead {
 impl Leads {
     /// The lead that leads to segment `number`, or a new one.
     pub(super) fn take(&self, run: RunId, index: &RunIndex, number: usize) -> Lead {
-        let mut leads = lock(&self.0);
+        let mut leads = lock(&self.waiting);
         let mut lead = take(&mut leads, run, number);
         let others = leads.iter().filter(|lead| lead.run == run);
         let ahead = others.map(|lead| lead.from).filter(|&from| from > number);
@@ -57,13 +65,10 @@ impl Leads {
 
     /// Gives a lead back.
     pub(super) fn put(&self, lead: Lead) {
-        let mut leads = lock(&self.0);
-        // What goes, goes outside of the lock: it may be the last owner of what it read.
-        let gone = (leads.len() >= LEADS).then(|| {
-            let read = leads.iter().position(|l| !l.ahead.waits());
-            leads.remove(read.unwrap_or(0))
-        });
+        let mut leads = lock(&self.waiting);
         leads.push(lead);
+        // What goes, goes outside of the lock: it may be the last owner of what it read.
+        let gone = too_many(&mut leads);
         drop(leads);
         drop(gone);
     }
@@ -71,16 +76,49 @@ impl Leads {
     /// How many wait.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        lock(&self.0).len()
+        lock(&self.waiting).len()
+    }
+
+    /// How many bytes they hold.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        let leads = lock(&self.waiting);
+        leads.iter().map(|lead| lead.ahead.bytes()).sum()
     }
 
     /// Forgets those of a run that is gone.
     pub(crate) fn forget(&self, run: RunId) {
         // What they read goes outside of the lock.
-        let _gone: Vec<_> = lock(&self.0)
+        let _gone: Vec<_> = lock(&self.waiting)
             .extract_if(.., |lead| lead.run == run)
             .collect();
     }
+}
+
+/// Those that are too many, and what some of those hold that stay. Of whom something goes that nobody asked for, he begins anew with short windows: so what is
+/// read in vain is not much more than what is not.
+fn too_many(leads: &mut Vec<Lead>) -> (Option<Lead>, Vec<Ahead>) {
+    let one = (leads.len() > LEADS).then(|| {
+        let read = leads.iter().position(|lead| !lead.ahead.waits());
+        leads.remove(read.unwrap_or(0))
+    });
+    let held: usize = leads.iter().map(|lead| lead.ahead.bytes()).sum();
+    let mut over = held.saturating_sub(HELD);
+    let mut gone = Vec::new();
+    for waits in [false, true] {
+        for lead in leads.iter_mut().filter(|l| l.ahead.waits() == waits) {
+            if over == 0 {
+                break;
+            }
+            let now = match waits {
+                true => Ahead::default(),
+                false => lead.ahead.elsewhere(),
+            };
+            over = over.saturating_sub(lead.ahead.bytes());
+            gone.push(std::mem::replace(&mut lead.ahead, now));
+        }
+    }
+    (one, gone)
 }
 
 /// The lead that holds a segment; or one that goes on from where one ended: near the segment, or at the end of its run if this is the first of
@@ -116,7 +154,7 @@ impl Lead {
     fn onto(mut self, run: RunId, number: usize) -> Self {
         if self.run != run {
             (self.run, self.from) = (run, number);
-            self.ahead.leave();
+            self.ahead = self.ahead.elsewhere();
         }
         self
     }
@@ -130,8 +168,10 @@ impl Lead {
         self.run == run && self.ahead.holds(number)
     }
 
+    /// Whether who goes on from here may mean this segment: of several who follow it side by side, the last one need not be who reads on.
     fn is_near(&self, run: RunId, number: usize) -> bool {
-        self.run == run && (self.next..=self.next + SKIP).contains(&number)
+        let far = self.next.max(self.ahead.end()) + SKIP;
+        self.run == run && (self.next..=far).contains(&number)
     }
 
     /// Whether who follows it to a segment further on leaves nothing behind.

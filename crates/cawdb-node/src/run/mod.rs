@@ -30,6 +30,7 @@ mod segment;
 mod segment_writer;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use builder::MemRunBuilder;
 pub use check::Damage;

@@ -262,7 +262,12 @@ fn what_cannot_be_read_fails_who_wants_it_and_no_neighbour() {
         let failed = (0..64_u32).filter(|i| run.get(&i.to_be_bytes()).is_err());
         assert_eq!(failed.collect::<Vec<_>>(), [20]);
     }
-    for ahead in [ReadAhead::ADAPTIVE, ReadAhead::Piece(0), ReadAhead::Full] {
+    for ahead in [
+        ReadAhead::ADAPTIVE,
+        ReadAhead::Piece(0),
+        ReadAhead::Piece(1 << 20),
+        ReadAhead::Full,
+    ] {
         for (direction, readable) in [(Direction::Forward, 20), (Direction::Backward, 43)] {
             let mut cursor = run.cursor(&KeyRange::all(), direction, ahead).unwrap();
             let read = std::iter::from_fn(|| cursor.next().ok().flatten());

@@ -1,28 +1,36 @@
 //! Where readers go on: after each other, behind what waits for somebody else, and from run to run.
 
 use super::*;
+use crate::run::lead::HELD;
 use std::ops::Range;
 
 const VALUE: usize = 64 << 10;
+/// A page of a large file.
+const PAGE: usize = 4 << 10;
+const PAGES: u32 = 2048;
+/// Pages that a run has of a piece of a large file.
+const OF_A_PIECE: u32 = 80;
 const POINTS: u32 = 64;
 
-/// Runs of large points, each a segment of its own, in one cache.
+/// A run of large points, each a segment of its own.
+fn of_large_points(id: u64, cache: &Arc<Cache>) -> (Arc<Run>, Arc<Image>) {
+    let mut builder = MemRunBuilder::new();
+    for i in 0..POINTS {
+        let value = vec![i as u8; VALUE].into();
+        builder.push(i.to_be_bytes().to_vec().into(), Message::Put(value));
+    }
+    let content = Run::in_memory(RunId(id), builder.finish());
+    let encoded = content.encode(Compression::None);
+    let source = Image::new(encoded.bytes);
+    let run = Run::on_disk(RunId(id), source.clone(), encoded.meta, cache.clone());
+    run.get(&u32::MAX.to_be_bytes()).unwrap();
+    (run, source)
+}
+
+/// The same, in one cache.
 fn runs(count: u64) -> Vec<(Arc<Run>, Arc<Image>)> {
     let cache = Arc::new(Cache::new(1 << 20));
-    let open = |id| {
-        let mut builder = MemRunBuilder::new();
-        for i in 0..POINTS {
-            let value = vec![i as u8; VALUE].into();
-            builder.push(i.to_be_bytes().to_vec().into(), Message::Put(value));
-        }
-        let content = Run::in_memory(RunId(id), builder.finish());
-        let encoded = content.encode(Compression::None);
-        let source = Image::new(encoded.bytes);
-        let run = Run::on_disk(RunId(id), source.clone(), encoded.meta, cache.clone());
-        run.get(&u32::MAX.to_be_bytes()).unwrap();
-        (run, source)
-    };
-    (0..count).map(open).collect()
+    (0..count).map(|id| of_large_points(id, &cache)).collect()
 }
 
 /// Reads a file of so many blocks: one by its key, several with a cursor.
@@ -132,4 +140,81 @@ fn who_reads_here_and_there_reads_no_more_than_he_asks_for() {
             assert_eq!((requests, points), (1, blocks as usize), "at {at}");
         }
     }
+}
+
+/// A run of pages, as a layer of a large file.
+fn layer(cache_bytes: u64) -> (Arc<Run>, Arc<Image>) {
+    let mut builder = MemRunBuilder::new();
+    for i in 0..PAGES {
+        let value = vec![i as u8; PAGE].into();
+        builder.push(i.to_be_bytes().to_vec().into(), Message::patch(0, value));
+    }
+    let encoded = Run::in_memory(RunId(1), builder.finish()).encode(Compression::None);
+    let source = Image::new(encoded.bytes);
+    let cache = Arc::new(Cache::new(cache_bytes));
+    let run = Run::on_disk(RunId(1), source.clone(), encoded.meta, cache);
+    run.get(&u32::MAX.to_be_bytes()).unwrap();
+    (run, source)
+}
+
+/// What the run has of one of the pieces in which a kernel reads a large file.
+fn read_piece(run: &Arc<Run>, piece: u32) {
+    let pages = piece * OF_A_PIECE..PAGES.min((piece + 1) * OF_A_PIECE);
+    let bounds = [pages.start, pages.end].map(|page| page.to_be_bytes().to_vec());
+    let [lo, hi] = bounds;
+    let ahead = ReadAhead::Piece(1 << 20);
+    let range = KeyRange::new(lo, hi);
+    let mut cursor = run.cursor(&range, Direction::Forward, ahead).unwrap();
+    let found = std::iter::from_fn(|| cursor.next().unwrap()).count();
+    assert_eq!(found, pages.len());
+}
+
+#[test]
+fn a_layer_of_a_large_file_is_read_in_windows() {
+    for cache in [1 << 20, 1 << 30] {
+        let (run, source) = layer(cache);
+        let before = (source.reads(), source.read_bytes());
+        (0..PAGES.div_ceil(OF_A_PIECE)).for_each(|piece| read_piece(&run, piece));
+        let requests = source.reads() - before.0;
+        assert!(requests <= 12, "{requests} requests for 8 MiB");
+        let bytes = source.read_bytes() - before.1;
+        assert!(bytes <= source.bytes.len(), "{bytes}: some twice");
+    }
+}
+
+#[test]
+fn who_reads_pieces_side_by_side_reads_nothing_twice() {
+    for _ in 0..20 {
+        let (run, source) = layer(1 << 30);
+        let before = (source.reads(), source.read_bytes());
+        let both = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for one in 0..2 {
+                let (run, both) = (&run, &both);
+                scope.spawn(move || {
+                    for pair in 0..PAGES.div_ceil(2 * OF_A_PIECE) {
+                        both.wait();
+                        read_piece(run, 2 * pair + one);
+                    }
+                });
+            }
+        });
+        let bytes = source.read_bytes() - before.1;
+        assert!(bytes <= source.bytes.len(), "{bytes}: some twice");
+        let requests = source.reads() - before.0;
+        assert!(requests <= 24, "{requests} requests for 8 MiB");
+    }
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let cache = Arc::new(Cache::new(1 << 20));
+    let runs: Vec<_> = (0..40).map(|id| of_large_points(id, &cache)).collect();
+    let mut most = 0;
+    for (run, _) in &runs {
+        (0..17).for_each(|i| read(run, i..i + 1));
+        most = cache.leads.bytes().max(most);
+    }
+    assert!((HELD * 3 / 4..=HELD).contains(&most), "{most} bytes");
+    assert_eq!(cache.leads.len(), 32);
 }
