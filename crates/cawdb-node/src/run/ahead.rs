@@ -65,7 +65,8 @@ impl Reader {
             among,
             window,
             alone: ahead == ReadAhead::Full,
-            in_company: matches!(ahead, ReadAhead::Piece(bytes) if bytes >= MUCH),
+            in_company: direction == Direction::Forward
+                && matches!(ahead, ReadAhead::Piece(bytes) if bytes >= MUCH),
             direction,
             keeps_packed: false,
         }

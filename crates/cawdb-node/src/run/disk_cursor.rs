@@ -166,7 +166,7 @@ impl DiskCursor {
             return Ok(segment);
         }
         let reader = Reader::of_cursor(among.clone(), self.direction, self.ahead);
-        if reader.in_company && self.shares() && !self.index.segments[number].is_large() {
+        if reader.in_company && !self.index.segments[number].is_large() {
             let _turn = self.disk.cache.leads.turns.take(self.disk.id);
             return self.disk.segment_for(&self.index, number, &reader);
         }
