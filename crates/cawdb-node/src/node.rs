@@ -42,6 +42,16 @@ pub struct NodeState {
     pub rep: Option<Arc<Node>>,
     /// Where exactly this representation lies on disk, if it was written.
     pub place: Option<Arc<Place>>,
+    /// What the representation takes, if it is in memory; so that who counts looks at handles, not at slots.
+    pub(crate) memory: u64,
+}
+
+impl NodeState {
+    /// Keeps a representation in memory.
+    pub(crate) fn hold(&mut self, rep: Arc<Node>) {
+        self.memory = rep.memory();
+        self.rep = Some(rep);
+    }
 }
 
 impl Node {
@@ -148,13 +158,14 @@ impl Node {
 impl NodeHandle {
     /// A handle of a new node that is only in memory.
     pub fn new(id: NodeId, node: Node) -> Arc<Self> {
-        let height = node.height;
+        let (height, memory) = (node.height, node.memory());
         Self::with_state(
             id,
             height,
             NodeState {
                 rep: Some(Arc::new(node)),
                 place: None,
+                memory,
             },
         )
     }
@@ -167,6 +178,7 @@ impl NodeHandle {
             NodeState {
                 rep: None,
                 place: Some(place),
+                memory: 0,
             },
         )
     }

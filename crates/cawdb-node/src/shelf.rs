@@ -91,8 +91,10 @@ impl Shelf {
 
     /// A new node, in memory. It is counted once a counted slot names it.
     pub fn new_node(&self, node: Node) -> Arc<NodeHandle> {
-        self.resident.came(node.memory());
-        NodeHandle::new(NodeId(self.next_node.fetch_add(1, Ordering::Relaxed)), node)
+        let id = NodeId(self.next_node.fetch_add(1, Ordering::Relaxed));
+        let handle = NodeHandle::new(id, node);
+        self.resident.came(handle.read().memory);
+        handle
     }
 
     /// A new run, in memory. It is counted once a counted slot names it.
@@ -145,8 +147,8 @@ impl Shelf {
         let node = Arc::new(node);
         let mut now = handle.write();
         if now.place.as_ref().is_some_and(|p| Arc::ptr_eq(p, &place)) && now.rep.is_none() {
-            self.resident.came(node.memory());
-            now.rep = Some(node.clone());
+            now.hold(node.clone());
+            self.resident.came(now.memory);
         }
         Ok(now.rep.clone().unwrap_or(node))
     }
@@ -190,8 +192,9 @@ impl Shelf {
         }
         table.exchange(&old.slots, &new.slots);
         table.touch_node(handle.id());
-        self.resident.became(old.memory(), new.memory());
-        state.rep = Some(Arc::new(new));
+        let before = state.memory;
+        state.hold(Arc::new(new));
+        self.resident.became(before, state.memory);
         state.place = None;
         true
     }
@@ -201,7 +204,7 @@ impl Shelf {
         let mut state = handle.write();
         if state.place.is_none() && state.rep.as_ref().is_some_and(|now| Arc::ptr_eq(now, rep)) {
             state.place = Some(place.clone());
-            self.resident.may_leave(rep.memory());
+            self.resident.may_leave(state.memory);
         }
     }
 
@@ -221,9 +224,12 @@ impl Shelf {
             })?;
             let mut table = self.table();
             // Pinned before it leaves the table: see the invariants.
-            handle.write().rep = Some(rep.clone());
+            let mut state = handle.write();
+            state.hold(rep.clone());
+            let memory = state.memory;
+            drop(state);
             if table.reap(handle.id(), &rep.slots) {
-                self.resident.went(rep.memory());
+                self.resident.went(memory);
                 taken += 1;
             }
         }
@@ -242,10 +248,12 @@ impl Shelf {
         let mut clean = Vec::new();
         for entry in table.nodes() {
             let state = entry.handle.read();
-            let Some(rep) = &state.rep else { continue };
-            total += rep.memory();
+            if state.rep.is_none() {
+                continue;
+            }
+            total += state.memory;
             if state.place.is_some() && entry.count > 0 {
-                clean.push((entry.handle.take_used(), rep.memory(), entry.handle.clone()));
+                clean.push((entry.handle.take_used(), state.memory, entry.handle.clone()));
             }
         }
         clean.sort_by_key(|(used, ..)| *used);
