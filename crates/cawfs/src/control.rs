@@ -7,6 +7,7 @@ use cawfs_fs::{AccessTimes, IdRange};
 use rustix::io::Errno;
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +72,12 @@ pub fn failed(path: &Path, why: &str) -> Failure {
     .hint("what was synced before is safe: unmount, look with cawfs check, mount again")
 }
 
-/// Stages `count` clones of an object, with maps of users and groups; the token names them.
+/// Stages `count` clones of an object, with maps of users and groups; the token that names them, and how long the ioctl itself took.
 pub fn stage(
     object: &File,
     (count, flags): (u32, u32),
     (users, groups): (&[IdRange], &[IdRange]),
-) -> Result<u64, Refusal> {
+) -> Result<(u64, Duration), Refusal> {
     let ask = Stage {
         count,
         flags,
@@ -84,17 +85,17 @@ pub fn stage(
     };
     let answer = if users.is_empty() && groups.is_empty() {
         let mut stage = ask.encode();
-        let done = ioctl::call::<{ protocol::CLONE_STAGE }, _>(object, &mut stage);
-        done.map(|()| stage)
+        let done = ioctl::timed::<{ protocol::CLONE_STAGE }, _>(object, &mut stage);
+        done.map(|took| (stage, took))
     } else {
         let mapped = protocol::encode_mapped(ask, users, groups);
         let mut mapped = mapped.map_err(|_| Refusal::Error(Errno::INVAL))?;
-        let done = ioctl::call::<{ protocol::CLONE_STAGE_MAPPED }, _>(object, &mut mapped);
-        done.map(|()| mapped.first_chunk().copied().unwrap_or_default())
+        let done = ioctl::timed::<{ protocol::CLONE_STAGE_MAPPED }, _>(object, &mut mapped);
+        done.map(|took| (mapped.first_chunk().copied().unwrap_or_default(), took))
     };
-    let stage = answer.map_err(|e| refusal(object, e))?;
+    let (stage, took) = answer.map_err(|e| refusal(object, e))?;
     Stage::decode(&stage)
-        .map(|stage| stage.token)
+        .map(|stage| (stage.token, took))
         .map_err(|_| Refusal::Foreign)
 }
 

@@ -12,6 +12,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::ioctl::Updater;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// `f_type` of all file systems served through FUSE.
 const FUSE_MAGIC: u64 = 0x6573_5546;
@@ -27,6 +28,17 @@ pub fn call<const NUMBER: u32, const N: usize>(
     object: impl AsFd,
     bytes: &mut [u8; N],
 ) -> Result<(), Errno> {
+    timed::<NUMBER, N>(object, bytes).map(|_| ())
+}
+
+/// Does what [`call`] does, and says how long the ioctl itself took, without looking first at what it is sent to.
+///
+/// # Errors
+/// Those of [`call`].
+pub fn timed<const NUMBER: u32, const N: usize>(
+    object: impl AsFd,
+    bytes: &mut [u8; N],
+) -> Result<Duration, Errno> {
     const {
         assert!(
             (NUMBER >> SIZE_SHIFT) & SIZE_MASK == N as u32,
@@ -40,7 +52,9 @@ pub fn call<const NUMBER: u32, const N: usize>(
     if !on_fuse || !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Err(Errno::NOTTY);
     }
-    exchange::<NUMBER, N>(object, bytes)
+    let begun = Instant::now();
+    exchange::<NUMBER, N>(object, bytes)?;
+    Ok(begun.elapsed())
 }
 
 /// # Safety of the call
