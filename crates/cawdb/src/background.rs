@@ -31,6 +31,7 @@ impl Background {
             let mut pace = Pace {
                 at_opening: AT_OPENING,
                 next_sweep: Instant::now() + AFTER_OPENING,
+                written: (store.0.published.seq(), Instant::now()),
             };
             while !rest(stop, REST) {
                 work(store, stop, &mut pace);
@@ -144,9 +145,22 @@ struct Pace {
     /// What of the sweep is still done at once.
     at_opening: u32,
     next_sweep: Instant,
+    /// The last batch that was seen, and since when it is the last.
+    written: (u64, Instant),
 }
 
 impl Pace {
+    /// Seals what was written once nobody has written for a moment: who clones it then need not.
+    fn seal_idle(&mut self, store: &Store) -> crate::Result<()> {
+        let seq = store.0.published.seq();
+        if seq != self.written.0 {
+            self.written = (seq, Instant::now());
+        } else if self.written.1.elapsed() >= IDLE {
+            store.0.seal_aside()?;
+        }
+        Ok(())
+    }
+
     /// Spares reads no longer, once the first users had their time.
     fn spare_reads(&self, store: &Store) {
         if Instant::now() >= self.next_sweep {
@@ -155,6 +169,8 @@ impl Pace {
     }
 }
 
+/// How long nobody writes before what was written is sealed.
+const IDLE: Duration = Duration::from_millis(100);
 /// How long the first users of a store that was just opened have the disk to themselves.
 const AFTER_OPENING: Duration = Duration::from_secs(2);
 /// Nodes that a sweep looks at before that, so that it gets on also where a store is never open for longer.
@@ -173,7 +189,9 @@ fn work(store: &Store, stop: &Stop, pace: &mut Pace) {
 
 fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
     // However long this takes: children that are not looked at are neither split nor joined.
+    pace.seal_idle(store)?;
     while !*lock(&stop.0) && store.0.tick(false)? {
+        pace.seal_idle(store)?;
         pace.spare_reads(store);
     }
     while pace.at_opening > 0 && !*lock(&stop.0) && store.0.tick(true)? {

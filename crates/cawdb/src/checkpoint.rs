@@ -106,6 +106,10 @@ impl Inner {
         if !wanted() {
             return Ok(());
         }
+        if self.throttle.has_threads() {
+            // Else all who write would wait while the cut seals.
+            self.seal_aside()?;
+        }
         let cut = self.cut(&anchors, closing)?;
         let Some(cut) = cut else { return Ok(()) };
         match self.write_cut(&mut anchors, &cut) {

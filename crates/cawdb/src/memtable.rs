@@ -14,6 +14,8 @@
 //!   batches may be inserted in any order;
 //! * fragments are not empty, ascend and do not overlap; a fragment has at least one stamp;
 //! * a key that was put first where nothing was, and is deleted in the end, says nothing about what is below: no run gets it;
+//! * while it has a *next* one, that gets all that is inserted here from then on; so what was here before can be made runs while others insert, and the next
+//!   one takes its place;
 //! * what is read at a sequence number is the fold of all changes up to it: a patch lies over what is
 //!   older, and over nothing if a delete-range lies between.
 
@@ -23,6 +25,7 @@ use cawdb_disk::sync::atomic::{AtomicUsize, Ordering};
 use cawdb_node::{Key, KeyRange, MemRun, MemRunBuilder, Message, RangeSet};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// Bytes of memory that a version takes beside its payload, roughly.
 const VERSION_OVERHEAD: usize = 112;
@@ -32,6 +35,9 @@ const KEY_OVERHEAD: usize = 160;
 
 /// Bytes of memory that a delete-range takes beside its ends, roughly.
 const RANGE_OVERHEAD: usize = 128;
+
+/// Keys that are made parts of runs before others may insert again.
+const PIECE: usize = 256;
 
 /// Bytes of memory of a stamp.
 const STAMP_BYTES: usize = size_of::<Stamp>();
@@ -77,6 +83,7 @@ struct Content {
     points: BTreeMap<Key, Vec<(Stamp, Message)>>,
     /// By the first key of each.
     fragments: BTreeMap<Key, Fragment>,
+    next: Option<Arc<Memtable>>,
 }
 
 /// A multi-version sorted table. Readers and writers may use it at once, from any thread.
@@ -122,6 +129,9 @@ impl Memtable {
                     bytes += content.add_range(range, stamp) * STAMP_BYTES;
                 }
             }
+        }
+        if let Some(next) = &content.next {
+            next.insert(seq, ops);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.versions.fetch_add(ops.len(), Ordering::Relaxed);
@@ -197,40 +207,87 @@ impl Memtable {
     /// Everything, at the newest sequence number, as runs that follow each other in key order. A
     /// delete-range that reaches over a cut is cut with it. O(n).
     pub fn freeze(&self, cuts: Cuts<'_>) -> Vec<MemRun> {
-        let content = sync::read(&self.content);
-        let deleted = content.deleted(u64::MAX, &KeyRange::all());
+        let runs = self.freeze_up_to(u64::MAX, cuts, &|| true);
+        runs.unwrap_or_default()
+    }
+
+    /// The same of the batches up to `seq`, while others may insert later ones; none once `go_on` says no.
+    pub fn freeze_up_to(
+        &self,
+        seq: u64,
+        cuts: Cuts<'_>,
+        go_on: &dyn Fn() -> bool,
+    ) -> Option<Vec<MemRun>> {
+        let deleted = sync::read(&self.content).deleted(seq, &KeyRange::all());
         let (mut runs, mut builder) = (Vec::new(), MemRunBuilder::new());
-        let (mut rest, mut last) = (KeyRange::all(), None);
-        for (key, versions) in &content.points {
-            let cover = content.cover(key, u64::MAX);
-            let Some(message) = fold(versions, cover, u64::MAX) else {
-                continue;
-            };
-            if came_and_went(versions, &message) {
-                continue;
-            }
-            if let Some(cut) = last.and_then(|last| cuts.between(last, key, builder.bytes())) {
-                let piece = KeyRange {
-                    lo: rest.lo,
-                    hi: Some(cut.clone()),
+        let (mut rest, mut passed) = (KeyRange::all(), 0);
+        // The last key looked at, and the last that was taken.
+        let (mut seen, mut last): (Option<Key>, Option<Key>) = (None, None);
+        loop {
+            let content = sync::read(&self.content);
+            let from = seen.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let points = content.points.range::<[u8], _>((from, Bound::Unbounded));
+            let (mut newly_seen, mut newest) = (None, last.as_ref());
+            for (key, versions) in points.take(PIECE) {
+                newly_seen = Some(key);
+                let Some(message) = fold(versions, content.cover(key, seq), seq) else {
+                    continue;
                 };
-                runs.push(finish(builder, &deleted, &piece));
-                builder = MemRunBuilder::new();
-                rest = KeyRange { lo: cut, hi: None };
+                if came_and_went(versions, &message) {
+                    continue;
+                }
+                passed += cuts.bounds[passed..]
+                    .iter()
+                    .take_while(|bound| *bound <= key)
+                    .count();
+                let cut = newest.and_then(|last| cuts.between(last, key, passed, builder.bytes()));
+                if let Some(cut) = cut {
+                    let piece = KeyRange {
+                        lo: rest.lo,
+                        hi: Some(cut.clone()),
+                    };
+                    runs.push(finish(builder, &deleted, &piece));
+                    builder = MemRunBuilder::new();
+                    rest = KeyRange { lo: cut, hi: None };
+                }
+                builder.push(key.clone(), message);
+                newest = Some(key);
             }
-            builder.push(key.clone(), message);
-            last = Some(key);
+            let Some(newly_seen) = newly_seen.cloned() else {
+                break;
+            };
+            last = newest.cloned();
+            seen = Some(newly_seen);
+            drop(content);
+            if !go_on() {
+                return None;
+            }
         }
         runs.push(finish(builder, &deleted, &rest));
         runs.retain(|run| !run.is_empty());
-        runs
+        Some(runs)
+    }
+
+    /// A memtable that gets, from now on, what is inserted here too; none if there is one already.
+    pub fn begin_next(&self) -> Option<Arc<Self>> {
+        let mut content = sync::write(&self.content);
+        if content.next.is_some() {
+            return None;
+        }
+        let next = Arc::<Self>::default();
+        content.next = Some(next.clone());
+        Some(next)
+    }
+
+    /// From now on nothing more goes to the next one.
+    pub fn end_next(&self) {
+        sync::write(&self.content).next = None;
     }
 }
 
 impl Cuts<'_> {
-    /// Where the run that ends with the key `last` and has `bytes` is cut before `next`, if it is.
-    fn between(&self, last: &Key, next: &Key, bytes: u64) -> Option<Key> {
-        let passed = self.bounds.partition_point(|bound| bound <= next);
+    /// Where the run that ends with the key `last` and has `bytes` is cut before `next`, which lies above the first `passed` bounds, if it is.
+    fn between(&self, last: &Key, next: &Key, passed: usize, bytes: u64) -> Option<Key> {
         let bound = self.bounds[..passed].last().filter(|bound| *bound > last);
         match bound {
             Some(bound) if bytes >= self.bound_min_bytes => Some(bound.clone()),

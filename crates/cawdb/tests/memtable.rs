@@ -333,6 +333,66 @@ fn runs_end_at_bounds_once_they_are_long_enough() {
     assert_eq!(ranges, cut);
 }
 
+/// Others insert while it is frozen, before and behind what was looked at: none of that is in the runs, and all of it in the next one.
+#[test]
+fn what_comes_while_it_is_frozen_goes_to_the_next() {
+    for seed in 0..20 {
+        let mut rng = Rng::with_seed(seed);
+        let key = |n: u32| Key::from(format!("{n:04}"));
+        let put = |rng: &mut Rng, n: u64| {
+            let value = Message::Put(n.to_string().into());
+            MemOp::Point(key(rng.u32(0..2000)), value)
+        };
+        let (table, mut naive) = (Memtable::default(), BTreeMap::new());
+        for n in 1..4000 {
+            let op = put(&mut rng, n);
+            table.insert(n, std::slice::from_ref(&op));
+            if let MemOp::Point(key, message) = op {
+                naive.insert(key, message);
+            }
+        }
+        let next = table.begin_next().unwrap();
+        assert!(table.begin_next().is_none(), "one at a time");
+        let later = std::cell::RefCell::new((Vec::new(), rng));
+        let insert = || {
+            let (ops, rng) = &mut *later.borrow_mut();
+            for _ in 0..50 {
+                let n = 4000 + ops.len() as u64;
+                let op = match rng.u8(0..20) {
+                    0 => MemOp::DeleteRange(KeyRange::new(key(n as u32 % 2000), key(2000))),
+                    _ => put(rng, n),
+                };
+                table.insert(n, std::slice::from_ref(&op));
+                ops.push(op);
+            }
+            true
+        };
+        let cuts = Cuts {
+            target_bytes: 2000,
+            bounds: &[key(300), key(301), key(1200)],
+            bound_min_bytes: 1000,
+        };
+        let runs = table.freeze_up_to(3999, cuts, &insert).unwrap();
+        table.end_next();
+        table.insert(9999, &[MemOp::Point(key(0), Message::Delete)]);
+        assert!(table.begin_next().is_some());
+        let points = runs.iter().flat_map(|run| run.points().to_vec());
+        assert!(points.eq(naive), "seed {seed}");
+        assert!(runs.iter().all(|run| run.ranges().is_empty()) && runs.len() > 10);
+        let (ops, _) = later.into_inner();
+        assert!(ops.len() > 200, "it was interrupted");
+        let twin = Memtable::default();
+        (4000..)
+            .zip(&ops)
+            .for_each(|(n, op)| twin.insert(n, std::slice::from_ref(op)));
+        let all = |table: &Memtable| {
+            let points = table.next_batch(Bound::Unbounded, Bound::Unbounded, false, 9999, 4000);
+            (points, table.delete_ranges(&KeyRange::all(), 9999))
+        };
+        assert_eq!(all(&next), all(&twin), "seed {seed}");
+    }
+}
+
 #[test]
 fn odd_bounds_give_nothing() {
     let table = Memtable::default();
