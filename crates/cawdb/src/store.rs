@@ -284,12 +284,11 @@ impl Inner {
                 result => return result.map(|()| true),
             }
         }
-        let ticks = self.counters.ticks.fetch_add(1, Ordering::Relaxed);
+        self.counters.ticks.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         let busy = self.tree.tick(self, sweep)?;
-        if !busy || ticks.is_multiple_of(EVICT_EVERY) {
-            self.keep_budget();
-        }
+        // After each piece: readers bring nodes while it makes way for them.
+        self.keep_budget();
         if busy {
             self.make_way_for_readers(begun.elapsed());
             return Ok(true);
@@ -315,8 +314,6 @@ impl Inner {
 
 /// How long a piece of background work waits for a checkpoint, at most.
 const MAKE_WAY: Duration = Duration::from_millis(50);
-/// Pieces of background work between two looks at the memory that nodes take: a sweep visits them all.
-const EVICT_EVERY: u64 = 64;
 /// Bytes given back to the file system below in one piece of background work.
 const PUNCH_AT_ONCE: u64 = 64 << 20;
 

@@ -207,3 +207,27 @@ fn a_change_before_a_sweep_is_taken_up_leads_to_another() {
         "{found:?} of {nodes} nodes"
     );
 }
+
+#[test]
+fn nodes_that_others_read_leave_memory_after_each_piece_of_work() {
+    let budget = 64 << 10;
+    let options = Options {
+        cache_bytes: 4 * budget,
+        ..options()
+    };
+    let store = Store::open(in_shape(), options).unwrap();
+    put(&store, 0..400);
+    store.checkpoint().unwrap();
+    // While somebody reads, each piece is followed by a rest: it may be long until there were many.
+    for _ in 0..4 {
+        assert!(store.tick().unwrap(), "nothing to do");
+        for n in 0..4000 {
+            let key = format!("key{:05}", n * 7919 % 100_000);
+            assert!(store.get(key.as_bytes()).unwrap().is_some());
+        }
+        let nodes = || store.stats().memory.nodes;
+        assert!(nodes() > budget, "all fit");
+        assert!(store.tick().unwrap(), "nothing to do");
+        assert!(nodes() <= budget, "{} bytes", nodes());
+    }
+}
