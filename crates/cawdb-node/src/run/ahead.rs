@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Bytes of the second request in a row, if the first was short.
 const FIRST_WINDOW: u64 = 64 << 10;
 /// Bytes of the longest request: the blocks of a file that a kernel asks for at once, 1 MiB, and what lies around them.
-const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
+pub(super) const MAX_WINDOW: u64 = (1 << 20) + (64 << 10);
 /// Who reads a piece of so many bytes has company.
 const MUCH: u64 = 512 << 10;
 

@@ -166,8 +166,10 @@ impl DiskCursor {
             return Ok(segment);
         }
         let reader = Reader::of_cursor(among.clone(), self.direction, self.ahead);
-        if reader.in_company && !self.index.segments[number].is_large() {
-            let _turn = self.disk.cache.leads.turns.take(self.disk.id);
+        let info = &self.index.segments[number];
+        if reader.in_company && !info.is_large() {
+            let turns = &self.disk.cache.leads.turns;
+            let _turn = turns.take(self.disk.id, info.offset);
             return self.disk.segment_for(&self.index, number, &reader);
         }
         let mut lead = self.lead_to(number);
