@@ -2,6 +2,7 @@
 //! A thread that panics ends, and the store takes no more changes.
 
 use crate::Store;
+use crate::aside::{MUCH, PIECE};
 use cawdb_disk::sync::{Condvar, Mutex};
 use cawdb_disk::sync::{lock, wait_while};
 use cawdb_node::KeyRange;
@@ -32,6 +33,7 @@ impl Background {
                 at_opening: AT_OPENING,
                 next_sweep: Instant::now() + AFTER_OPENING,
                 written: (store.0.published.seq(), Instant::now()),
+                not_before: Instant::now() + AFTER_OPENING,
             };
             while !rest(stop, REST) {
                 work(store, stop, &mut pace);
@@ -147,6 +149,8 @@ struct Pace {
     next_sweep: Instant,
     /// The last batch that was seen, and since when it is the last.
     written: (u64, Instant),
+    /// Then the first users have had their time: what a journal brought back is not sealed, and merged, beside them.
+    not_before: Instant,
 }
 
 impl Pace {
@@ -155,8 +159,8 @@ impl Pace {
         let seq = store.0.published.seq();
         if seq != self.written.0 {
             self.written = (seq, Instant::now());
-        } else if self.written.1.elapsed() >= IDLE {
-            store.0.seal_aside()?;
+        } else if self.written.1.elapsed() >= IDLE && Instant::now() >= self.not_before {
+            store.0.seal_aside(MUCH, PIECE)?;
         }
         Ok(())
     }
@@ -204,6 +208,7 @@ fn work_off(store: &Store, stop: &Stop, pace: &mut Pace) -> crate::Result<()> {
     }
     let (begun, sweeps) = (Instant::now(), store.0.tree.counters.sweeps.get());
     while !*lock(&stop.0) && store.0.tick(true)? {
+        pace.seal_idle(store)?;
         if store.0.tree.counters.sweeps.get() > sweeps {
             break;
         }

@@ -8,6 +8,7 @@
 //! Invariants: what is written is what was cut, whatever happens to the live state meanwhile; a run or node that
 //! died before the cut is never written; nothing the last checkpoint names is overwritten before this one is durable.
 
+use crate::aside::{MUCH, PIECE};
 use crate::error::{Error, Result};
 use crate::image::{Body, Entry, MAX_DELTAS, NodeRecord, RunRecord, Twice, Written, write_table};
 use crate::room::reserve;
@@ -108,7 +109,7 @@ impl Inner {
         }
         if self.throttle.has_threads() {
             // Else all who write would wait while the cut seals.
-            self.seal_aside()?;
+            self.seal_aside(MUCH, PIECE)?;
         }
         let cut = self.cut(&anchors, closing)?;
         let Some(cut) = cut else { return Ok(()) };

@@ -28,8 +28,6 @@ const ROOT_EXCESS: usize = 4;
 const FULL: u64 = 4;
 /// One of large changes is full at this part of it: sealing goes over all changes, and whoever writes waits, but these are few.
 const FULL_OF_LARGE: u64 = 2;
-/// So many changes are worth being sealed before somebody has to wait for it: a third of a µs each, if they are at hand, and up to one.
-const MUCH: usize = 1 << 10;
 /// Changes are large that take so many bytes of memory in the mean: pages of files, and their records.
 const LARGE: u64 = 1 << 10;
 
@@ -150,47 +148,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Seals what is in the memtable now, if that is much, while others go on to write: so that whoever has to seal it under the writer's lock finds
-    /// little. Whether it did.
-    pub(crate) fn seal_aside(&self) -> Result<bool> {
-        self.poison.check()?;
-        if self.options.read_only {
-            return Ok(false);
-        }
-        let _guard = self.poison.guard();
-        let writer = sync::lock(&self.writer);
-        let (seq, View { root, mem }) = (writer.seq, self.published.pin().view);
-        let next = (mem.versions() >= MUCH).then(|| mem.begin_next()).flatten();
-        let Some(next) = next else { return Ok(false) };
-        drop(writer);
-        // A clone may have sealed it meanwhile.
-        let stands = || self.published.with(|now| Arc::ptr_eq(&now.mem, &mem));
-        let bounds = bounds(&root);
-        let runs = mem.freeze_up_to(seq, self.cuts(&bounds), &stands);
-        let writer = sync::lock(&self.writer);
-        mem.end_next();
-        let Some(runs) = runs.filter(|_| stands()) else {
-            return Ok(false);
-        };
-        let now = self.published.pin().view;
-        let root = self.laid(&now.root, &mem, runs)?;
-        self.shelf.exchange_root(&now.root.slots, &root.slots);
-        let view = View {
-            root: Arc::new(root),
-            mem: next,
-        };
-        self.published.replace(view, writer.seq);
-        drop(writer);
-        Ok(true)
-    }
-
     fn sealed(&self, root: &Node, mem: &Arc<Memtable>) -> Result<Node> {
         let bounds = bounds(root);
         let runs = mem.freeze(self.cuts(&bounds));
         self.laid(root, mem, runs)
     }
 
-    fn cuts<'a>(&self, bounds: &'a [Key]) -> Cuts<'a> {
+    pub(crate) fn cuts<'a>(&self, bounds: &'a [Key]) -> Cuts<'a> {
         Cuts {
             target_bytes: self.options.policy.run_bytes,
             bounds,
@@ -199,7 +163,7 @@ impl Inner {
     }
 
     /// The root with what a memtable was made of laid on it.
-    fn laid(&self, root: &Node, mem: &Arc<Memtable>, runs: Vec<MemRun>) -> Result<Node> {
+    pub(crate) fn laid(&self, root: &Node, mem: &Arc<Memtable>, runs: Vec<MemRun>) -> Result<Node> {
         let mut sealed = sync::lock(&self.sealed);
         sealed.retain(|old| old.strong_count() > 0);
         sealed.push(Arc::downgrade(mem));
@@ -238,7 +202,7 @@ impl Inner {
 }
 
 /// Keys of a root at which runs may end.
-fn bounds(root: &Node) -> Vec<Key> {
+pub(crate) fn bounds(root: &Node) -> Vec<Key> {
     root.pivots().skip(1).cloned().collect()
 }
 
@@ -355,58 +319,5 @@ mod tests {
             assert!(is_full(&mem, part * bytes), "{len}");
             assert!(!is_full(&mem, part * (bytes + 1)), "{len}");
         }
-    }
-
-    /// Sealed by somebody else while others write and clone: every view shows whole batches, and every clone its instant.
-    #[cfg(not(feature = "interleave"))]
-    #[test]
-    fn what_is_sealed_aside_is_neither_lost_nor_torn() {
-        const KEYS: u32 = 40;
-        const LAST: u32 = 3000;
-        let store = crate::Store::in_memory();
-        let number = |value: Option<bytes::Bytes>| {
-            let text = value.map(|v| String::from_utf8_lossy(&v).into_owned());
-            text.map_or(0, |text| text.parse::<u32>().unwrap_or_default())
-        };
-        let same = |prefix: &str, view: &crate::Snapshot| {
-            let of = |k: u32| number(view.get(format!("{prefix}{k:02}").as_bytes()).unwrap());
-            let first = of(0);
-            assert!((1..KEYS).all(|k| of(k) == first), "{prefix} is torn");
-            first
-        };
-        let writer = std::thread::spawn({
-            let store = store.clone();
-            move || {
-                for n in 1..=LAST {
-                    let mut batch = Batch::new();
-                    for k in 0..KEYS {
-                        batch.put(format!("g/{k:02}"), n.to_string());
-                    }
-                    batch.delete_range(KeyRange::prefix(format!("h/{}", n % 7)));
-                    store.commit(batch).unwrap();
-                    if n % 100 == 0 {
-                        let mut batch = Batch::new();
-                        batch.clone_prefix("g/", format!("c{n}/"));
-                        store.commit(batch).unwrap();
-                    }
-                }
-            }
-        });
-        let mut sealed = 0;
-        while !writer.is_finished() {
-            sealed += u32::from(store.0.seal_aside().unwrap());
-            same("g/", &store.snapshot());
-        }
-        writer.join().unwrap();
-        assert!(sealed > 0);
-        while store.0.published.with(|view| view.mem.versions()) >= MUCH {
-            assert!(store.0.seal_aside().unwrap());
-        }
-        let view = store.snapshot();
-        assert_eq!(same("g/", &view), LAST);
-        for n in (100..=LAST).step_by(100) {
-            assert_eq!(same(&format!("c{n}/"), &view), n);
-        }
-        assert!(store.check(false).unwrap().findings.is_empty());
     }
 }

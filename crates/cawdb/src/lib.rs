@@ -29,6 +29,7 @@
 //! What is committed is seen at once, and durable after [`Store::sync`]. After a crash the state is that after some
 //! prefix of the batches, at or after the last sync.
 
+mod aside;
 mod background;
 mod batch;
 mod checkpoint;

@@ -36,9 +36,6 @@ const KEY_OVERHEAD: usize = 160;
 /// Bytes of memory that a delete-range takes beside its ends, roughly.
 const RANGE_OVERHEAD: usize = 128;
 
-/// Keys that are made parts of runs before others may insert again.
-const PIECE: usize = 256;
-
 /// Bytes of memory of a stamp.
 const STAMP_BYTES: usize = size_of::<Stamp>();
 
@@ -207,15 +204,16 @@ impl Memtable {
     /// Everything, at the newest sequence number, as runs that follow each other in key order. A
     /// delete-range that reaches over a cut is cut with it. O(n).
     pub fn freeze(&self, cuts: Cuts<'_>) -> Vec<MemRun> {
-        let runs = self.freeze_up_to(u64::MAX, cuts, &|| true);
+        let runs = self.freeze_up_to(u64::MAX, cuts, usize::MAX, &|| true);
         runs.unwrap_or_default()
     }
 
-    /// The same of the batches up to `seq`, while others may insert later ones; none once `go_on` says no.
+    /// The same of the batches up to `seq`, `piece` keys at a time, between which others may insert later ones; none once `go_on` says no.
     pub fn freeze_up_to(
         &self,
         seq: u64,
         cuts: Cuts<'_>,
+        piece: usize,
         go_on: &dyn Fn() -> bool,
     ) -> Option<Vec<MemRun>> {
         let deleted = sync::read(&self.content).deleted(seq, &KeyRange::all());
@@ -228,7 +226,7 @@ impl Memtable {
             let from = seen.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let points = content.points.range::<[u8], _>((from, Bound::Unbounded));
             let (mut newly_seen, mut newest) = (None, last.as_ref());
-            for (key, versions) in points.take(PIECE) {
+            for (key, versions) in points.take(piece) {
                 newly_seen = Some(key);
                 let Some(message) = fold(versions, content.cover(key, seq), seq) else {
                     continue;

@@ -372,7 +372,7 @@ fn what_comes_while_it_is_frozen_goes_to_the_next() {
             bounds: &[key(300), key(301), key(1200)],
             bound_min_bytes: 1000,
         };
-        let runs = table.freeze_up_to(3999, cuts, &insert).unwrap();
+        let runs = table.freeze_up_to(3999, cuts, 256, &insert).unwrap();
         table.end_next();
         table.insert(9999, &[MemOp::Point(key(0), Message::Delete)]);
         assert!(table.begin_next().is_some());
