@@ -184,6 +184,32 @@ mod tests {
         );
     }
 
+    /// Writes at random, and looks now and then.
+    fn write(store: &Store, model: &mut Model, seed: u64) -> Result<()> {
+        let what = |part: &str| format!("seed {seed}, {part}");
+        let mut rng = Rng::with_seed(seed);
+        let mut old: Vec<(Snapshot, Model)> = Vec::new();
+        for n in 0..1500 {
+            let mut batch = Batch::new();
+            if rng.u8(0..30) == 0 {
+                clone(&mut rng, &mut batch, model);
+            }
+            (0..rng.u8(1..6)).for_each(|_| change(&mut rng, &mut batch, model, n));
+            store.commit(batch)?;
+            if n % 4 == 0 {
+                compare(&store.snapshot(), model, &what("now"));
+            }
+            if rng.u8(0..40) == 0 {
+                old.push((store.snapshot(), model.clone()));
+            }
+            if old.len() > 5 {
+                let (view, then) = old.swap_remove(rng.usize(0..5));
+                compare(&view, &then, &what("an old instant"));
+            }
+        }
+        Ok(())
+    }
+
     /// With tiny sizes, and two threads that seal aside beside background work, checkpoints and syncs: what is read is what the model says, now, of
     /// old instants, and after the store is opened again.
     #[test]
@@ -225,26 +251,7 @@ mod tests {
                     store.checkpoint().and(Ok(false))
                 });
                 until_stopped(|store| store.sync().and(Ok(false)));
-                let mut rng = Rng::with_seed(seed);
-                let mut old: Vec<(Snapshot, Model)> = Vec::new();
-                for n in 0..1500 {
-                    let mut batch = Batch::new();
-                    if rng.u8(0..30) == 0 {
-                        clone(&mut rng, &mut batch, &mut model);
-                    }
-                    (0..rng.u8(1..6)).for_each(|_| change(&mut rng, &mut batch, &mut model, n));
-                    store.commit(batch).unwrap();
-                    if n % 4 == 0 {
-                        compare(&store.snapshot(), &model, &what("now"));
-                    }
-                    if rng.u8(0..40) == 0 {
-                        old.push((store.snapshot(), model.clone()));
-                    }
-                    if old.len() > 5 {
-                        let (view, then) = old.swap_remove(rng.usize(0..5));
-                        compare(&view, &then, &what("an old instant"));
-                    }
-                }
+                write(&store, &mut model, seed).unwrap();
                 stop.store(true, Ordering::Relaxed);
             });
             compare(&store.snapshot(), &model, &what("the end"));
