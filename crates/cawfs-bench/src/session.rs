@@ -18,21 +18,21 @@ pub struct Steps {
     pub whole: &'static str,
     /// Without the start of the program.
     pub program: &'static str,
-    /// Of that, the one call that does the work.
-    pub ioctl: &'static str,
+    /// Of that, the calls that do the work.
+    pub calls: &'static str,
 }
 
 /// Cloning a tree.
 pub const CLONE: Steps = Steps {
     whole: "clone",
     program: "clone, without starting the program",
-    ioctl: "clone, the ioctl",
+    calls: "clone, its two calls",
 };
 /// Removing one.
 pub const REMOVAL: Steps = Steps {
     whole: "remove the tree the quickest way",
     program: "remove the tree, without starting the program",
-    ioctl: "remove the tree, the ioctl",
+    calls: "remove the tree, its call",
 };
 
 /// What one step took.
@@ -194,7 +194,7 @@ impl Session<'_> {
             told = work(system)?;
             Ok(())
         })?;
-        let parts = [(steps.program, told.program), (steps.ioctl, told.ioctl)];
+        let parts = [(steps.program, told.program), (steps.calls, told.calls)];
         for (step, inner) in parts {
             if let Some(inner) = inner {
                 self.told(step, round, inner);

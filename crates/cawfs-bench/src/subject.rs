@@ -63,7 +63,7 @@ impl Cawfs {
             serde_json::from_str(&self.run(args)?).context("cawfs printed no JSON")?;
         Ok(Told {
             program: said["seconds"].as_f64(),
-            ioctl: said["ioctl_seconds"].as_f64(),
+            calls: said["calls_seconds"].as_f64(),
         })
     }
 

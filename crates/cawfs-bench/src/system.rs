@@ -153,8 +153,8 @@ pub struct Answer {
 pub struct Told {
     /// All of it, after it had started.
     pub program: Option<f64>,
-    /// Of that, the one call that does the work.
-    pub ioctl: Option<f64>,
+    /// Of that, the calls that do the work.
+    pub calls: Option<f64>,
 }
 
 /// A file system that is measured, or an engine on one.

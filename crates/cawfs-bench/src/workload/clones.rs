@@ -16,13 +16,13 @@ const FEW: u32 = 10;
 pub const SMALL: Steps = Steps {
     whole: "clone of 10 files",
     program: "clone of 10 files, without starting the program",
-    ioctl: "clone of 10 files, the ioctl",
+    calls: "clone of 10 files, its two calls",
 };
 /// Cloning the big one.
 pub const BIG: Steps = Steps {
     whole: "clone of many files",
     program: "clone of many files, without starting the program",
-    ioctl: "clone of many files, the ioctl",
+    calls: "clone of many files, its two calls",
 };
 /// Making a folder.
 pub const MKDIR: &str = "mkdir";

@@ -28,12 +28,13 @@ pub fn run(args: &CloneArgs) -> Outcome {
         users: &args.map_uid,
         groups: &args.map_gid,
     };
-    let (destinations, ioctl) = clone(&args.src, &args.dst, wish)?;
+    let (destinations, took) = clone(&args.src, &args.dst, wish)?;
     if args.json {
         output::json(&json!({
             "source": args.src.to_string_lossy(),
             "destinations": destinations,
-            "ioctl_seconds": ioctl.as_secs_f64(),
+            "ioctl_seconds": took.ioctl.as_secs_f64(),
+            "calls_seconds": took.calls.as_secs_f64(),
             "seconds": begun.elapsed().as_secs_f64(),
         }));
     }
@@ -76,15 +77,20 @@ impl Wish<'_> {
     }
 }
 
-/// Clones `src` to each of `dst`; the answer is the names of the clones, and how long the ioctl took that stages them.
+/// How long the calls took that clone.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    /// The ioctl that stages.
+    pub ioctl: Duration,
+    /// That, and the renames that make the clones appear.
+    pub calls: Duration,
+}
+
+/// Clones `src` to each of `dst`; the answer is the names of the clones, and how long that took.
 ///
 /// # Errors
 /// Whatever keeps a clone from its place; those before it are there then.
-pub fn clone(
-    src: &Path,
-    dst: &[PathBuf],
-    wish: Wish<'_>,
-) -> Result<(Vec<String>, Duration), Failure> {
+pub fn clone(src: &Path, dst: &[PathBuf], wish: Wish<'_>) -> Result<(Vec<String>, Took), Failure> {
     let (source, is_dir, device) = open_source(src)?;
     wish.check(src, is_dir)?;
     let targets = dst
@@ -98,6 +104,7 @@ pub fn clone(
     let count = u32::try_from(targets.len()).map_err(|_| Failure::usage("too many DST"))?;
     let (token, ioctl) = control::stage(&source, (count, wish.flags()), (wish.users, wish.groups))
         .map_err(|refusal| refusal.at(src, |e| refused(src, wish, e)))?;
+    let begun = Instant::now();
     for (index, (target, mode)) in (0..count).zip(targets.iter().zip(modes)) {
         let staged = stage_name(token, index);
         rustix::fs::renameat_with(&target.parent, staged, &target.parent, &target.name, mode)
@@ -106,11 +113,12 @@ pub fn clone(
                 _ => misplaced(target, e),
             })?;
     }
+    let calls = ioctl + begun.elapsed();
     let names = targets
         .iter()
         .map(|t| t.path.to_string_lossy().into_owned())
         .collect();
-    Ok((names, ioctl))
+    Ok((names, Took { ioctl, calls }))
 }
 
 fn open_source(src: &Path) -> Result<(File, bool, u64), Failure> {
@@ -131,9 +139,7 @@ fn may_become(
     device: u64,
     replace: bool,
 ) -> Result<RenameFlags, Failure> {
-    let place = rustix::fs::fstat(&target.parent)
-        .map_err(|e| Failure::io(&target.parent_path, "cannot look at it", e))?;
-    if place.st_dev != device {
+    if target.device()? != device {
         return Err(Failure::at(&target.path, "SRC is on another mount")
             .hint("a clone shares its data with the source: both must be on one mount"));
     }

@@ -43,6 +43,18 @@ impl Target {
         })
     }
 
+    /// On which device the directory lies. Asks the kernel for nothing else, so that it need not ask the daemon.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub fn device(&self) -> Result<u64, Failure> {
+        use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        statx(&self.parent, "", flags, StatxFlags::empty())
+            .map(|found| makedev(found.stx_dev_major, found.stx_dev_minor))
+            .map_err(|e| Failure::io(&self.parent_path, "cannot look at it", e))
+    }
+
     /// What stands there now, not followed if it is a link; `None` if nothing.
     ///
     /// # Errors
