@@ -14,22 +14,20 @@
 //!   only made do not add up, however many there are.
 //! * If the bound says that a tree does not fit, its keys are looked at, in O(their number): only for trees that hold
 //!   clones, in a volume where trees have gone deeper thousands of times.
-//! * What the store says of the bounds is never less than what is so: it is written before, and rounded up.
+//! * What the store says of the bounds is what they are: it is written before what needs it, and not rounded, since that would add up with each mount.
 
 use crate::change::Change;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
 use crate::inode::{Inode, MOVED};
 use crate::locks::lock;
-use crate::schema::{DATA, Location, META, misc};
+use crate::schema::{Location, META, misc};
 use crate::table::{Node, Place};
 use crate::types::NAME_MAX;
-use cawdb::{Batch, KeyRange, MAX_KEY_BYTES, Snapshot};
+use cawdb::{Batch, MAX_KEY_BYTES, Snapshot};
 
 /// Both bounds are at least this, so that ordinary paths cost nothing.
 const FLOOR: usize = 8 * 1024;
-/// What the store says is rounded up to this unit, so that it is rarely written.
-const UNIT: usize = 4 * 1024;
 /// What may follow the key of a record: the tags and the name of an attribute. The number of a block is shorter.
 const TAIL: usize = 2 + NAME_MAX;
 /// Tag of the bounds in the table of what is never cloned.
@@ -154,22 +152,23 @@ impl Fs {
         }
     }
 
-    /// Stores new bounds if the stored ones are too small for them.
-    fn keep_bounds(&self, mut bounds: Bounds) -> Result<Bounds> {
-        let [made, any] = bounds.stored;
-        if bounds.made > made || bounds.any > any {
-            let round = |bytes: usize| bytes.next_multiple_of(UNIT).min(MAX_KEY_BYTES);
-            bounds.stored = [round(bounds.made).max(made), round(bounds.any).max(any)];
-            let value: Vec<u8> = bounds
-                .stored
-                .iter()
-                .flat_map(|&bytes| (bytes as u32).to_le_bytes())
-                .collect();
-            let mut batch = Batch::new();
-            batch.put(misc(self.volume, BOUNDS), value);
-            self.commit(batch)?;
+    /// Stores new bounds if they are others than those that are stored.
+    fn keep_bounds(&self, bounds: Bounds) -> Result<Bounds> {
+        let now = [bounds.made, bounds.any];
+        if now == bounds.stored {
+            return Ok(bounds);
         }
-        Ok(bounds)
+        let value: Vec<u8> = now
+            .iter()
+            .flat_map(|&bytes| (bytes as u32).to_le_bytes())
+            .collect();
+        let mut batch = Batch::new();
+        batch.put(misc(self.volume, BOUNDS), value);
+        self.commit(batch)?;
+        Ok(Bounds {
+            stored: now,
+            ..bounds
+        })
     }
 }
 
@@ -180,14 +179,12 @@ fn fits(longest: usize) -> Result<()> {
     Ok(())
 }
 
-/// Length that no key below a directory exceeds, now or with one more attribute. Reads them all.
+/// Length that no key below a directory exceeds, now or with one more attribute. Reads all its records, but nothing of what its files contain: the key of
+/// a block is that of its file and less than [`TAIL`].
 fn longest_below(view: &Snapshot, dir: &Location) -> Result<usize> {
     let mut longest = 0;
-    for which in [META, DATA] {
-        let range: KeyRange = dir.subtree(which).1;
-        for item in view.scan(range) {
-            longest = longest.max(item?.0.len());
-        }
+    for item in view.scan(dir.subtree(META).1) {
+        longest = longest.max(item?.0.len());
     }
     Ok(longest + TAIL)
 }

@@ -106,7 +106,7 @@ const EVERYTHING: [&str; 69] = [
 /// With `CAWFS_OPERATIONS` it goes on, seed after seed, until so many operations are done.
 #[test]
 fn everything_happens() {
-    let plan = Plan::from_env(16, 400);
+    let plan = Plan::from_env(32, 400);
     let least = std::env::var("CAWFS_OPERATIONS").map_or(0, |n| n.parse().expect("a number"));
     let mut total = run(&plan, "everything_happens");
     for seed in plan.seeds.. {

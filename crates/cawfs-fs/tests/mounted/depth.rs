@@ -119,3 +119,35 @@ fn many_clones_that_go_deeper_do_not_use_up_the_room() {
     }
     m.well();
 }
+
+#[test]
+fn many_mounts_do_not_use_up_the_room_for_looking_at_nothing() {
+    let m = mount();
+    let top = m.folder(TOP, "a");
+    m.file(top, "f", b"x");
+    for _ in 0..40 {
+        // To a longer name, and back: each time a tree may have become three bytes longer.
+        let again = Mount {
+            fs: open(&m.store, &m.clock),
+            store: m.store.clone(),
+            clock: m.clock.clone(),
+        };
+        for (from, to) in [("a", "long"), ("long", "a")] {
+            again
+                .rename(
+                    &ME,
+                    TOP,
+                    from.as_bytes(),
+                    TOP,
+                    to.as_bytes(),
+                    RenameMode::Replace,
+                )
+                .unwrap();
+        }
+        again.well();
+    }
+    let mut keys = m.store.scan(cawdb::KeyRange::all()).map(Result::unwrap);
+    let bounds = keys.find(|(key, _)| key.ends_with(b"xK")).unwrap().1;
+    let any = u32::from_le_bytes(bounds[4..8].try_into().unwrap());
+    assert!((8192..8192 + 40 * 3 + 1).contains(&any), "{any} bytes");
+}
