@@ -33,25 +33,23 @@ const TAIL: usize = 2 + NAME_MAX;
 /// Tag of the bounds in the table of what is never cloned.
 const BOUNDS: u8 = b'K';
 
-/// The bounds as they are, and as the store has them.
-#[derive(Debug, Clone, Copy)]
+/// The bounds, as the store has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     made: usize,
     any: usize,
-    stored: [usize; 2],
 }
 
 impl Bounds {
     /// The bounds of a volume.
     pub(crate) fn load(store: &cawdb::Store, volume: u32) -> Result<Self> {
-        let stored = match store.get(&misc(volume, BOUNDS))? {
+        let [made, any] = match store.get(&misc(volume, BOUNDS))? {
             None => [FLOOR; 2],
             Some(value) => {
                 read(&value).ok_or_else(|| Kind::Io.because("damaged bounds of keys"))?
             }
         };
-        let [made, any] = stored;
-        Ok(Self { made, any, stored })
+        Ok(Self { made, any })
     }
 }
 
@@ -87,10 +85,8 @@ impl Fs {
         let raised = Bounds {
             made: bounds.made.max(longest),
             any: bounds.any.max(longest),
-            ..*bounds
         };
-        *bounds = self.keep_bounds(raised)?;
-        Ok(())
+        self.keep_bounds(&mut bounds, raised)
     }
 
     /// Makes sure that what is below `from`, of this reach, may come to `home`. True if it may then have keys beyond
@@ -112,7 +108,7 @@ impl Fs {
             any: bounds.any.max(longest),
             ..*bounds
         };
-        *bounds = self.keep_bounds(raised)?;
+        self.keep_bounds(&mut bounds, raised)?;
         Ok(longest > bounds.made)
     }
 
@@ -152,23 +148,17 @@ impl Fs {
         }
     }
 
-    /// Stores new bounds if they are others than those that are stored.
-    fn keep_bounds(&self, bounds: Bounds) -> Result<Bounds> {
-        let now = [bounds.made, bounds.any];
-        if now == bounds.stored {
-            return Ok(bounds);
+    /// Stores the raised bounds, if they are others, before they hold.
+    fn keep_bounds(&self, bounds: &mut Bounds, raised: Bounds) -> Result<()> {
+        if raised == *bounds {
+            return Ok(());
         }
-        let value: Vec<u8> = now
-            .iter()
-            .flat_map(|&bytes| (bytes as u32).to_le_bytes())
-            .collect();
+        let value = [raised.made, raised.any].map(|bytes| (bytes as u32).to_le_bytes());
         let mut batch = Batch::new();
-        batch.put(misc(self.volume, BOUNDS), value);
+        batch.put(misc(self.volume, BOUNDS), value.concat());
         self.commit(batch)?;
-        Ok(Bounds {
-            stored: now,
-            ..bounds
-        })
+        *bounds = raised;
+        Ok(())
     }
 }
 
