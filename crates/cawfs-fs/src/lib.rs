@@ -61,6 +61,7 @@ pub use counters::Counters;
 pub use errno::{Error, Kind, Result};
 pub use fs::{FormatOptions, Fs, HandleMemory, MountOptions};
 pub use maps::{IdRange, Ids, MOST_RANGES, NO_ID};
+pub use ops::NodesBelow;
 pub use salvage::{Object, Salvage, Salvaged, key_name, key_range_name};
 pub use table::Aged;
 pub use types::*;

@@ -325,14 +325,10 @@ impl Table {
     pub(crate) fn place(&self, id: NodeId) -> Option<Place> {
         self.slots.get(&id).map(|slot| slot.place.clone())
     }
-    /// Appends the known nodes in a directory.
-    pub(crate) fn children(&self, id: NodeId, to: &mut Vec<NodeId>) {
-        to.extend(
-            self.slots
-                .get(&id)
-                .iter()
-                .flat_map(|slot| slot.children.values()),
-        );
+    /// The known nodes in a directory.
+    pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let slot = self.slots.get(&id);
+        slot.into_iter().flat_map(|s| s.children.values().copied())
     }
     /// Epoch of a directory.
     pub(crate) fn epoch(&self, id: NodeId) -> u64 {

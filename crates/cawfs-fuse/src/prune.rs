@@ -24,8 +24,11 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 2048;
 /// The kernel's time to hand over what it forgot, before more is asked of it; doubled whenever it forgot little.
 const PAUSE: Duration = Duration::from_millis(1);
-/// What whoever removed a tree gets to take his answer, before its nodes are gathered: that takes a ms for 50,000, and where the
-/// scheduler puts this thread on his processor, or on that of the thread which answers, he would wait for it.
+/// Nodes of a removed tree in one message. The kernel takes some 4 µs for each, and what it forgot comes as one message to the thread
+/// that answers, which is woken on this processor more often than not, and gets up to sixteen such messages before a request.
+const PIECE: usize = 16;
+/// What whoever removed a tree gets to take his answer, before its nodes are gathered and forgotten: that takes some 0.2 s for 50,000,
+/// and where the scheduler puts this thread on his processor, or on that of the thread which answers, he would wait for it.
 const ANSWER: Duration = Duration::from_millis(2);
 /// The longest of these.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
@@ -190,10 +193,12 @@ impl Shared {
 
     /// Asks the kernel to forget a removed tree, from the leaves up; false if it is gone.
     fn forget_tree(&self, top: NodeId) -> bool {
-        let nodes = self.fs.nodes_below(top);
-        nodes.chunks(BATCH).all(|some| {
+        self.fs.nodes_below(top, PIECE).all(|some| {
             let notice = Notice::Prune(some.iter().map(|node| node.0).collect());
-            self.connection.notify(&notice).is_ok() && self.wait(Duration::ZERO, |_| true)
+            let told = self.connection.notify(&notice);
+            // Who was woken on this processor goes first.
+            std::thread::yield_now();
+            told.is_ok() && self.wait(Duration::ZERO, |_| true)
         })
     }
 

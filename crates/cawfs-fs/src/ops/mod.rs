@@ -1,6 +1,7 @@
 //! The operations, by theme.
 
 mod attributes;
+mod below;
 mod clone;
 mod copy;
 mod create;
@@ -20,4 +21,5 @@ mod sync;
 mod xattr;
 mod zones;
 
+pub use below::NodesBelow;
 pub(crate) use xattr::recoded;

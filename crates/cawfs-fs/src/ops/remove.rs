@@ -137,18 +137,6 @@ impl Fs {
         Ok(stale)
     }
 
-    /// The nodes at and below one that was removed, those below first, to be forgotten. One directory at a time, so that
-    /// nobody waits for long.
-    pub fn nodes_below(&self, removed: NodeId) -> Vec<NodeId> {
-        let (mut found, mut at) = (vec![removed], 0);
-        while let Some(&node) = found.get(at) {
-            lock(&self.table).children(node, &mut found);
-            at += 1;
-        }
-        found.reverse();
-        found
-    }
-
     /// The object of a name that must exist.
     pub(crate) fn existing(&self, dir: &Node, at: &Location, name: &Bytes) -> Result<Pin<'_>> {
         self.child(dir, at, name)?

@@ -403,3 +403,29 @@ fn nameless_files_get_a_name_and_then_more() {
     let report = cawfs_fs::check(&m.store.snapshot(), true).unwrap();
     assert_eq!((report.orphans, report.findings), (0, vec![]));
 }
+
+#[test]
+fn the_nodes_of_a_removed_tree_come_in_pieces_from_the_leaves_up() {
+    let m = mount();
+    let tree = m.folder(TOP, "t");
+    let mut above = vec![(tree, TOP)];
+    for dir in 0..7 {
+        let dir = m.folder(tree, &dir.to_string());
+        above.push((dir, tree));
+        above.extend((0..13).map(|file| (m.file(dir, &file.to_string(), b"x"), dir)));
+    }
+    m.file(TOP, "beside", b"x");
+    m.remove_tree(&ME, TOP, b"t").unwrap();
+    for most in [1, 10, 1000] {
+        let pieces: Vec<_> = m.nodes_below(tree, most).collect();
+        let (last, full) = pieces.split_last().unwrap();
+        assert!(full.iter().all(|piece| piece.len() == most) && last.len() <= most);
+        let found = pieces.concat();
+        let at = |node| found.iter().position(|&n| n == node);
+        assert_eq!(found.len(), above.len());
+        for &(node, parent) in &above {
+            let (node, parent) = (at(node).unwrap(), at(parent));
+            assert!(parent.is_none_or(|parent| node < parent));
+        }
+    }
+}
