@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Nodes of a removed tree in one message. The kernel takes some 4 µs for each, and what it forgot comes as one message to the thread
 /// that answers, which is woken on this processor more often than not, and gets up to sixteen such messages before a request.
 const PIECE: usize = 16;
-/// What whoever removed a tree gets to take his answer, before its nodes are gathered and forgotten: that takes some 0.2 s for 50,000,
+/// What whoever removed a tree gets to take his answer, before its nodes are gathered and forgotten: that takes some 0.3 s for 50,000,
 /// and where the scheduler puts this thread on his processor, or on that of the thread which answers, he would wait for it.
 const ANSWER: Duration = Duration::from_millis(2);
 /// The longest of these.

@@ -14,7 +14,7 @@ use crate::fs::Fs;
 use crate::locks::lock;
 use crate::types::NodeId;
 
-/// The pieces.
+/// The pieces, each of at least one node.
 pub struct NodesBelow<'a> {
     fs: &'a Fs,
     most: usize,
@@ -40,9 +40,10 @@ impl Iterator for NodesBelow<'_> {
         let mut piece = Vec::new();
         let table = lock(&self.fs.table);
         while piece.len() < self.most
-            && let Some((node, is_last)) = self.left.pop()
+            && let Some((node, below_came)) = self.left.pop()
         {
-            let mut below = table.children(node).filter(|_| !is_last).peekable();
+            let children = (!below_came).then(|| table.children(node));
+            let mut below = children.into_iter().flatten().peekable();
             if below.peek().is_none() {
                 piece.push(node);
                 continue;
