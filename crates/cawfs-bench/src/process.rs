@@ -152,6 +152,12 @@ pub fn seconds_of(process: &str) -> f64 {
     ticks(&text) as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// Seconds of processor time that the host of a virtual machine gave to others while something here wanted to run, since the start.
+pub fn taken_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    taken(&text) as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
 /// The largest resident size of a process so far.
 pub fn peak_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -177,6 +183,13 @@ fn ticks(stat: &str) -> u64 {
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// What was stolen from all processors: the eighth number of the first line of `/proc/stat`.
+fn taken(stat: &str) -> u64 {
+    let all = stat.lines().next().unwrap_or_default();
+    let stolen = all.split_whitespace().nth(8);
+    stolen.and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
+
 /// The process whose arguments hold all of these.
 pub fn find(args: &[&OsStr]) -> Option<u32> {
     let entries = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
@@ -197,6 +210,13 @@ mod tests {
     fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
         let stat = "12 (a ) b (c) S 1 1 1 0 -1 4194304 1 2 3 4 100 20 3 1 20 0 9 7 5";
         assert_eq!(ticks(stat), 124);
+    }
+
+    #[test]
+    fn what_the_host_took_is_that_of_all_processors() {
+        let stat = "cpu  10 20 30 40 50 60 70 18664 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(taken(stat), 18664);
+        assert_eq!(taken(""), 0);
     }
 
     /// One test of all programs that run, because patience is that of the whole process.

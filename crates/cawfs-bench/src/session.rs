@@ -60,6 +60,8 @@ pub struct Sample {
     pub client_seconds: f64,
     /// Seconds of processor time of the server in user space.
     pub server_seconds: f64,
+    /// Seconds of processor time that the host of a virtual machine gave to others.
+    pub taken_seconds: f64,
     /// Largest resident size of the server until then.
     pub server_peak_bytes: u64,
     /// How many more bytes are in use after it.
@@ -126,11 +128,12 @@ impl Session<'_> {
         let used = self.system.space()?.0;
         let requests = self.system.requests()?;
         let (device, server) = (self.system.counts()?, self.system.server());
-        let client = process::seconds_of("self");
+        let (client, taken) = (process::seconds_of("self"), process::taken_seconds());
         let start = Instant::now();
         work(self.system).with_context(|| format!("{}: {step}", self.system.kind().label()))?;
         let seconds = start.elapsed().as_secs_f64();
         let client_seconds = process::seconds_of("self") - client;
+        let taken_seconds = process::taken_seconds() - taken;
         let after = self.system.server();
         let device_after = self.system.counts()?;
         let requests_after = self.system.requests()?;
@@ -142,6 +145,7 @@ impl Session<'_> {
                 .zip(requests_after)
                 .and_then(|(a, b)| b.checked_sub(a)),
             client_seconds,
+            taken_seconds,
             // A step that mounts anew has a new server.
             server_seconds: (after.seconds - server.seconds).max(0.0),
             server_peak_bytes: after.peak_bytes,
@@ -223,6 +227,7 @@ impl Session<'_> {
             payload_bytes: 0,
             client_seconds: 0.0,
             server_seconds: 0.0,
+            taken_seconds: 0.0,
             server_peak_bytes: 0,
             space_bytes: 0,
             used_bytes: 0,

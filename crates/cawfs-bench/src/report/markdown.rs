@@ -28,6 +28,8 @@ pub fn page(results: &Results, title: &str, workloads: &[&str], plots: &[String]
             "processor seconds: programs + server",
             processor,
         );
+        let title = "processor seconds that the host gave to others: median, most";
+        table(&mut text, of, title, taken);
         table(
             &mut text,
             of,
@@ -202,6 +204,12 @@ fn processor(of: Of, kind: Kind, step: &str) -> Option<String> {
         .spread(kind, step, |sample| Some(sample.server_seconds))?
         .median;
     Some(format!("{client:.2} + {server:.2}"))
+}
+
+/// Where it came to something; a step in which it was much says little of the system.
+fn taken(of: Of, kind: Kind, step: &str) -> Option<String> {
+    let spread = of.spread(kind, step, |sample| Some(sample.taken_seconds))?;
+    (spread.most >= 0.05).then(|| format!("{:.2}, {:.2}", spread.median, spread.most))
 }
 
 fn device(of: Of, kind: Kind, step: &str) -> Option<String> {
