@@ -167,6 +167,42 @@ fn the_first_reading_goes_past_the_cache() {
     assert!(disk.read_bulk(u64::MAX, 40_000).is_err());
 }
 
+/// Short pieces go both ways, whichever is quicker, and are what was last written.
+#[test]
+fn short_pieces_are_the_same_either_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let mut content: Vec<u8> = (0..8_000_123).map(|_| fastrand::u8(..)).collect();
+    std::fs::write(&path, &content).unwrap();
+    let disk = FileDisk::open(&path, Access::Write, NOW).unwrap();
+    let written = 4_000_000..4_300_000;
+    for n in 0..1000 {
+        let len = fastrand::usize(8 << 10..32 << 10);
+        // What was just written is in the cache, and read from there.
+        let new = n % 4 == 0 && n > 0;
+        let within = if new {
+            written.clone()
+        } else {
+            0..content.len()
+        };
+        let offset = fastrand::usize(within.start..=within.end - len);
+        let past = disk.stats().read_past_cache_bytes;
+        let read = disk.read_bulk(offset as u64, len).unwrap();
+        assert!(read == content[offset..offset + len], "{len} at {offset}");
+        let past = disk.stats().read_past_cache_bytes - past;
+        assert!(past == 0 || past == len as u64 && !new, "{past} of {len}");
+        if n % 100 == 0 {
+            content[written.clone()].fill(n as u8);
+            let bytes = &content[written.clone()];
+            disk.write_at(bytes, written.start as u64).unwrap();
+        }
+    }
+    if !refuses_direct(&path) {
+        assert!(disk.stats().read_past_cache_bytes > 0, "some are tried");
+    }
+    assert!(disk.read_bulk(content.len() as u64 - 9000, 9001).is_err());
+}
+
 /// Both ways to one file, one beside the other.
 #[test]
 fn past_the_cache_a_file_is_the_same_array() {

@@ -17,6 +17,7 @@ mod ram;
 mod recording;
 mod stats;
 mod touched;
+mod ways;
 
 pub use faulty::{Fault, FaultyDisk, OpKind};
 pub use file::{Access, FileDisk};

@@ -22,14 +22,16 @@ use std::sync::{Arc, OnceLock};
 
 /// Where requests begin and end, in the file and in memory: no medium asks for more.
 const BLOCK: u64 = 4096;
-/// Less is not worth a request of its own past what the kernel reads ahead, in bytes.
-const LEAST: usize = 32 << 10;
+/// Less is in two pages or three, and not worth a way of its own, in bytes.
+const LEAST: usize = 8 << 10;
+/// Less than this is short: whether it goes this way is decided by what that is worth (see `ways.rs`).
+const LONG: usize = 32 << 10;
 /// The longest request, in bytes.
 const MOST: usize = (1 << 20) + (128 << 10);
 /// Buffers of one size that wait for the next reader.
 const SPARE: usize = 4;
 /// Sizes of buffers: each twice the one before, but the last for the longest request.
-const SIZES: usize = 5;
+const SIZES: usize = 7;
 /// The least of them, in bytes that can be asked for.
 const SMALL: usize = 2 * LEAST;
 
@@ -90,13 +92,18 @@ fn room_of(size: usize) -> usize {
     }
 }
 
+/// Whether so few bytes may go this way.
+pub(super) fn is_short(len: usize) -> bool {
+    (LEAST..LONG).contains(&len)
+}
+
 /// Whether so many bytes may go this way.
 pub(super) fn suits(len: usize) -> bool {
-    (LEAST..=MOST).contains(&len)
+    (LONG..=MOST).contains(&len)
 }
 
 impl Once {
-    /// Reads `len` bytes, which [`suits`], from `offset` on, of `cached`'s file; none if this cannot be done here. A request that succeeds is
+    /// Reads `len` bytes, which [`suits`] or [`is_short`], from `offset` on, of `cached`'s file; none if this cannot be done here. A request that succeeds is
     /// counted, and all are timed.
     pub fn read(
         &self,
@@ -163,8 +170,14 @@ mod tests {
             spare: spare.clone(),
         };
         drop((0..3 * SPARE).map(|n| lent(n % 2)).collect::<Vec<_>>());
-        assert_eq!(lock(&spare.0).each_ref().map(Vec::len), [4, 4, 0, 0, 0]);
+        assert_eq!(
+            lock(&spare.0).each_ref().map(Vec::len),
+            [4, 4, 0, 0, 0, 0, 0]
+        );
         assert_eq!(spare.take(1).len(), room_of(1) + 3 * BLOCK as usize);
-        assert_eq!(lock(&spare.0).each_ref().map(Vec::len), [4, 3, 0, 0, 0]);
+        assert_eq!(
+            lock(&spare.0).each_ref().map(Vec::len),
+            [4, 3, 0, 0, 0, 0, 0]
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::recent::Recent;
 use crate::sync::{Mutex, lock};
+use std::ops::Range;
 
 /// Bytes of a place.
 const PLACE: u64 = 64 << 10;
@@ -14,6 +15,11 @@ const LIMIT: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Touched(Mutex<Recent<u64>>);
 
+fn places(offset: u64, len: usize) -> Range<u64> {
+    let end = offset.saturating_add(len as u64);
+    offset / PLACE..end.div_ceil(PLACE)
+}
+
 impl Default for Touched {
     fn default() -> Self {
         Self(Mutex::new(Recent::new(LIMIT)))
@@ -23,9 +29,14 @@ impl Default for Touched {
 impl Touched {
     /// Notes that `len` bytes at `offset` are asked for or written; whether all of it was before. O(places).
     pub fn touch(&self, offset: u64, len: usize) -> bool {
-        let end = offset.saturating_add(len as u64);
         let mut recent = lock(&self.0);
-        (offset / PLACE..end.div_ceil(PLACE)).fold(true, |known, place| recent.meet(place) & known)
+        places(offset, len).fold(true, |known, place| recent.meet(place) & known)
+    }
+
+    /// Whether all of it was, without noting that. O(places).
+    pub fn knows(&self, offset: u64, len: usize) -> bool {
+        let recent = lock(&self.0);
+        places(offset, len).all(|place| recent.knows(&place))
     }
 }
 
@@ -36,7 +47,8 @@ mod tests {
     #[test]
     fn all_of_it_or_not() {
         let touched = Touched::default();
-        assert!(!touched.touch(100, 10));
+        assert!(!touched.knows(100, 10) && !touched.touch(100, 10));
+        assert!(touched.knows(100, 10) && !touched.knows(0, PLACE as usize + 1));
         assert!(touched.touch(0, PLACE as usize));
         assert!(
             !touched.touch(0, PLACE as usize + 1),
