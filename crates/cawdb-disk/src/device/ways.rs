@@ -68,7 +68,7 @@ impl Ways {
     pub fn choose(&self) -> Way {
         let mut state = lock(&self.0);
         state.reads = state.reads.wrapping_add(1);
-        match (state.quicker(), state.reads % PROBE == 0) {
+        match (state.quicker(), state.reads.is_multiple_of(PROBE)) {
             (way, false) => way,
             (Way::Through, true) => Way::Past,
             (Way::Past, true) => Way::Through,
