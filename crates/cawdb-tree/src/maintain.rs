@@ -15,7 +15,7 @@ use crate::sweep::{Noted, Position, Sweep, Upkeep};
 use crate::tree::{Roots, Tree};
 use cawdb_disk::sync;
 use cawdb_disk::sync::{Mutex, MutexGuard};
-use cawdb_node::{Node, NodeHandle, Result};
+use cawdb_node::{Node, NodeHandle, NodeId, Result};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -241,11 +241,22 @@ impl Tree {
         let Some(sweep) = &mut agenda.sweep else {
             return Ok(false);
         };
-        if let Some(id) = sweep.next() {
-            let handle = self.shelf.table().node(id).map(|e| e.handle.clone());
-            if let Some(handle) = handle {
+        if let Some(at) = sweep.next() {
+            let table = self.shelf.table();
+            let handle = table.node(NodeId(at.id)).map(|e| e.handle.clone());
+            drop(table);
+            let Some(handle) = handle else {
+                return Ok(true);
+            };
+            if !self.spares_reads() {
                 self.spared(self.visit(&handle, true, agenda));
+                return Ok(true);
             }
+            let next = self.spared(self.read_next_child(&handle, at.slot));
+            if let Some(slot) = next.flatten() {
+                sweep.go_on_with(Position { slot, ..at });
+            }
+            self.spared(self.visit(&handle, true, agenda));
             return Ok(true);
         }
         self.counters.sweeps.bump();
@@ -320,7 +331,8 @@ impl Tree {
     }
 
     fn shaped_root(&self, root: &Node, eager: bool) -> Result<Option<Reshaped>> {
-        let shaped = self.shaped(root, eager)?;
+        let reads = eager || !self.spares_reads();
+        let shaped = self.shaped(root, eager, reads)?;
         let mut fresh = Fresh::new();
         let leveled = self.level(shaped.as_ref().map_or(root, |s| &s.node), &mut fresh);
         let leveled = self.spared(leveled).flatten();
@@ -333,13 +345,13 @@ impl Tree {
         })
     }
 
-    fn shaped(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
+    fn shaped(&self, node: &Node, eager: bool, reads: bool) -> Result<Option<Reshaped>> {
         match node.height {
             0 => Ok(self.shape_leaf(node)?.map(|node| Reshaped {
                 node,
                 fresh: Fresh::new(),
             })),
-            _ => self.reshape(node, eager),
+            _ => self.reshape(node, eager, reads),
         }
     }
 
@@ -355,7 +367,7 @@ impl Tree {
         }
         self.counters.visits.bump();
         let rep = self.shelf.load(handle)?;
-        let (node, fresh) = match self.shaped(&rep, eager)? {
+        let (node, fresh) = match self.shaped(&rep, eager, !self.spares_reads())? {
             Some(shaped) => (shaped.node, shaped.fresh),
             None => {
                 let plans = self.plan(&rep);

@@ -17,18 +17,22 @@ pub(crate) struct Reshaped {
 }
 
 impl Tree {
-    /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide, and reads children to see
-    /// how wide they are even if reads are to be spared; then those that are not in memory are taken for neither too wide nor too narrow.
+    /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide. Children that are not in
+    /// memory are read to see how wide they are if it `reads`, or else taken for neither too wide nor too narrow.
     ///
     /// # Errors
     /// If a child or a run cannot be read.
-    pub(crate) fn reshape(&self, node: &Node, eager: bool) -> Result<Option<Reshaped>> {
-        let reads = eager || !self.spares_reads();
+    pub(crate) fn reshape(
+        &self,
+        node: &Node,
+        eager: bool,
+        reads: bool,
+    ) -> Result<Option<Reshaped>> {
         let mut node = node.clone();
         let mut fresh = Fresh::new();
         let mut changed = self.measure(&mut node)?;
         changed |= self.take_known(&mut node)?;
-        changed |= self.flush_heavy(&mut node, eager, &mut fresh)?;
+        changed |= self.flush_heavy(&mut node, eager, reads, &mut fresh)?;
         changed |= self.narrow_children(&mut node, reads, &mut fresh)?;
         changed |= self.join_equal(&mut node)?;
         changed |= self.join_children(&mut node, reads, &mut fresh)?;
@@ -36,14 +40,24 @@ impl Tree {
     }
 
     /// Flushes every slot that holds many bytes, hides many, or leads to a child with too many slots.
-    fn flush_heavy(&self, node: &mut Node, eager: bool, fresh: &mut Fresh) -> Result<bool> {
+    fn flush_heavy(
+        &self,
+        node: &mut Node,
+        eager: bool,
+        reads: bool,
+        fresh: &mut Fresh,
+    ) -> Result<bool> {
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut changed = false;
         for (range, slot) in node.ranged_slots() {
             let flushed = match self.avoids(slot) {
                 true => None,
                 false => {
-                    let flushed = self.flush_if_heavy(node.height, &range, slot, eager, fresh);
+                    let wanted = self.wants_flush(&range, slot, eager, reads);
+                    let flushed = wanted.and_then(|wanted| match wanted {
+                        true => self.flush(node.height, &range, slot, fresh).map(Some),
+                        false => Ok(None),
+                    });
                     self.spared_for([slot], flushed).flatten()
                 }
             };
@@ -54,23 +68,12 @@ impl Tree {
         Ok(changed)
     }
 
-    /// What a slot becomes if it is flushed; none if it need not be.
-    fn flush_if_heavy(
-        &self,
-        height: u8,
-        range: &KeyRange,
-        slot: &Slot,
-        eager: bool,
-        fresh: &mut Fresh,
-    ) -> Result<Option<Vec<Slot>>> {
-        let wanted = self.is_heavy(range, slot, eager)?
+    /// Whether a slot is to be flushed.
+    fn wants_flush(&self, range: &KeyRange, slot: &Slot, eager: bool, reads: bool) -> Result<bool> {
+        Ok(self.is_heavy(range, slot, eager)?
             || self
-                .visible_slots(range, slot, eager || !self.spares_reads())?
-                .is_some_and(|n| n > self.policy.fanout);
-        match wanted {
-            true => self.flush(height, range, slot, fresh).map(Some),
-            false => Ok(None),
-        }
+                .visible_slots(range, slot, reads)?
+                .is_some_and(|n| n > self.policy.fanout))
     }
 
     fn is_heavy(&self, range: &KeyRange, slot: &Slot, eager: bool) -> Result<bool> {

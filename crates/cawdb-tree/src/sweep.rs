@@ -5,12 +5,16 @@
 //!   height 1    8  7  3  2
 //!   height 0    6  5 │ 1             closed here: opened again, the sweep goes on with 1
 //! ```
+//! Where reads are to be spared, a node with children is not looked at in one piece, or each step would read all of them to see how
+//! wide they are: a step reads one child, and the one before it, as only two neighbours show that they could be joined.
+//!
 //! Invariant: what was not looked at since something changed lies after the place where a sweep goes on, or will be met by
 //! the sweep after it, which begins at the top.
 
-use cawdb_node::{Node, NodeEntry, NodeId, Shelf};
+use crate::tree::Tree;
+use cawdb_node::{Node, NodeEntry, NodeHandle, Result, Shelf};
 use std::cmp::Reverse;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 /// A place in the order of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Position {
     pub height: u8,
     /// Its id.
     pub id: u64,
+    /// The first of its slots whose child was not looked at.
+    pub slot: u32,
     /// Whether something has changed since the sweep began, so that another follows it.
     pub again: bool,
 }
@@ -57,12 +63,14 @@ impl Position {
     pub const TOP: Self = Self {
         height: u8::MAX,
         id: u64::MAX,
+        slot: 0,
         again: false,
     };
     /// Behind all nodes.
     const END: Self = Self {
         height: 0,
         id: 0,
+        slot: 0,
         again: false,
     };
 
@@ -107,12 +115,18 @@ impl Sweep {
         let place = |entry: &NodeEntry| Position {
             height: entry.handle.height(),
             id: entry.handle.id().0,
+            slot: 0,
             again: false,
         };
         let mut left: Vec<_> = shelf.table().nodes().map(place).collect();
         let first = from.map(|from| from.order());
         left.retain(|at| Some(at.order()) >= first);
         left.sort_unstable_by_key(|at| Reverse(at.order()));
+        if let (Some(next), Some(from)) = (left.last_mut(), from)
+            && next.order() == from.order()
+        {
+            next.slot = from.slot;
+        }
         Self {
             left,
             changes_before,
@@ -121,8 +135,13 @@ impl Sweep {
     }
 
     /// The node that is next.
-    pub fn next(&mut self) -> Option<NodeId> {
-        self.left.pop().map(|at| NodeId(at.id))
+    pub fn next(&mut self) -> Option<Position> {
+        self.left.pop()
+    }
+
+    /// Makes a node the next one again, which was looked at in part.
+    pub fn go_on_with(&mut self, at: Position) {
+        self.left.push(at);
     }
 
     /// Whether another has to follow, after so many steps were installed.
@@ -136,5 +155,32 @@ impl Sweep {
             again: self.again(changes),
             ..self.left.last().copied().unwrap_or(Position::END)
         }
+    }
+}
+
+impl Tree {
+    /// Reads the first child of a node that is not in memory, from a slot on, and the one before it. The slot after that; none
+    /// if there is no further one.
+    ///
+    /// # Errors
+    /// If the node cannot be read; a child that cannot be is left as it is.
+    pub(crate) fn read_next_child(&self, node: &Arc<NodeHandle>, slot: u32) -> Result<Option<u32>> {
+        let node = self.shelf.load(node)?;
+        let missing = |i: &usize| {
+            let below = node.slots[*i].below.as_ref();
+            below.is_some_and(|edge| edge.node.missing().is_some())
+        };
+        let Some(first) = (slot as usize..node.slots.len()).find(missing) else {
+            return Ok(None);
+        };
+        for i in first.saturating_sub(1)..=first {
+            let (range, slot) = (node.slot_range(i), &node.slots[i]);
+            if let (Some(edge), false) = (&slot.below, self.avoids(slot)) {
+                let shown = edge.tr.range_down(&range);
+                self.spared_for([slot], self.shelf.load_below(edge, &shown));
+            }
+        }
+        let next = first + 1;
+        Ok((next < node.slots.len()).then_some(next as u32))
     }
 }

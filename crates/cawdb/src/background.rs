@@ -177,8 +177,9 @@ impl Pace {
 const IDLE: Duration = Duration::from_millis(100);
 /// How long the first users of a store that was just opened have the disk to themselves.
 const AFTER_OPENING: Duration = Duration::from_secs(2);
-/// Nodes that a sweep looks at before that, so that it gets on also where a store is never open for longer.
-const AT_OPENING: u32 = 8;
+/// Nodes, and children of nodes, that a sweep looks at before that, so that it gets on also where a store is never open for longer. A
+/// sweep comes to each node twice: for itself, and beside its neighbours.
+const AT_OPENING: u32 = 16;
 
 /// A sweep took so long; at least so many times as long is rested after it.
 const REST_AFTER_SWEEP: u32 = 3;

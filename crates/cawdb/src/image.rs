@@ -26,9 +26,11 @@ use std::sync::Arc;
 pub const TABLE_KIND: u8 = 16;
 /// Deltas that the superblock has room for.
 pub const MAX_DELTAS: usize = 48;
-const BODY_VERSION: u8 = 2;
+const BODY_VERSION: u8 = 3;
 /// The body that says nothing of background work.
 const BODY_WITHOUT_UPKEEP: u8 = 1;
+/// The body that knows of nodes as a whole only.
+const BODY_WITHOUT_SLOT: u8 = 2;
 
 /// One entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,7 +237,7 @@ impl Body {
         let mut r = Reader::new("superblock body", bytes);
         let version = r.u8()?;
         if !(BODY_WITHOUT_UPKEEP..=BODY_VERSION).contains(&version) {
-            let known = format!("version {BODY_WITHOUT_UPKEEP} or {BODY_VERSION}");
+            let known = format!("version {BODY_WITHOUT_UPKEEP} to {BODY_VERSION}");
             return Err(r.corrupt(known, format!("{version}")).into());
         }
         let (seq, journal) = (r.varint()?, r.varint()?);
@@ -252,7 +254,7 @@ impl Body {
         let deltas = (0..n).map(|_| get_twice(&mut r)).collect::<Result<_>>()?;
         let upkeep = match version {
             BODY_WITHOUT_UPKEEP => Upkeep::ALL,
-            _ => get_upkeep(&mut r)?,
+            _ => get_upkeep(&mut r, version)?,
         };
         r.finish()?;
         Ok(Self {
@@ -274,16 +276,21 @@ fn put_upkeep(w: &mut Writer, upkeep: &Upkeep) {
     if let Some(at) = upkeep.sweep {
         w.u8(at.height);
         w.varint(at.id);
+        w.varint(u64::from(at.slot));
     }
 }
 
-fn get_upkeep(r: &mut Reader<'_>) -> Result<Upkeep> {
+fn get_upkeep(r: &mut Reader<'_>, version: u8) -> Result<Upkeep> {
     let fresh_from = r.varint()?;
     let sweep = match r.u8()? {
         0 => None,
         flag @ (1 | 2) => Some(Position {
             height: r.u8()?,
             id: r.varint()?,
+            slot: match version {
+                BODY_WITHOUT_SLOT => 0,
+                _ => count(r)?,
+            },
             again: flag == 2,
         }),
         flag => return Err(r.corrupt("0, 1 or 2", format!("{flag}")).into()),

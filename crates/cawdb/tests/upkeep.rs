@@ -33,13 +33,17 @@ fn change(store: &Store, number: usize) {
 
 /// A store of some hundred nodes, with nothing left to be done.
 fn in_shape() -> Arc<RamDisk> {
+    in_shape_with(options())
+}
+
+fn in_shape_with(options: Options) -> Arc<RamDisk> {
     let disk = Arc::new(RamDisk::new());
     let create = CreateOptions {
         journal_bytes: Some(1 << 20),
         ..CreateOptions::default()
     };
     Store::create(disk.clone(), &create).unwrap();
-    let store = open(&disk);
+    let store = Store::open(disk.clone(), options).unwrap();
     for round in 0..40 {
         put(&store, round * 100..round * 100 + 100);
         while store.tick().unwrap() {}
@@ -160,6 +164,38 @@ fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
         }
     }
     panic!("never at rest");
+}
+
+/// Beside its first users a sweep reads a child or two at a time, also where a node has many, and gets through them though no
+/// session is long; what it leaves is in shape.
+#[test]
+fn a_sweep_that_spares_reads_gets_on_child_by_child() {
+    let wide = || Options {
+        policy: Policy::tiny(12),
+        ..options()
+    };
+    let disk = in_shape_with(wide());
+    let open = || Store::open(disk.clone(), wide()).unwrap();
+    change(&open(), 1);
+    let (mut sessions, mut read) = (0, Vec::new());
+    loop {
+        let store = open();
+        store.spare_reads(true);
+        for _ in 0..8 {
+            let before = done(&store);
+            store.tick().unwrap();
+            read.push(done(&store).1 - before.1);
+        }
+        if done(&store) == AT_REST {
+            break;
+        }
+        sessions += 1;
+        assert!(sessions < 400, "never at rest");
+    }
+    assert!(sessions > 10, "{sessions}");
+    // A sweep begins with the root, which is looked at as a whole; another may follow.
+    let much = read.iter().filter(|nodes| **nodes > 3).count();
+    assert!(much <= 2, "nodes read by steps: {read:?}");
 }
 
 #[test]

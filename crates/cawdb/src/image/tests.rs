@@ -77,6 +77,7 @@ fn body(rng: &mut Rng) -> Body {
             sweep: rng.bool().then(|| Position {
                 height: rng.u8(..),
                 id: number(rng),
+                slot: rng.u32(..),
                 again: rng.bool(),
             }),
         },
@@ -114,6 +115,28 @@ fn a_body_of_the_version_before_is_read() {
 }
 
 #[test]
+fn a_body_that_knows_of_whole_nodes_only_is_read() {
+    let at = |slot| Position {
+        height: 2,
+        id: 77,
+        slot,
+        again: true,
+    };
+    let upkeep = |slot| Upkeep {
+        fresh_from: 80,
+        sweep: Some(at(slot)),
+    };
+    let body = Body {
+        upkeep: upkeep(0),
+        ..body(&mut Rng::with_seed(6))
+    };
+    let mut bytes = body.encode();
+    bytes[0] = BODY_WITHOUT_SLOT;
+    assert_eq!(bytes.pop(), Some(0));
+    assert_eq!(Body::decode(&bytes).unwrap(), body);
+}
+
+#[test]
 fn the_largest_body_fits_its_superblock() {
     let (offset, len) = ((1 << 62) - (1 << 50), 1 << 50);
     let far = Extent::checked(offset, len).unwrap();
@@ -130,7 +153,13 @@ fn the_largest_body_fits_its_superblock() {
         root: (u8::MAX, far, u64::MAX),
         base: table,
         deltas: vec![table; MAX_DELTAS],
-        upkeep: Upkeep::ALL,
+        upkeep: Upkeep {
+            fresh_from: u64::MAX,
+            sweep: Some(Position {
+                slot: u32::MAX,
+                ..Position::TOP
+            }),
+        },
     };
     let bytes = body.encode().len();
     assert!(bytes <= cawdb_disk::superblock::MAX_BODY, "{bytes} bytes");
