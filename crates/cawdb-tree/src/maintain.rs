@@ -252,11 +252,14 @@ impl Tree {
                 self.spared(self.visit(&handle, true, agenda));
                 return Ok(true);
             }
-            let next = self.spared(self.read_next_child(&handle, at.slot));
-            if let Some(slot) = next.flatten() {
+            let looked_at = self.spared(self.read_next_child(&handle, at.slot));
+            self.spared(self.visit(&handle, true, agenda));
+            let next = looked_at
+                .flatten()
+                .and_then(|lo| self.spared(self.slot_from(&handle, &lo)));
+            if let (Some(sweep), Some(slot)) = (&mut agenda.sweep, next.flatten()) {
                 sweep.go_on_with(Position { slot, ..at });
             }
-            self.spared(self.visit(&handle, true, agenda));
             return Ok(true);
         }
         self.counters.sweeps.bump();

@@ -153,13 +153,19 @@ impl Tree {
         Ok(child.map(|child| child.overlapping(&edge.tr.range_down(range)).len()))
     }
 
-    /// Joins adjacent children that together hold few slots, recursively through the nodes this makes.
+    /// Joins adjacent children that together hold few slots, recursively through the nodes this makes. From left to right: one that might be
+    /// joined to a neighbour on its left that was not read waits for that, or what is narrow would be joined to a child that versions share.
     fn join_children(&self, node: &mut Node, reads: bool, fresh: &mut Fresh) -> Result<bool> {
         let mut widths = Vec::with_capacity(node.slots.len());
+        let mut waits = Vec::with_capacity(node.slots.len());
+        let mut left_known = true;
         for (range, slot) in node.ranged_slots() {
             // What cannot be read, or is not, is joined to nothing.
             let width = self.spared(self.visible_slots(&range, slot, reads));
-            widths.push(width.flatten().unwrap_or(self.policy.join));
+            let width = width.flatten();
+            waits.push(!left_known);
+            left_known = reads || width.is_some();
+            widths.push(width.unwrap_or(self.policy.join));
         }
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut start = 0;
@@ -167,6 +173,7 @@ impl Tree {
             let mut end = start + 1;
             let mut width = widths[start];
             while end < widths.len()
+                && !waits[start]
                 && width + widths[end] <= self.policy.join
                 && !self.avoids(&node.slots[start])
                 && !self.avoids(&node.slots[end])

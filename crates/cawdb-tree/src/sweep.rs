@@ -6,13 +6,13 @@
 //!   height 0    6  5 │ 1             closed here: opened again, the sweep goes on with 1
 //! ```
 //! Where reads are to be spared, a node with children is not looked at in one piece, or each step would read all of them to see how
-//! wide they are: a step reads one child, and the one before it, as only two neighbours show that they could be joined.
+//! wide they are: a step reads one child, and the two before it if they are not in memory: whether it is joined to its neighbour depends on them.
 //!
 //! Invariant: what was not looked at since something changed lies after the place where a sweep goes on, or will be met by
 //! the sweep after it, which begins at the top.
 
 use crate::tree::Tree;
-use cawdb_node::{Node, NodeEntry, NodeHandle, Result, Shelf};
+use cawdb_node::{Key, Node, NodeEntry, NodeHandle, Result, Shelf};
 use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
 
@@ -159,12 +159,12 @@ impl Sweep {
 }
 
 impl Tree {
-    /// Reads the first child of a node that is not in memory, from a slot on, and the one before it. The slot after that; none
-    /// if there is no further one.
+    /// Reads the first child of a node that is not in memory, from a slot on, and the two before it. Where the slot after
+    /// it begins; none if there is no further one.
     ///
     /// # Errors
     /// If the node cannot be read; a child that cannot be is left as it is.
-    pub(crate) fn read_next_child(&self, node: &Arc<NodeHandle>, slot: u32) -> Result<Option<u32>> {
+    pub(crate) fn read_next_child(&self, node: &Arc<NodeHandle>, slot: u32) -> Result<Option<Key>> {
         let node = self.shelf.load(node)?;
         let missing = |i: &usize| {
             let below = node.slots[*i].below.as_ref();
@@ -173,14 +173,23 @@ impl Tree {
         let Some(first) = (slot as usize..node.slots.len()).find(missing) else {
             return Ok(None);
         };
-        for i in first.saturating_sub(1)..=first {
+        for i in first.saturating_sub(2)..=first {
             let (range, slot) = (node.slot_range(i), &node.slots[i]);
             if let (Some(edge), false) = (&slot.below, self.avoids(slot)) {
                 let shown = edge.tr.range_down(&range);
                 self.spared_for([slot], self.shelf.load_below(edge, &shown));
             }
         }
-        let next = first + 1;
-        Ok((next < node.slots.len()).then_some(next as u32))
+        Ok(node.slots.get(first + 1).map(|slot| slot.lo.clone()))
+    }
+
+    /// The first slot of a node from a key on, now that children may have been joined or split; none if there is none.
+    ///
+    /// # Errors
+    /// If the node cannot be read.
+    pub(crate) fn slot_from(&self, node: &Arc<NodeHandle>, lo: &Key) -> Result<Option<u32>> {
+        let slots = &self.shelf.load(node)?.slots;
+        let at = slots.partition_point(|slot| slot.lo < *lo);
+        Ok((at < slots.len()).then_some(at as u32))
     }
 }
