@@ -167,7 +167,7 @@ fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
 }
 
 /// Beside its first users a sweep reads a node and three children at most in a step, also where it has many, and gets through them though no
-/// session is long; what it leaves is in shape.
+/// session is long.
 #[test]
 fn a_sweep_that_spares_reads_gets_on_child_by_child() {
     let wide = || Options {
