@@ -167,7 +167,7 @@ fn the_first_reading_goes_past_the_cache() {
     assert!(disk.read_bulk(u64::MAX, 40_000).is_err());
 }
 
-/// Short pieces go both ways, whichever is quicker, and are what was last written.
+/// Short pieces go both ways, and are what was last written.
 #[test]
 fn short_pieces_are_the_same_either_way() {
     let dir = tempfile::tempdir().unwrap();

@@ -126,7 +126,7 @@ impl FileDisk {
         self.once.read(&self.file, (offset, len), account)
     }
 
-    /// What is short goes the way that was quicker of late, but that through the cache where it may well be in it.
+    /// What is short goes the way that pays, but that through the cache where it may well be in it.
     fn read_short(&self, offset: u64, len: usize) -> Result<Bytes> {
         if self.touched.knows(offset, len) {
             return self.read_vec(offset, len).map(Bytes::from);
