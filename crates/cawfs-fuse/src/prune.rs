@@ -20,11 +20,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Nodes that the kernel is asked to forget at a time.
+/// Nodes that are looked for at a time, to be forgotten.
 const BATCH: usize = 2048;
 /// The kernel's time to hand over what it forgot, before more is asked of it; doubled whenever it forgot little.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Nodes of a removed tree in one message. The kernel takes some 4 µs for each, and what it forgot comes as one message to the thread
+/// Nodes in one message. The kernel takes some 4 µs for each, and what it forgot comes as one message to the thread
 /// that answers, which is woken on this processor more often than not, and gets up to sixteen such messages before a request.
 const PIECE: usize = 16;
 /// What whoever removed a tree gets to take his answer, before its nodes are gathered and forgotten: that takes some 0.3 s for 50,000,
@@ -194,12 +194,18 @@ impl Shared {
     /// Asks the kernel to forget a removed tree, from the leaves up; false if it is gone.
     fn forget_tree(&self, top: NodeId) -> bool {
         self.fs.nodes_below(top, PIECE).all(|some| {
-            let notice = Notice::Prune(some.iter().map(|node| node.0).collect());
-            let told = self.connection.notify(&notice);
-            // Who was woken on this processor goes first.
-            std::thread::yield_now();
+            let told = self.prune(some.into_iter());
             told.is_ok() && self.wait(Duration::ZERO, |_| true)
         })
+    }
+
+    /// Has the kernel forget some nodes; who was woken by that on this processor goes first then.
+    fn prune(&self, nodes: impl Iterator<Item = NodeId>) -> io::Result<()> {
+        let told = self
+            .connection
+            .notify(&Notice::Prune(nodes.map(|node| node.0).collect()));
+        std::thread::yield_now();
+        told
     }
 
     /// Asks the kernel to forget nodes; false if it is gone.
@@ -208,8 +214,10 @@ impl Shared {
             return true;
         }
         if !self.by_name.load(Relaxed) {
-            let nodes = aged.iter().map(|a| a.node.0).collect();
-            match self.connection.notify(&Notice::Prune(nodes)) {
+            match aged
+                .chunks(PIECE)
+                .try_for_each(|some| self.prune(some.iter().map(|a| a.node)))
+            {
                 Err(e) if e.kind() == io::ErrorKind::Unsupported => {
                     tracing::info!("the kernel cannot prune; it is told to forget name by name");
                     self.by_name.store(true, Relaxed);
