@@ -243,7 +243,8 @@ impl Tree {
         };
         if let Some(at) = sweep.next() {
             let table = self.shelf.table();
-            let handle = table.node(NodeId(at.id)).map(|e| e.handle.clone());
+            let alive = table.node(NodeId(at.id)).filter(|e| e.count > 0);
+            let handle = alive.map(|e| e.handle.clone());
             drop(table);
             let Some(handle) = handle else {
                 return Ok(true);

@@ -6,14 +6,16 @@
 //!   height 0    6  5 │ 1             closed here: opened again, the sweep goes on with 1
 //! ```
 //! Where reads are to be spared, a node with children is not looked at in one piece, or each step would read all of them to see how
-//! wide they are: a step reads one child, and the two before it if they are not in memory: whether it is joined to its neighbour depends on them.
+//! wide they are: a step reads one child, and the two before it if they are not in memory: whether it is joined to its neighbour depends on them. Where the
+//! step before ended, those two are read also if somebody else read what follows them.
 //!
 //! Invariant: what was not looked at since something changed lies after the place where a sweep goes on, or will be met by
 //! the sweep after it, which begins at the top.
 
 use crate::tree::Tree;
-use cawdb_node::{Key, Node, NodeEntry, NodeHandle, Result, Shelf};
+use cawdb_node::{Key, Node, NodeEntry, NodeHandle, Result, Shelf, Slot};
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// A place in the order of a sweep.
@@ -158,29 +160,38 @@ impl Sweep {
     }
 }
 
+/// Which children a step looks at, by whether they are missing in memory and by the place of the sweep: none that follows is in the dark
+/// about its neighbour on the left.
+fn next_children(missing: &[bool], from: usize) -> Range<usize> {
+    let from = from.min(missing.len());
+    let first = missing[from..].iter().position(|missing| *missing);
+    from.saturating_sub(2)..first.map_or(missing.len(), |first| from + first + 1)
+}
+
 impl Tree {
-    /// Reads the first child of a node that is not in memory, from a slot on, and the two before it. Where the slot after
+    /// Reads the first child of a node that is not in memory, from a slot on, and those before it, from two before that slot on: what
+    /// somebody else read meanwhile was not looked at beside its neighbours. So two more are read at most than if nobody did. Where the slot after
     /// it begins; none if there is no further one.
     ///
     /// # Errors
     /// If the node cannot be read; a child that cannot be is left as it is.
     pub(crate) fn read_next_child(&self, node: &Arc<NodeHandle>, slot: u32) -> Result<Option<Key>> {
         let node = self.shelf.load(node)?;
-        let missing = |i: &usize| {
-            let below = node.slots[*i].below.as_ref();
+        let missing = |slot: &Slot| {
+            let below = slot.below.as_ref();
             below.is_some_and(|edge| edge.node.missing().is_some())
         };
-        let Some(first) = (slot as usize..node.slots.len()).find(missing) else {
-            return Ok(None);
-        };
-        for i in first.saturating_sub(2)..=first {
+        let all: Vec<bool> = node.slots.iter().map(missing).collect();
+        let step = next_children(&all, slot as usize);
+        let end = step.end;
+        for i in step.filter(|i| all[*i]) {
             let (range, slot) = (node.slot_range(i), &node.slots[i]);
             if let (Some(edge), false) = (&slot.below, self.avoids(slot)) {
                 let shown = edge.tr.range_down(&range);
-                self.spared_for([slot], self.shelf.load_below(edge, &shown));
+                self.spared(self.shelf.load_below(edge, &shown));
             }
         }
-        Ok(node.slots.get(first + 1).map(|slot| slot.lo.clone()))
+        Ok(node.slots.get(end).map(|slot| slot.lo.clone()))
     }
 
     /// The first slot of a node from a key on, now that children may have been joined or split; none if there is none.
@@ -191,5 +202,24 @@ impl Tree {
         let slots = &self.shelf.load(node)?.slots;
         let at = slots.partition_point(|slot| slot.lo < *lo);
         Ok((at < slots.len()).then_some(at as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_read_meanwhile_is_looked_at_beside_its_neighbours_too() {
+        let missing_but = |read: &[usize]| (0..8).map(|i| !read.contains(&i)).collect::<Vec<_>>();
+        assert_eq!(next_children(&missing_but(&[]), 0), 0..1);
+        assert_eq!(next_children(&missing_but(&[]), 5), 3..6);
+        // The store was closed after child 4; the next session's first user read 5 and 6.
+        assert_eq!(next_children(&missing_but(&[5, 6]), 5), 3..8);
+        assert_eq!(next_children(&missing_but(&[5, 6, 7]), 5), 3..8);
+        assert_eq!(next_children(&missing_but(&[0, 1]), 0), 0..3);
+        // There are fewer than there were.
+        assert_eq!(next_children(&missing_but(&[]), 11), 6..8);
+        assert_eq!(next_children(&[], 3), 0..0);
     }
 }

@@ -122,7 +122,7 @@ fn lived(rng: &mut Rng, reopens: bool) -> Arc<RamDisk> {
     disk
 }
 
-/// Closed in the middle of a sweep, opened again, and changed before that goes on.
+/// Closed in the middle of a sweep, opened again, and changed before that goes on, or only read.
 fn left_in_a_sweep(store: Store, disk: &Arc<RamDisk>, rng: &mut Rng) -> Store {
     settle(&store);
     change(&store, rng);
@@ -137,7 +137,17 @@ fn left_in_a_sweep(store: Store, disk: &Arc<RamDisk>, rng: &mut Rng) -> Store {
     drop(store);
     let store = open(disk);
     store.spare_reads(rng.bool());
-    (0..3).for_each(|_| change(&store, rng));
+    if rng.bool() {
+        (0..3).for_each(|_| change(&store, rng));
+        return store;
+    }
+    for _ in 0..40 {
+        for _ in 0..rng.usize(..4) {
+            let key = format!("d{:02}/{:04}", rng.u32(..24), rng.u32(..400));
+            store.get(key.as_bytes()).unwrap();
+        }
+        store.tick().unwrap();
+    }
     store
 }
 
