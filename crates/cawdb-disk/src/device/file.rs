@@ -131,13 +131,15 @@ impl FileDisk {
         if self.touched.knows(offset, len) {
             return self.read_vec(offset, len).map(Bytes::from);
         }
-        let (way, begun) = (self.ways.choose(), Instant::now());
-        if way == Way::Past
-            && let Some(bytes) = self.read_once(offset, len)
-        {
-            self.ways.took(Way::Past, begun.elapsed());
-            return Ok(bytes);
+        if self.ways.choose() == Way::Past {
+            let begun = Instant::now();
+            if let Some(bytes) = self.read_once(offset, len) {
+                self.ways.took(Way::Past, begun.elapsed());
+                return Ok(bytes);
+            }
+            self.ways.failed_past();
         }
+        let begun = Instant::now();
         let bytes = self.read_vec(offset, len)?;
         self.ways.took(Way::Through, begun.elapsed());
         Ok(bytes.into())

@@ -8,7 +8,7 @@
 //! straight from the medium into a buffer that stays warm: it goes to the reader, and comes back when the last part of it was let go.
 //!
 //! Invariants: the kernel writes what its cache still has to write of a place before a direct request reads there, so that both views are
-//! one; at most [`SPARE`] buffers of a size wait, and one is not much more than twice as long as what was asked for, as somebody may hold
+//! one; at most [`SPARE`] buffers of a size wait, and one is at most twice as long as what was asked for and 140 KiB, as somebody may hold
 //! that for long, and counts what he holds; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
 
 use super::direct;

@@ -84,12 +84,24 @@ impl Ways {
         }
     }
 
+    /// Says that a read could not go past the cache.
+    pub fn failed_past(&self) {
+        lock(&self.0).past = Mean::default();
+    }
+
     /// Says how long a read took, and which way it went.
     pub fn took(&self, way: Way, time: Duration) {
         let seconds = time.as_secs_f64();
         let mut state = lock(&self.0);
         let past = state.past.value;
         match way {
+            // The first one may have been slow for reasons of its own, too.
+            Way::Past if past > seconds * MOST => {
+                state.past = Mean {
+                    value: seconds,
+                    count: 1.0,
+                }
+            }
             Way::Past if past > 0.0 => state.past.add(seconds.min(past * MOST)),
             Way::Past => state.past.add(seconds),
             Way::Through if past > 0.0 => {
@@ -137,6 +149,23 @@ mod tests {
             ways.took(Way::Through, Duration::from_micros(100));
         }
         assert_eq!(lock(&ways.0).better(), Way::Through);
+    }
+
+    #[test]
+    fn a_way_that_ends_is_not_taken_any_more() {
+        let ways = Ways::default();
+        past(&ways, 8000, |_| 100);
+        assert_eq!(lock(&ways.0).better(), Way::Past);
+        ways.failed_past();
+        assert_eq!(lock(&ways.0).better(), Way::Through);
+    }
+
+    #[test]
+    fn a_slow_first_read_is_forgotten_soon() {
+        let ways = Ways::default();
+        ways.took(Way::Past, Duration::from_millis(100));
+        let after = past(&ways, 1000, |_| 100);
+        assert!(after > 600, "{after}");
     }
 
     #[test]
