@@ -249,13 +249,12 @@ impl Tree {
             let Some(handle) = handle else {
                 return Ok(true);
             };
-            if !self.spares_reads() {
-                self.spared(self.visit(&handle, true, agenda));
-                return Ok(true);
-            }
-            let looked_at = self.spared(self.read_next_child(&handle, at.slot));
+            let behind = match self.spares_reads() {
+                true => self.spared(self.read_next_child(&handle, at.slot)),
+                false => None,
+            };
             self.spared(self.visit(&handle, true, agenda));
-            let next = looked_at
+            let next = behind
                 .flatten()
                 .and_then(|lo| self.spared(self.slot_from(&handle, &lo)));
             if let (Some(sweep), Some(slot)) = (&mut agenda.sweep, next.flatten()) {
