@@ -31,6 +31,9 @@ const TIDY_ROUNDS: usize = 8;
 /// What background work knows to be done.
 #[derive(Default)]
 pub(crate) struct Agenda {
+    /// Nodes that earlier sessions made and did not look at, by rising id. The first stays the first until nothing is to be done there,
+    /// as that is how far the next session takes these to be done.
+    resumed: VecDeque<Resumed>,
     todo: VecDeque<Weak<NodeHandle>>,
     sweep: Option<Sweep>,
     /// The root that was last found to be in shape.
@@ -39,8 +42,13 @@ pub(crate) struct Agenda {
     swept: u64,
     /// What `changes` said when the root was last looked at anew for a sweep.
     root_swept: u64,
-    /// Nodes from this id on may not have been looked at.
+    /// Nodes from this id on may not have been looked at, and none before it; if `resumed` is empty.
     fresh_from: u64,
+}
+
+struct Resumed {
+    id: u64,
+    handle: Weak<NodeHandle>,
 }
 
 /// What others add to the agenda; apart from it, so that a writer who tidies waits for no background job.
@@ -48,6 +56,15 @@ pub(crate) struct Agenda {
 pub(crate) struct Inbox {
     fresh: Mutex<Vec<Weak<NodeHandle>>>,
     changes: AtomicU64,
+}
+
+impl Resumed {
+    fn new(handle: &Arc<NodeHandle>) -> Self {
+        Self {
+            id: handle.id().0,
+            handle: Arc::downgrade(handle),
+        }
+    }
 }
 
 impl Inbox {
@@ -86,12 +103,14 @@ impl Tree {
     pub fn resume(&self, root: &Arc<Node>, upkeep: &Upkeep) {
         let mut agenda = self.agenda();
         agenda.last_root = Arc::downgrade(root);
-        agenda.fresh_from = upkeep.fresh_from;
+        agenda.fresh_from = self.shelf.next_ids().0;
         let table = self.shelf.table();
         let fresh = table.nodes().map(|entry| &entry.handle);
         let fresh = fresh.filter(|handle| handle.id().0 >= upkeep.fresh_from);
-        agenda.todo.extend(fresh.map(Arc::downgrade));
+        let mut resumed: Vec<_> = fresh.map(Resumed::new).collect();
         drop(table);
+        resumed.sort_unstable_by_key(|node| node.id);
+        agenda.resumed = resumed.into();
         match upkeep.sweep {
             None => agenda.settled_root = Some((Arc::downgrade(root), true)),
             Some(left_at) => {
@@ -136,7 +155,7 @@ impl Tree {
         let owed = (agenda.swept != changes).then_some(Position::TOP);
         *sync::lock(&self.noted) = Noted {
             upkeep: Upkeep {
-                fresh_from: agenda.fresh_from,
+                fresh_from: agenda.resumed.front().map_or(agenda.fresh_from, |node| node.id),
                 sweep: begun.or(owed),
             },
             changes,
@@ -170,11 +189,22 @@ impl Tree {
         }
         busy |= self.tend_root(roots, agenda, false)?;
         agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
+        while let Some(node) = agenda.resumed.pop_front() {
+            let Some(handle) = node.handle.upgrade() else {
+                continue;
+            };
+            if self.spared(self.visit(&handle, false)) == Some(true) {
+                agenda.resumed.push_front(node);
+            }
+            return Ok(true);
+        }
         while let Some(weak) = agenda.todo.pop_front() {
             let Some(handle) = weak.upgrade() else {
                 continue;
             };
-            self.spared(self.visit(&handle, false, agenda));
+            if self.spared(self.visit(&handle, false)) == Some(true) {
+                agenda.todo.push_back(weak);
+            }
             return Ok(true);
         }
         if busy || !sweep {
@@ -253,7 +283,9 @@ impl Tree {
                 true => self.spared(self.read_next_child(&handle, at.slot)),
                 false => None,
             };
-            self.spared(self.visit(&handle, true, agenda));
+            if self.spared(self.visit(&handle, true)) == Some(true) {
+                agenda.todo.push_back(Arc::downgrade(&handle));
+            }
             let next = behind
                 .flatten()
                 .and_then(|lo| self.spared(self.slot_from(&handle, &lo)));
@@ -358,15 +390,15 @@ impl Tree {
         }
     }
 
-    /// Shapes a node, or merges in it if it is in shape; it comes back on the agenda if anything was done.
-    fn visit(&self, handle: &Arc<NodeHandle>, eager: bool, agenda: &mut Agenda) -> Result<()> {
+    /// Shapes a node, or merges in it if it is in shape. Whether anything was done, so that it is to be looked at again.
+    fn visit(&self, handle: &Arc<NodeHandle>, eager: bool) -> Result<bool> {
         let alive = self
             .shelf
             .table()
             .node(handle.id())
             .is_some_and(|e| e.count > 0);
         if !alive {
-            return Ok(());
+            return Ok(false);
         }
         self.counters.visits.bump();
         let rep = self.shelf.load(handle)?;
@@ -375,10 +407,10 @@ impl Tree {
             None => {
                 let plans = self.plan(&rep);
                 if plans.is_empty() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let Some(node) = carry_out(self, &rep, &self.merged(plans)) else {
-                    return Ok(());
+                    return Ok(false);
                 };
                 (node, Fresh::new())
             }
@@ -387,8 +419,7 @@ impl Tree {
             self.inbox.note(&fresh);
         }
         // If it was evicted meanwhile, the work is still to be done.
-        agenda.todo.push_back(Arc::downgrade(handle));
-        Ok(())
+        Ok(true)
     }
 
     fn merged(&self, plans: Vec<Plan>) -> Vec<(Plan, Pieces)> {

@@ -98,6 +98,11 @@ impl Upkeep {
         fresh_from: u64::MAX,
         sweep: None,
     };
+
+    /// Whether something was looked at, or found to be owed, since it was so.
+    pub fn got_on_since(&self, before: &Self) -> bool {
+        self.sweep != before.sweep || self.fresh_from > before.fresh_from
+    }
 }
 
 impl Default for Noted {

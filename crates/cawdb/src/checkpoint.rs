@@ -136,8 +136,8 @@ impl Inner {
         let root = self.published.pin().view.root;
         let mut table = self.shelf.table();
         let upkeep = self.tree.upkeep(&root);
-        let swept_on = closing && upkeep.sweep != anchors.body.upkeep.sweep;
-        let nothing_new = writer.seq == anchors.body.seq && !table.has_changed() && !swept_on;
+        let got_on = closing && upkeep.got_on_since(&anchors.body.upkeep);
+        let nothing_new = writer.seq == anchors.body.seq && !table.has_changed() && !got_on;
         if nothing_new && !anchors.worn && self.space.stats().limbo < IDLE_LIMBO {
             return Ok(None);
         }

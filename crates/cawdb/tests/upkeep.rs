@@ -166,6 +166,29 @@ fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
     panic!("never at rest");
 }
 
+/// Of many nodes that were just made each session looks at some, and the next goes on with the others, or it would never get further.
+#[test]
+fn nodes_that_were_just_made_are_looked_at_over_many_sessions() {
+    let disk = in_shape();
+    let store = open(&disk);
+    put(&store, 0..4000);
+    while counter(&store, "visits") < 5 {
+        assert!(store.tick().unwrap());
+    }
+    drop(store);
+    for session in 0..4000 {
+        let store = open(&disk);
+        for _ in 0..4 {
+            store.tick().unwrap();
+        }
+        if done(&store) == AT_REST {
+            assert!(session > 40, "{session}");
+            return;
+        }
+    }
+    panic!("never at rest");
+}
+
 /// Beside its first users a sweep reads a node and three children at most in a step, also where it has many, and gets through them though no
 /// session is long.
 #[test]
