@@ -28,6 +28,7 @@ mod troubles;
 mod warm;
 
 pub use counters::{Counter, Counters};
+pub use memo::{Known, MergeKey};
 pub use policy::Policy;
 pub use read::{Scan, TopLayer, get};
 pub use root::CloneSpec;

@@ -155,7 +155,10 @@ impl Tree {
         let owed = (agenda.swept != changes).then_some(Position::TOP);
         *sync::lock(&self.noted) = Noted {
             upkeep: Upkeep {
-                fresh_from: agenda.resumed.front().map_or(agenda.fresh_from, |node| node.id),
+                fresh_from: agenda
+                    .resumed
+                    .front()
+                    .map_or(agenda.fresh_from, |node| node.id),
                 sweep: begun.or(owed),
             },
             changes,

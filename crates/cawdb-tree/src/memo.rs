@@ -2,7 +2,8 @@
 //!
 //! Versions that share runs but no longer nodes then share background work; without it each version repeats it,
 //! and space has no bound. The memo is a hint: it holds no count and no run alive. Ids are never reused, so an
-//! entry can be missing but not wrong.
+//! entry can be missing but not wrong. A checkpoint keeps what other versions may still ask for ([`Known`]), as each session looks at some
+//! versions only.
 
 use cawdb_disk::sync;
 use cawdb_disk::sync::Mutex;
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 /// What was merged, in the key space of the oldest run.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MergeKey {
     /// The runs, newest first, with the translation from the oldest run's keys.
     pub inputs: Vec<(RunId, Translation)>,
@@ -23,6 +24,31 @@ pub struct MergeKey {
 
 /// What it came to: pieces of the range, each with the run that holds it, or nothing.
 pub type MergeOutcome = Vec<(KeyRange, Option<Arc<Run>>)>;
+
+/// A merge as a checkpoint keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What was merged.
+    pub key: MergeKey,
+    /// Pieces that cover its range, in order, each with the run that holds it, or nothing.
+    pub pieces: Vec<(KeyRange, Option<RunId>)>,
+}
+
+impl Known {
+    /// Bytes that it takes in a checkpoint, about.
+    fn bytes(&self) -> u64 {
+        let end = |range: &KeyRange| range.hi.as_ref().map_or(0, |hi| hi.len());
+        let inputs = self.key.inputs.iter();
+        let inputs: usize = inputs
+            .map(|(_, tr)| 6 + tr.from().len() + tr.to().len())
+            .sum();
+        let pieces: usize = self.pieces.iter().map(|(range, _)| 6 + end(range)).sum();
+        (8 + inputs + self.key.range.lo.len() + pieces) as u64
+    }
+}
+
+/// Of merges that a checkpoint could keep so many are looked at, the latest.
+const KEPT_AT_MOST: usize = 8192;
 
 type Kept = Vec<(KeyRange, Option<Weak<Run>>)>;
 
@@ -48,6 +74,8 @@ struct Inner {
     order: VecDeque<Arc<MergeKey>>,
     /// Memory that all of it takes, about.
     bytes: u64,
+    /// So many of the latest are in no checkpoint.
+    unkept: usize,
     /// For the newest run of known merges: how many runs they took and which was the oldest, and how many they are.
     rows: HashMap<RunId, BTreeMap<(usize, RunId), u32>>,
 }
@@ -117,6 +145,7 @@ impl Memo {
             inner.note_row(&key);
             inner.bytes += key.memory();
             inner.order.push_back(key);
+            inner.unkept += 1;
         }
         while inner.order.len() > self.limit || inner.bytes > self.limit_bytes {
             let Some(oldest) = inner.order.pop_front() else {
@@ -126,10 +155,117 @@ impl Memo {
             inner.forget_row(&oldest);
             inner.bytes -= oldest.memory();
         }
+        inner.unkept = inner.unkept.min(inner.order.len());
+    }
+
+    /// What a checkpoint is to keep, oldest first: all, or what came since it was asked last; the latest, of at most so many bytes. Only merges of which
+    /// all runs are `alive`: where one that was merged is gone, no version can ask for it any more. O(what is looked at).
+    pub fn to_keep(&self, all: bool, budget: u64, alive: impl Fn(RunId) -> bool) -> Vec<Known> {
+        let mut inner = sync::lock(&self.inner);
+        let latest = if all { inner.order.len() } else { inner.unkept };
+        inner.unkept = 0;
+        let first = inner.order.len() - latest.min(KEPT_AT_MOST);
+        let known = |key: &Arc<MergeKey>| {
+            let piece = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
+                None => Some((range.clone(), None)),
+                Some(weak) => Some((range.clone(), Some(weak.upgrade()?.id()))),
+            };
+            let pieces: Option<Vec<_>> = inner.outcomes.get(key)?.iter().map(piece).collect();
+            let pieces = pieces?;
+            let made = pieces.iter().filter_map(|(_, run)| *run);
+            let mut runs = key.inputs.iter().map(|(id, _)| *id).chain(made);
+            runs.all(&alive).then(|| Known {
+                key: MergeKey::clone(key),
+                pieces,
+            })
+        };
+        let mut bytes = 0;
+        let fits = |known: &Known| {
+            bytes += known.bytes();
+            bytes <= budget
+        };
+        let latest = inner.order.range(first..).rev();
+        let mut kept: Vec<_> = latest.filter_map(known).take_while(fits).collect();
+        kept.reverse();
+        kept
+    }
+
+    /// Knows again what a checkpoint kept, as far as its runs are found.
+    pub fn recall(&self, kept: Vec<Known>, find: impl Fn(RunId) -> Option<Arc<Run>>) {
+        for Known { key, pieces } in kept {
+            if !key.inputs.iter().all(|(id, _)| find(*id).is_some()) {
+                continue;
+            }
+            let found = |(range, id): (KeyRange, Option<RunId>)| match id {
+                None => Some((range, None)),
+                Some(id) => Some((range, Some(find(id)?))),
+            };
+            if let Some(outcome) = pieces.into_iter().map(found).collect() {
+                self.put(key, &outcome);
+            }
+        }
+        sync::lock(&self.inner).unkept = 0;
     }
 
     /// Memory that it takes, in bytes, about.
     pub fn memory(&self) -> u64 {
         sync::lock(&self.inner).bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cawdb_node::MemRunBuilder;
+
+    fn run(id: u64) -> Arc<Run> {
+        Run::in_memory(RunId(id), MemRunBuilder::new().finish())
+    }
+
+    fn key(ids: &[u64]) -> MergeKey {
+        MergeKey {
+            inputs: ids
+                .iter()
+                .map(|id| (RunId(*id), Translation::identity()))
+                .collect(),
+            range: KeyRange::all(),
+            bottom: false,
+        }
+    }
+
+    fn ids(kept: &[Known]) -> Vec<u64> {
+        kept.iter()
+            .flat_map(|known| known.key.inputs.iter().map(|(id, _)| id.0))
+            .collect()
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_once_what_somebody_may_still_ask_for() {
+        let memo = Memo::new(10, u64::MAX);
+        let made: Vec<_> = (100..104).map(run).collect();
+        for (n, made) in made.iter().enumerate() {
+            let outcome = vec![(KeyRange::all(), Some(made.clone()))];
+            memo.put(key(&[n as u64 + 1]), &outcome);
+        }
+        // Of the second what was merged is gone, of the third what it came to.
+        let alive = |id: RunId| id.0 != 2 && id.0 != 102;
+        let kept = memo.to_keep(false, 1000, alive);
+        assert_eq!(ids(&kept), [1, 4]);
+        assert!(memo.to_keep(false, 1000, alive).is_empty());
+        assert_eq!(memo.to_keep(true, 1000, alive), kept);
+        assert_eq!(ids(&memo.to_keep(true, kept[1].bytes(), alive)), [4]);
+
+        let again = Memo::new(10, u64::MAX);
+        let find = |id: RunId| match id.0 {
+            1 | 4 => Some(run(id.0)),
+            100 => Some(made[0].clone()),
+            _ => None,
+        };
+        again.recall(kept, find);
+        let outcome = again.get(&key(&[1])).unwrap();
+        assert_eq!(outcome[0].1.as_ref().unwrap().id(), RunId(100));
+        assert!(again.get(&key(&[4])).is_none());
+        assert_eq!(again.rows(RunId(1)), [(1, RunId(1))]);
+        assert!(again.to_keep(false, 1000, |_| true).is_empty());
     }
 }

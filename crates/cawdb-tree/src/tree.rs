@@ -2,12 +2,12 @@
 
 use crate::counters::Counters;
 use crate::maintain::{Agenda, Inbox};
-use crate::memo::Memo;
+use crate::memo::{Known, Memo};
 use crate::policy::Policy;
 use crate::sweep::Noted;
 use crate::troubles::Troubles;
 use cawdb_disk::sync::Mutex;
-use cawdb_node::{Node, Result, Shelf};
+use cawdb_node::{Node, Result, Shelf, Table};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,6 +76,19 @@ impl Tree {
 
     pub(crate) fn spares_reads(&self) -> bool {
         self.spares_reads.load(Ordering::Relaxed)
+    }
+
+    /// Merges that a checkpoint of this table is to keep, since other versions may ask for them in a later session: all, or those since this was
+    /// asked last; of at most so many bytes.
+    pub fn merges_to_keep(&self, table: &Table, all: bool, budget: u64) -> Vec<Known> {
+        self.memo.to_keep(all, budget, |id| table.run(id).is_some())
+    }
+
+    /// Knows again the merges that a checkpoint kept.
+    pub fn recall_merges(&self, kept: Vec<Known>) {
+        let table = self.shelf.table();
+        self.memo
+            .recall(kept, |id| table.run(id).map(|e| e.run.clone()));
     }
 
     /// Memory of the memo of merges, in bytes, about.

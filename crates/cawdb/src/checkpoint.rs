@@ -29,6 +29,8 @@ const IDLE_LIMBO: u64 = 64 << 10;
 const NODE_ENTRY: u64 = 24;
 /// See [`NODE_ENTRY`].
 const RUN_ENTRY: u64 = 64;
+/// Merges are kept in so small a part of that.
+const MERGES_SHARE: u64 = 2;
 /// Images of the table are not rewritten for fewer bytes.
 const TABLE_LEAST: u64 = 4096;
 
@@ -72,7 +74,8 @@ struct Cut {
     next_ids: (u64, u64),
     nodes: Vec<NodeCut>,
     runs: Vec<(Arc<Run>, u32, u64)>,
-    gone: Vec<Entry>,
+    /// What is gone, and what merges came to.
+    others: Vec<Entry>,
     changed: Changed,
     full: bool,
     cloned_bytes: u64,
@@ -154,7 +157,7 @@ impl Inner {
             }
         };
         let run_cut = |e: &cawdb_node::RunEntry| (e.run.clone(), e.count, e.shown);
-        let (mut nodes, mut runs, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut nodes, mut runs, mut others) = (Vec::new(), Vec::new(), Vec::new());
         if full {
             nodes.extend(table.nodes().map(node_cut));
             runs.extend(table.runs().map(run_cut));
@@ -162,16 +165,18 @@ impl Inner {
             for id in &changed.nodes {
                 match table.node(*id) {
                     Some(entry) => nodes.push(node_cut(entry)),
-                    None => gone.push(Entry::NodeGone(id.0)),
+                    None => others.push(Entry::NodeGone(id.0)),
                 }
             }
             for id in &changed.runs {
                 match table.run(*id) {
                     Some(entry) => runs.push(run_cut(entry)),
-                    None => gone.push(Entry::RunGone(id.0)),
+                    None => others.push(Entry::RunGone(id.0)),
                 }
             }
         }
+        let kept = (self.tree).merges_to_keep(&table, full, table_bytes(&table) / MERGES_SHARE);
+        others.extend(kept.into_iter().map(Entry::Merged));
         for place in nodes.iter().filter_map(|n| n.place.as_ref()) {
             place.mark_persistent();
         }
@@ -190,7 +195,7 @@ impl Inner {
             next_ids: self.shelf.next_ids(),
             nodes,
             runs,
-            gone,
+            others,
             changed,
             full,
             cloned_bytes: self.cloned_bytes.load(Ordering::Relaxed),
@@ -199,7 +204,7 @@ impl Inner {
     }
 
     fn write_cut(&self, anchors: &mut Anchors, cut: &Cut) -> Result<()> {
-        let mut entries = cut.gone.clone();
+        let mut entries = cut.others.clone();
         let way = self.way_of_bulk(cut);
         for (run, count, shown) in &cut.runs {
             entries.push(self.run_entry(run, *count, *shown, way)?);
@@ -333,11 +338,15 @@ impl Inner {
 /// outlive what they named.
 fn wants_base(last: &Body, table: &Table) -> bool {
     let deltas: u64 = last.deltas.iter().map(|d| d.len).sum();
-    let (nodes, runs) = table.len();
-    let live = NODE_ENTRY * nodes as u64 + RUN_ENTRY * runs as u64;
     last.deltas.len() >= MAX_DELTAS
         || deltas > last.base.len.max(TABLE_LEAST)
-        || last.base.len + deltas > 2 * live.max(TABLE_LEAST)
+        || last.base.len + deltas > 3 * table_bytes(table)
+}
+
+/// Bytes of the entries of all nodes and runs, about; at least those for which no image is rewritten.
+fn table_bytes(table: &Table) -> u64 {
+    let (nodes, runs) = table.len();
+    (NODE_ENTRY * nodes as u64 + RUN_ENTRY * runs as u64).max(TABLE_LEAST)
 }
 
 fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {

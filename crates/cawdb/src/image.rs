@@ -8,9 +8,11 @@
 //!     2 run        id, count, shown, extent, meta (45 bytes)
 //!     3 node gone  id
 //!     4 run gone   id                                 extent: offset / 512, length / 512
+//!     5 merged     what a merge came to (merged.rs)
 //! ```
 //! Numbers without a width are varints. A base holds no tags 3 and 4. Later entries override earlier ones.
 
+mod merged;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +21,7 @@ use crate::room::reserve;
 use cawdb_disk::codec::{Reader, Writer};
 use cawdb_disk::{Class, Disk, Extent, Place, SpaceMap, UNIT, frame, round_up};
 use cawdb_node::RunMeta;
-use cawdb_tree::{Position, Upkeep};
+use cawdb_tree::{Known, Position, Upkeep};
 use std::sync::Arc;
 
 /// Frame kind of a base or delta.
@@ -43,6 +45,8 @@ pub enum Entry {
     NodeGone(u64),
     /// A run of this id is no more.
     RunGone(u64),
+    /// What a merge came to.
+    Merged(Known),
 }
 
 /// What the table says about a node.
@@ -121,13 +125,14 @@ pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut w = Writer::with_capacity(entries.len() * 32);
     for entry in entries {
         let (tag, id) = match entry {
-            Entry::Node(id, _) => (1, id),
-            Entry::Run(id, _) => (2, id),
-            Entry::NodeGone(id) => (3, id),
-            Entry::RunGone(id) => (4, id),
+            Entry::Node(id, _) => (1, Some(id)),
+            Entry::Run(id, _) => (2, Some(id)),
+            Entry::NodeGone(id) => (3, Some(id)),
+            Entry::RunGone(id) => (4, Some(id)),
+            Entry::Merged(_) => (5, None),
         };
         w.u8(tag);
-        w.varint(*id);
+        id.into_iter().for_each(|id| w.varint(*id));
         match entry {
             Entry::Node(_, node) => {
                 w.varint(u64::from(node.count));
@@ -142,6 +147,7 @@ pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
                 run.meta.encode(&mut w);
             }
             Entry::NodeGone(_) | Entry::RunGone(_) => {}
+            Entry::Merged(known) => merged::put(&mut w, known),
         }
     }
     w.into_vec()
@@ -155,7 +161,12 @@ pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
     let mut r = Reader::new("node table", payload);
     let mut entries = Vec::new();
     while r.remaining() > 0 {
-        let (tag, id) = (r.u8()?, r.varint()?);
+        let tag = r.u8()?;
+        if tag == 5 {
+            entries.push(Entry::Merged(merged::get(&mut r)?));
+            continue;
+        }
+        let id = r.varint()?;
         entries.push(match tag {
             1 => Entry::Node(
                 id,
@@ -177,7 +188,7 @@ pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
             ),
             3 => Entry::NodeGone(id),
             4 => Entry::RunGone(id),
-            _ => return Err(r.corrupt("a tag from 1 to 4", format!("{tag}")).into()),
+            _ => return Err(r.corrupt("a tag from 1 to 5", format!("{tag}")).into()),
         });
     }
     Ok(entries)

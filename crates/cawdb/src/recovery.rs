@@ -28,7 +28,7 @@ use cawdb_node::{
     Cache, Compression, KeyRange, Node, NodeHandle, NodeId, PlacedImage, Run, RunId, Shelf,
     node_wire,
 };
-use cawdb_tree::{Tree, Upkeep};
+use cawdb_tree::{Known, Tree, Upkeep};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,7 +148,7 @@ fn open_at(
     let body = Body::decode(&superblock.body)?;
     let layout = superblock.layout()?;
     let (limit, space, shelf) = empty_shelf(&disk, &options, &superblock, &body)?;
-    let lost = load_table(&shelf, &body)?;
+    let (lost, merged) = load_table(&shelf, &body)?;
     let worn = !lost.is_empty();
     let lost = lost.into_iter();
     mended_on_opening.extend(lost.map(|what| Finding::new(Fault::TableCopy, what)));
@@ -200,6 +200,7 @@ fn open_at(
         shelf,
         options,
     };
+    inner.tree.recall_merges(merged);
     match (replay(&inner, &superblock, &body), lost_batches) {
         (Err(e), Some(notes)) => notes.push(format!("the journal's end is lost: {e}")),
         (replayed, _) => inner.recovery = replayed?,
@@ -286,9 +287,9 @@ fn owned_twice(space: &Arc<SpaceMap>, twice: &Twice) -> Result<[Place; 2]> {
     ])
 }
 
-/// Reads the table; which copies of it were lost.
-fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
-    let mut worn = Vec::new();
+/// Reads the table; which copies of it were lost, and the merges that it keeps.
+fn load_table(shelf: &Shelf, body: &Body) -> Result<(Vec<String>, Vec<Known>)> {
+    let (mut worn, mut merged) = (Vec::new(), Vec::new());
     let (mut nodes, mut runs) = (HashMap::new(), HashMap::new());
     for twice in std::iter::once(&body.base).chain(&body.deltas) {
         let (entries, lost) = read_table(shelf.disk.as_ref(), twice)?;
@@ -302,6 +303,7 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
                 Entry::Run(id, run) => drop(runs.insert(id, run)),
                 Entry::NodeGone(id) => drop(nodes.remove(&id)),
                 Entry::RunGone(id) => drop(runs.remove(&id)),
+                Entry::Merged(known) => merged.push(known),
             }
         }
     }
@@ -316,7 +318,7 @@ fn load_table(shelf: &Shelf, body: &Body) -> Result<Vec<String>> {
         let handle = NodeHandle::on_disk(NodeId(id), node.height, place);
         shelf.table().load_node(handle, node.count);
     }
-    Ok(worn)
+    Ok((worn, merged))
 }
 
 /// Says that what is free may occupy room below. A device has all its room by itself: what was free before was given back before, and telling

@@ -290,3 +290,44 @@ fn nodes_that_others_read_leave_memory_after_each_piece_of_work() {
         assert!(nodes() <= budget, "{} bytes", nodes());
     }
 }
+
+/// What was merged for one version is known to the others that share it, also if a later session looks at these.
+#[test]
+fn what_was_merged_is_known_in_later_sessions() {
+    let disk = in_shape();
+    let mut known = 0;
+    for round in 1..=120 {
+        let store = open(&disk);
+        let made = || {
+            let counted = ["merges", "rebases", "coalesces", "trims"];
+            counted
+                .iter()
+                .map(|name| counter(&store, name))
+                .sum::<u64>()
+        };
+        for _ in 0..8 {
+            let before = counter(&store, "memo_hits");
+            store.tick().unwrap();
+            // Hits of this step that no step of this session can have made.
+            if made() == 0 {
+                known += counter(&store, "memo_hits") - before;
+            }
+        }
+        let version = |round: usize| match round {
+            0 => "key".to_string(),
+            _ => format!("version{round:03}/"),
+        };
+        let mut batch = Batch::new();
+        batch.clone_prefix(version(round - 1), version(round));
+        store.commit(batch).unwrap();
+        let mut batch = Batch::new();
+        for n in 0..6 {
+            let number = (round * 6 + n) * 31 % 4000;
+            let key = format!("{}{:05}", version(round), number * 7919 % 100_000);
+            batch.put(key, vec![round as u8; 20]);
+        }
+        store.commit(batch).unwrap();
+        store.checkpoint().unwrap();
+    }
+    assert!(known > 0);
+}

@@ -162,7 +162,7 @@ fn parts(body: &Body, table: &[Entry], segments: &Segments, generation: u64) -> 
                     add(from, *len as u64, Kind::Plain, Some(index));
                 }
             }
-            Entry::NodeGone(_) | Entry::RunGone(_) => {}
+            Entry::NodeGone(_) | Entry::RunGone(_) | Entry::Merged(_) => {}
         }
     }
     parts

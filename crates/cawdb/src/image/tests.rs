@@ -2,6 +2,8 @@
 
 use super::*;
 use cawdb_disk::{Checksum, RamDisk};
+use cawdb_node::{Key, KeyRange, RunId, Translation};
+use cawdb_tree::MergeKey;
 use fastrand::Rng;
 
 const DATA: u64 = 1 << 20;
@@ -17,7 +19,7 @@ fn extent(rng: &mut Rng) -> Extent {
 
 fn entry(rng: &mut Rng) -> Entry {
     let id = number(rng);
-    match rng.u8(..4) {
+    match rng.u8(..5) {
         0 => Entry::Node(
             id,
             NodeRecord {
@@ -50,7 +52,48 @@ fn entry(rng: &mut Rng) -> Entry {
             )
         }
         2 => Entry::NodeGone(id),
-        _ => Entry::RunGone(id),
+        3 => Entry::RunGone(id),
+        _ => Entry::Merged(known(rng)),
+    }
+}
+
+fn key(rng: &mut Rng, most: usize) -> Vec<u8> {
+    (0..rng.usize(..=most)).map(|_| rng.u8(..3)).collect()
+}
+
+/// A merge with pieces that cover its range.
+fn known(rng: &mut Rng) -> Known {
+    let input = |rng: &mut Rng| {
+        let tr = Translation::new(key(rng, 5), key(rng, 5));
+        (RunId(rng.u64(1..1 << 40)), tr)
+    };
+    let inputs = (0..rng.usize(1..6)).map(|_| input(rng)).collect();
+    let mut cuts: Vec<Option<Key>> = (0..rng.usize(2..6))
+        .map(|_| Some(key(rng, 6).into()))
+        .collect();
+    cuts.push(rng.bool().then(|| vec![9; 7].into()));
+    cuts.sort_by_key(|cut| (cut.is_none(), cut.clone()));
+    cuts.dedup();
+    let pieces: Vec<_> = cuts
+        .windows(2)
+        .map(|ends| {
+            let (lo, hi) = (ends[0].clone().unwrap(), ends[1].clone());
+            let run = rng.bool().then(|| RunId(rng.u64(1..1 << 40)));
+            (KeyRange { lo, hi }, run)
+        })
+        .collect();
+    let range = KeyRange {
+        lo: pieces[0].0.lo.clone(),
+        hi: pieces[pieces.len() - 1].0.hi.clone(),
+    };
+    let bottom = rng.bool();
+    Known {
+        key: MergeKey {
+            inputs,
+            range,
+            bottom,
+        },
+        pieces,
     }
 }
 
