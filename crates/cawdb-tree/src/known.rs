@@ -8,7 +8,7 @@
 //! A version inherits the layers of the one it was cloned from as they were at that moment. When background work is
 //! late these are many; without this, every version of a chain would merge them for itself, each in other groups.
 
-use crate::merge::{Merge, known};
+use crate::merge::Merge;
 use crate::tree::Tree;
 use cawdb_node::{KeyRange, Node, Result, RunRef};
 
@@ -68,7 +68,7 @@ impl Tree {
                 }
                 let bottom = nothing_below && at + len == layers.len();
                 let merge = Merge::one(range.clone(), layers[at..at + len].to_vec(), bottom);
-                let Some(pieces) = known(&self.memo, &merge)? else {
+                let Some(pieces) = self.known(&merge) else {
                     continue;
                 };
                 if let [(_, layer)] = &pieces[..] {

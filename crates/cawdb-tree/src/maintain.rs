@@ -25,6 +25,8 @@ const REAP_AT_ONCE: usize = 256;
 /// Attempts to shape a root that changes meanwhile, before other changes are kept out.
 const FREE_ATTEMPTS: usize = 3;
 
+/// Visits of one node of an earlier session before others have their turn.
+const VISITS_IN_A_ROW: u32 = 64;
 /// Times a root is put in shape on behalf of one writer; others may widen it meanwhile.
 const TIDY_ROUNDS: usize = 8;
 
@@ -49,6 +51,7 @@ pub(crate) struct Agenda {
 struct Resumed {
     id: u64,
     handle: Weak<NodeHandle>,
+    visits: u32,
 }
 
 /// What others add to the agenda; apart from it, so that a writer who tidies waits for no background job.
@@ -63,6 +66,7 @@ impl Resumed {
         Self {
             id: handle.id().0,
             handle: Arc::downgrade(handle),
+            visits: 0,
         }
     }
 }
@@ -192,12 +196,16 @@ impl Tree {
         }
         busy |= self.tend_root(roots, agenda, false)?;
         agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
-        while let Some(node) = agenda.resumed.pop_front() {
+        while let Some(mut node) = agenda.resumed.pop_front() {
             let Some(handle) = node.handle.upgrade() else {
                 continue;
             };
             if self.spared(self.visit(&handle, false)) == Some(true) {
-                agenda.resumed.push_front(node);
+                node.visits += 1;
+                match node.visits < VISITS_IN_A_ROW {
+                    true => agenda.resumed.push_front(node),
+                    false => agenda.todo.push_back(node.handle),
+                }
             }
             return Ok(true);
         }
@@ -329,6 +337,10 @@ impl Tree {
             return Ok(false);
         }
         let done = self.merged(plans);
+        if done.is_empty() {
+            agenda.settled_root = Some((Arc::downgrade(&root), eager));
+            return Ok(false);
+        }
         roots.replace_root(&mut |now| Ok(carry_out(self, now, &done)))?;
         self.inbox.note(&Fresh::new());
         Ok(true)

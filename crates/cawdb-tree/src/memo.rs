@@ -8,7 +8,7 @@
 use cawdb_disk::sync;
 use cawdb_disk::sync::Mutex;
 use cawdb_node::{KeyRange, Run, RunId, Translation};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 /// What was merged, in the key space of the oldest run.
@@ -76,6 +76,10 @@ struct Inner {
     bytes: u64,
     /// So many of the latest are in no checkpoint.
     unkept: usize,
+    /// So many of them were given to the checkpoint that is being written.
+    given: usize,
+    /// Runs of earlier sessions that were not read as a whole in this one: the disk may have damaged them meanwhile.
+    unproven: HashSet<RunId>,
     /// For the newest run of known merges: how many runs they took and which was the oldest, and how many they are.
     rows: HashMap<RunId, BTreeMap<(usize, RunId), u32>>,
 }
@@ -163,7 +167,7 @@ impl Memo {
     pub fn to_keep(&self, all: bool, budget: u64, alive: impl Fn(RunId) -> bool) -> Vec<Known> {
         let mut inner = sync::lock(&self.inner);
         let latest = if all { inner.order.len() } else { inner.unkept };
-        inner.unkept = 0;
+        (inner.given, inner.unkept) = (inner.unkept, 0);
         let first = inner.order.len() - latest.min(KEPT_AT_MOST);
         let known = |key: &Arc<MergeKey>| {
             let piece = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
@@ -179,15 +183,44 @@ impl Memo {
                 pieces,
             })
         };
-        let mut bytes = 0;
+        let mut left = budget;
         let fits = |known: &Known| {
-            bytes += known.bytes();
-            bytes <= budget
+            let rest = left.checked_sub(known.bytes());
+            left = rest.unwrap_or(left);
+            rest.is_some()
         };
         let latest = inner.order.range(first..).rev();
-        let mut kept: Vec<_> = latest.filter_map(known).take_while(fits).collect();
+        let mut kept: Vec<_> = latest.filter_map(known).filter(fits).collect();
         kept.reverse();
         kept
+    }
+
+    /// Says that what was given to a checkpoint was not written.
+    pub fn not_kept(&self) {
+        let mut inner = sync::lock(&self.inner);
+        inner.unkept = (inner.unkept + inner.given).min(inner.order.len());
+        inner.given = 0;
+    }
+
+    /// Of these runs those that are not known to be whole.
+    pub fn unproven(&self, outcome: &MergeOutcome) -> Vec<Arc<Run>> {
+        let inner = sync::lock(&self.inner);
+        let runs = outcome.iter().filter_map(|(_, run)| run.as_ref());
+        let unproven = runs.filter(|run| inner.unproven.contains(&run.id()));
+        unproven.cloned().collect()
+    }
+
+    /// Says that a run is whole.
+    pub fn prove(&self, run: RunId) {
+        sync::lock(&self.inner).unproven.remove(&run);
+    }
+
+    /// Forgets a merge whose outcome is of no use.
+    pub fn forget(&self, key: &MergeKey) {
+        let mut inner = sync::lock(&self.inner);
+        if let Some(outcome) = inner.outcomes.get_mut(key) {
+            *outcome = vec![(key.range.clone(), Some(Weak::new()))];
+        }
     }
 
     /// Knows again what a checkpoint kept, as far as its runs are found.
@@ -200,7 +233,11 @@ impl Memo {
                 None => Some((range, None)),
                 Some(id) => Some((range, Some(find(id)?))),
             };
-            if let Some(outcome) = pieces.into_iter().map(found).collect() {
+            let outcome: Option<MergeOutcome> = pieces.into_iter().map(found).collect();
+            if let Some(outcome) = outcome {
+                let runs = outcome.iter().filter_map(|(_, run)| run.as_ref());
+                let runs = runs.map(|run| run.id());
+                sync::lock(&self.inner).unproven.extend(runs);
                 self.put(key, &outcome);
             }
         }

@@ -14,7 +14,7 @@
 //!   of its pieces;
 //! - the pieces of a merge cover its range.
 
-use crate::memo::{Memo, MergeKey, MergeOutcome};
+use crate::memo::{MergeKey, MergeOutcome};
 use crate::stream::{Direction, Layer, ReadAhead, Stream};
 use crate::tree::Tree;
 use cawdb_node::{
@@ -104,7 +104,7 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
     for (i, merge) in merges.iter().enumerate() {
         let space = merge.space();
         if let Some(key) = merge.key(&space) {
-            if let Some(outcome) = tree.memo.get(&key) {
+            if let Some(outcome) = tree.known_outcome(&key, &space) {
                 tree.counters.memo_hits.bump();
                 job.outcomes[i] = Some(outcome);
                 continue;
@@ -135,14 +135,33 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
     Ok(all)
 }
 
-/// The pieces that `merge` comes to, if it was done before.
-///
-/// # Errors
-/// If a run's index cannot be read.
-pub fn known(memo: &Memo, merge: &Merge) -> Result<Option<Pieces>> {
-    let space = merge.space();
-    let outcome = merge.key(&space).and_then(|key| memo.get(&key));
-    outcome.map(|outcome| refer(&space, outcome)).transpose()
+impl Tree {
+    /// The pieces that `merge` comes to, if it was done before.
+    pub(crate) fn known(&self, merge: &Merge) -> Option<Pieces> {
+        let space = merge.space();
+        let outcome = self.known_outcome(&merge.key(&space)?, &space)?;
+        self.spared(refer(&space, outcome))
+    }
+
+    /// What the memo knows, if it can be read: else what was merged is as good as ever, and is merged again. What an earlier session made is
+    /// read as a whole before anything is given up for it.
+    fn known_outcome(&self, key: &MergeKey, space: &Translation) -> Option<MergeOutcome> {
+        let outcome = self.memo.get(key)?;
+        let usable = || {
+            for run in self.memo.unproven(&outcome) {
+                run.check()?;
+                self.memo.prove(run.id());
+            }
+            refer(space, outcome.clone())
+        };
+        match self.spared(usable()) {
+            Some(_) => Some(outcome),
+            None => {
+                self.memo.forget(key);
+                None
+            }
+        }
+    }
 }
 
 /// References from the node's keys to the pieces of an outcome.

@@ -84,6 +84,11 @@ impl Tree {
         self.memo.to_keep(all, budget, |id| table.run(id).is_some())
     }
 
+    /// Says that the checkpoint which asked last was not written.
+    pub fn merges_not_kept(&self) {
+        self.memo.not_kept();
+    }
+
     /// Knows again the merges that a checkpoint kept.
     pub fn recall_merges(&self, kept: Vec<Known>) {
         let table = self.shelf.table();

@@ -126,6 +126,7 @@ impl Inner {
             Err(error) => {
                 lock(&self.writer).pending.cut_failed(cut.seq);
                 self.shelf.table().put_back_changed(cut.changed);
+                self.tree.merges_not_kept();
                 Err(self.poison.note(error))
             }
         }

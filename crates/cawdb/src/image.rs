@@ -163,7 +163,7 @@ pub fn decode_entries(payload: &[u8]) -> Result<Vec<Entry>> {
     while r.remaining() > 0 {
         let tag = r.u8()?;
         if tag == 5 {
-            entries.push(Entry::Merged(merged::get(&mut r)?));
+            entries.extend(merged::get(&mut r)?.map(Entry::Merged));
             continue;
         }
         let id = r.varint()?;

@@ -200,8 +200,7 @@ fn open_at(
         shelf,
         options,
     };
-    inner.tree.recall_merges(merged);
-    match (replay(&inner, &superblock, &body), lost_batches) {
+    match (replay(&inner, &superblock, &body, merged), lost_batches) {
         (Err(e), Some(notes)) => notes.push(format!("the journal's end is lost: {e}")),
         (replayed, _) => inner.recovery = replayed?,
     }
@@ -329,8 +328,17 @@ fn may_occupy(disk: &dyn Disk, space: &SpaceMap) {
     }
 }
 
-/// Goes on from the checkpoint: with its background work, and with what the journal holds after it, each batch exactly once.
-fn replay(inner: &Inner, superblock: &Superblock, body: &Body) -> Result<Recovery> {
+/// Goes on from the checkpoint: with its background work, for which it knows what merges came to, and with what the journal holds after it, each batch
+/// exactly once.
+fn replay(
+    inner: &Inner,
+    superblock: &Superblock,
+    body: &Body,
+    merged: Vec<Known>,
+) -> Result<Recovery> {
+    if !inner.options.read_only {
+        inner.tree.recall_merges(merged);
+    }
     let root = inner.published.pin().view.root;
     inner.tree.resume(&root, &body.upkeep);
     let (extent, uuid) = (superblock.journal, superblock.uuid);

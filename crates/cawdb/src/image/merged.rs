@@ -4,7 +4,8 @@
 //!   n, per input, newest first: run id, from, to │ lo │ end │ bottom u8 │ n, per piece: run id or 0, and its end if another follows
 //!                                                      end: 0, or 1 and the key
 //! ```
-//! Invariant: decoded pieces cover the range, in order; so a merge that is found to be known hides nothing.
+//! Invariant: decoded pieces cover the range, in order, so that a merge which is found to be known hides nothing; and their runs are younger
+//! than those that were merged, so that nothing is replaced by itself.
 
 use crate::error::Result;
 use cawdb_disk::codec::{Reader, Writer};
@@ -36,11 +37,11 @@ pub fn put(w: &mut Writer, known: &Known) {
     }
 }
 
-/// The same, read.
+/// The same, read; none if it cannot be what a merge came to, as it is of no use then.
 ///
 /// # Errors
-/// If they are not what [`put`] writes.
-pub fn get(r: &mut Reader<'_>) -> Result<Known> {
+/// If fields are not what [`put`] writes.
+pub fn get(r: &mut Reader<'_>) -> Result<Option<Known>> {
     let mut inputs = Vec::new();
     for _ in 0..r.varint()? {
         let id = RunId(r.varint()?);
@@ -61,7 +62,8 @@ pub fn get(r: &mut Reader<'_>) -> Result<Known> {
         range,
         bottom,
     };
-    Ok(Known { key, pieces })
+    let known = Known { key, pieces };
+    Ok(makes_sense(&known).then_some(known))
 }
 
 fn get_pieces(r: &mut Reader<'_>, range: &KeyRange) -> Result<Vec<(KeyRange, Option<RunId>)>> {
@@ -73,20 +75,30 @@ fn get_pieces(r: &mut Reader<'_>, range: &KeyRange) -> Result<Vec<(KeyRange, Opt
             true => get_end(r)?,
             false => range.hi.clone(),
         };
-        let piece = KeyRange { lo, hi };
-        let last = i + 1 == count;
-        let fits = last || hi_less(piece.hi.as_ref(), range.hi.as_ref());
-        if !fits || piece.is_empty() {
-            let found = format!("{piece:?} of {range:?}");
-            return Err(r.corrupt("a piece of a merge", found).into());
-        }
-        lo = piece.hi.clone().unwrap_or_default();
-        pieces.push((piece, run));
+        let next = hi.clone().unwrap_or_default();
+        pieces.push((KeyRange { lo, hi }, run));
+        lo = next;
     }
-    match pieces.is_empty() {
-        true => Err(r.corrupt("a merge with pieces", "none").into()),
-        false => Ok(pieces),
-    }
+    Ok(pieces)
+}
+
+/// Whether the pieces cover the range in order, each in a run that is younger than those that were merged.
+fn makes_sense(known: &Known) -> bool {
+    let Some((_, before)) = known.pieces.split_last() else {
+        return false;
+    };
+    let Some(youngest) = known.key.inputs.iter().map(|(id, _)| *id).max() else {
+        return false;
+    };
+    let end = known.key.range.hi.as_ref();
+    before
+        .iter()
+        .all(|(piece, _)| hi_less(piece.hi.as_ref(), end))
+        && known.pieces.iter().all(|(piece, _)| !piece.is_empty())
+        && known
+            .pieces
+            .iter()
+            .all(|(_, run)| run.is_none_or(|id| id > youngest))
 }
 
 fn put_end(w: &mut Writer, end: Option<&Key>) {

@@ -78,7 +78,7 @@ fn known(rng: &mut Rng) -> Known {
         .windows(2)
         .map(|ends| {
             let (lo, hi) = (ends[0].clone().unwrap(), ends[1].clone());
-            let run = rng.bool().then(|| RunId(rng.u64(1..1 << 40)));
+            let run = rng.bool().then(|| RunId(rng.u64(1 << 40..1 << 50)));
             (KeyRange { lo, hi }, run)
         })
         .collect();
@@ -136,6 +136,32 @@ fn random_entries_and_bodies_come_back() {
         assert_eq!(decoded, entries, "seed {seed}");
         let body = body(&mut rng);
         assert_eq!(Body::decode(&body.encode()).unwrap(), body, "seed {seed}");
+    }
+}
+
+#[test]
+fn merges_that_make_no_sense_are_passed_over() {
+    let mut rng = Rng::with_seed(8);
+    let good = loop {
+        let known = known(&mut rng);
+        if known.pieces.len() > 2 && known.pieces[0].1.is_some() {
+            break known;
+        }
+    };
+    let spoil: [fn(&mut Known); 5] = [
+        |known| known.key.inputs.clear(),
+        |known| known.pieces.clear(),
+        |known| known.pieces[0].1 = Some(known.key.inputs[0].0),
+        |known| known.pieces[0].0.hi = Some(known.pieces[0].0.lo.clone()),
+        |known| known.pieces[0].0.hi = None,
+    ];
+    let gone = Entry::RunGone(7);
+    for spoil in spoil {
+        let mut known = good.clone();
+        spoil(&mut known);
+        let entries = [Entry::Merged(known), gone.clone()];
+        let decoded = decode_entries(&encode_entries(&entries)).unwrap();
+        assert_eq!(decoded, std::slice::from_ref(&gone));
     }
 }
 
