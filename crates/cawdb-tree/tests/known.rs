@@ -1,48 +1,17 @@
 //! What earlier sessions merged is taken only if it can still be read; else what was merged is merged again, and background work ends.
 #![allow(clippy::unwrap_used)] // A failed step is a failed test.
 
-use cawdb_disk::{Checksum, RamDisk, SpaceMap};
-use cawdb_node::{
-    Cache, Compression, Error, KeyRange, MemRunBuilder, Message, Node, Result, Run, RunMeta,
-    RunSource, Shelf,
-};
-use cawdb_tree::{Known, Policy, Roots, Tree};
-use std::sync::{Arc, Mutex};
+mod owner;
 
-struct Owner {
-    tree: Tree,
-    root: Mutex<Arc<Node>>,
-}
-
-impl Roots for Owner {
-    fn root(&self) -> Arc<Node> {
-        self.root.lock().unwrap().clone()
-    }
-
-    fn replace_root(
-        &self,
-        make: &mut dyn FnMut(&Arc<Node>) -> Result<Option<Node>>,
-    ) -> Result<bool> {
-        let mut root = self.root.lock().unwrap();
-        let Some(new) = make(&root)? else {
-            return Ok(false);
-        };
-        self.tree.shelf.exchange_root(&root.slots, &new.slots);
-        *root = Arc::new(new);
-        Ok(true)
-    }
-}
+use cawdb_disk::Checksum;
+use cawdb_node::{Error, MemRunBuilder, Message, Node, Result, Run, RunMeta, RunSource};
+use cawdb_tree::{Known, Policy, Roots};
+use owner::{Owner, owner};
+use std::sync::Arc;
 
 /// A root of twelve layers, which another version shares; always the same.
 fn layered() -> Owner {
-    let disk = Arc::new(RamDisk::new());
-    let space = Arc::new(SpaceMap::new(1 << 20, None).unwrap());
-    let cache = Arc::new(Cache::new(1 << 20));
-    let shelf = Shelf::new(disk, space, cache, Compression::None);
-    let owner = Owner {
-        tree: Tree::new(Arc::new(shelf), Policy::tiny(4)),
-        root: Mutex::new(Arc::new(Node::empty(0, KeyRange::all()))),
-    };
+    let owner = owner(Policy::tiny(4));
     for n in 0..12_u8 {
         let mut content = MemRunBuilder::new();
         for key in 0..4_u8 {

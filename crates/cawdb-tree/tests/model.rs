@@ -5,50 +5,15 @@
 //! content is compared with what it was before.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cawdb_disk::{RamDisk, SpaceMap};
-use cawdb_node::{
-    Cache, Compression, Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Shelf, Slot,
-};
-use cawdb_tree::{CloneSpec, Direction, Policy, ReadAhead, Roots, Scan, Tree, get, inspect};
+mod owner;
+
+use cawdb_node::{Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Slot};
+use cawdb_tree::{CloneSpec, Direction, Policy, ReadAhead, Roots, Scan, get, inspect};
 use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, run};
+use owner::{Owner, owner};
 use std::sync::{Arc, Mutex};
 
 const COMMAND: &str = "cargo test -p cawdb-tree --test model";
-
-struct Owner {
-    tree: Tree,
-    root: Mutex<Arc<Node>>,
-}
-
-impl Roots for Owner {
-    fn root(&self) -> Arc<Node> {
-        self.root.lock().unwrap().clone()
-    }
-    fn replace_root(
-        &self,
-        make: &mut dyn FnMut(&Arc<Node>) -> cawdb_node::Result<Option<Node>>,
-    ) -> cawdb_node::Result<bool> {
-        let mut root = self.root.lock().unwrap();
-        let Some(new) = make(&root)? else {
-            return Ok(false);
-        };
-        self.tree.shelf.exchange_root(&root.slots, &new.slots);
-        *root = Arc::new(new);
-        Ok(true)
-    }
-}
-
-fn owner(policy: Policy) -> Owner {
-    let disk = Arc::new(RamDisk::new());
-    let space = Arc::new(SpaceMap::new(1 << 20, None).unwrap());
-    let cache = Arc::new(Cache::new(1 << 20));
-    let shelf = Arc::new(Shelf::new(disk, space, cache, Compression::None));
-    let root = Mutex::new(Arc::new(Node::empty(0, KeyRange::all())));
-    Owner {
-        tree: Tree::new(shelf, policy),
-        root,
-    }
-}
 
 impl Owner {
     fn change(&self, make: impl Fn(&Node) -> cawdb_node::Result<Node>) -> Result<(), String> {

@@ -153,17 +153,20 @@ fn a_sweep_that_was_left_is_followed_by_another_if_something_changed() {
 fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
     let disk = in_shape();
     change(&open(&disk), 1);
-    for session in 0..400 {
-        let store = open(&disk);
-        for _ in 0..8 {
+    let sessions = sessions_until_rest(&disk, 8, 400);
+    assert!(sessions > 10, "{sessions}");
+}
+
+/// Sessions of so many ticks until one finds nothing to do.
+fn sessions_until_rest(disk: &Arc<RamDisk>, ticks: usize, most: usize) -> usize {
+    let at_rest = |_: &usize| {
+        let store = open(disk);
+        for _ in 0..ticks {
             store.tick().unwrap();
         }
-        if done(&store) == AT_REST {
-            assert!(session > 10, "{session}");
-            return;
-        }
-    }
-    panic!("never at rest");
+        done(&store) == AT_REST
+    };
+    (0..most).find(at_rest).expect("never at rest")
 }
 
 /// Of many nodes that were just made each session looks at some, and the next goes on with the others, or it would never get further.
@@ -176,17 +179,8 @@ fn nodes_that_were_just_made_are_looked_at_over_many_sessions() {
         assert!(store.tick().unwrap());
     }
     drop(store);
-    for session in 0..4000 {
-        let store = open(&disk);
-        for _ in 0..4 {
-            store.tick().unwrap();
-        }
-        if done(&store) == AT_REST {
-            assert!(session > 40, "{session}");
-            return;
-        }
-    }
-    panic!("never at rest");
+    let sessions = sessions_until_rest(&disk, 4, 4000);
+    assert!(sessions > 40, "{sessions}");
 }
 
 /// Beside its first users a sweep reads a node and three children at most in a step, also where it has many, and gets through them though no
