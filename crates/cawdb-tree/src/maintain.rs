@@ -27,6 +27,7 @@ const FREE_ATTEMPTS: usize = 3;
 
 /// Visits of one node of an earlier session before others have their turn.
 const VISITS_IN_A_ROW: u32 = 64;
+
 /// Times a root is put in shape on behalf of one writer; others may widen it meanwhile.
 const TIDY_ROUNDS: usize = 8;
 
@@ -44,7 +45,7 @@ pub(crate) struct Agenda {
     swept: u64,
     /// What `changes` said when the root was last looked at anew for a sweep.
     root_swept: u64,
-    /// Nodes from this id on may not have been looked at, and none before it; if `resumed` is empty.
+    /// Nodes from this id on may not have been looked at; before it lie only those of `resumed`.
     fresh_from: u64,
 }
 

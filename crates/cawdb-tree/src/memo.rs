@@ -48,7 +48,7 @@ impl Known {
 }
 
 /// Of merges that a checkpoint could keep so many are looked at, the latest.
-const KEPT_AT_MOST: usize = 8192;
+const LOOKED_AT: usize = 8192;
 
 type Kept = Vec<(KeyRange, Option<Weak<Run>>)>;
 
@@ -168,7 +168,7 @@ impl Memo {
         let mut inner = sync::lock(&self.inner);
         let latest = if all { inner.order.len() } else { inner.unkept };
         (inner.given, inner.unkept) = (inner.unkept, 0);
-        let first = inner.order.len() - latest.min(KEPT_AT_MOST);
+        let first = inner.order.len() - latest.min(LOOKED_AT);
         let known = |key: &Arc<MergeKey>| {
             let piece = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
                 None => Some((range.clone(), None)),

@@ -153,20 +153,27 @@ fn a_sweep_that_was_left_is_followed_by_another_if_something_changed() {
 fn a_store_that_is_open_for_some_ticks_at_a_time_comes_to_rest_too() {
     let disk = in_shape();
     change(&open(&disk), 1);
-    let sessions = sessions_until_rest(&disk, 8, 400);
+    let sessions = sessions_until_rest(|| open(&disk), 8, 400, tick);
     assert!(sessions > 10, "{sessions}");
 }
 
-/// Sessions of so many ticks until one finds nothing to do.
-fn sessions_until_rest(disk: &Arc<RamDisk>, ticks: usize, most: usize) -> usize {
+/// Sessions of so many steps until one finds nothing to do.
+fn sessions_until_rest(
+    open: impl Fn() -> Store,
+    steps: usize,
+    most: usize,
+    mut step: impl FnMut(&Store),
+) -> usize {
     let at_rest = |_: &usize| {
-        let store = open(disk);
-        for _ in 0..ticks {
-            store.tick().unwrap();
-        }
+        let store = open();
+        (0..steps).for_each(|_| step(&store));
         done(&store) == AT_REST
     };
     (0..most).find(at_rest).expect("never at rest")
+}
+
+fn tick(store: &Store) {
+    store.tick().unwrap();
 }
 
 /// Of many nodes that were just made each session looks at some, and the next goes on with the others, or it would never get further.
@@ -179,7 +186,7 @@ fn nodes_that_were_just_made_are_looked_at_over_many_sessions() {
         assert!(store.tick().unwrap());
     }
     drop(store);
-    let sessions = sessions_until_rest(&disk, 4, 4000);
+    let sessions = sessions_until_rest(|| open(&disk), 4, 4000, tick);
     assert!(sessions > 40, "{sessions}");
 }
 
@@ -194,21 +201,13 @@ fn a_sweep_that_spares_reads_gets_on_child_by_child() {
     let disk = in_shape_with(wide());
     let open = || Store::open(disk.clone(), wide()).unwrap();
     change(&open(), 1);
-    let (mut sessions, mut read) = (0, Vec::new());
-    loop {
-        let store = open();
+    let mut read = Vec::new();
+    let sessions = sessions_until_rest(open, 8, 400, |store| {
         store.spare_reads(true);
-        for _ in 0..8 {
-            let before = done(&store);
-            store.tick().unwrap();
-            read.push(done(&store).1 - before.1);
-        }
-        if done(&store) == AT_REST {
-            break;
-        }
-        sessions += 1;
-        assert!(sessions < 400, "never at rest");
-    }
+        let before = done(store);
+        tick(store);
+        read.push(done(store).1 - before.1);
+    });
     assert!(sessions > 10, "{sessions}");
     // A sweep begins with the root, which is looked at as a whole; another may follow.
     let much = read.iter().filter(|nodes| **nodes > 4).count();
