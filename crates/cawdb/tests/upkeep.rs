@@ -176,16 +176,21 @@ fn tick(store: &Store) {
     store.tick().unwrap();
 }
 
-/// Of many nodes that were just made each session looks at some, and the next goes on with the others, or it would never get further.
-#[test]
-fn nodes_that_were_just_made_are_looked_at_over_many_sessions() {
+/// A store closed after some ticks over many changes: most of what they made is not looked at yet.
+fn hardly_looked_at() -> Arc<RamDisk> {
     let disk = in_shape();
     let store = open(&disk);
     put(&store, 0..4000);
     while counter(&store, "visits") < 5 {
         assert!(store.tick().unwrap());
     }
-    drop(store);
+    disk
+}
+
+/// Of many nodes that were just made each session looks at some, and the next goes on with the others, or it would never get further.
+#[test]
+fn nodes_that_were_just_made_are_looked_at_over_many_sessions() {
+    let disk = hardly_looked_at();
     let sessions = sessions_until_rest(|| open(&disk), 4, 4000, tick);
     assert!(sessions > 40, "{sessions}");
 }
@@ -216,14 +221,7 @@ fn a_sweep_that_spares_reads_gets_on_child_by_child() {
 
 #[test]
 fn what_was_just_made_is_looked_at_first() {
-    let disk = in_shape();
-    let store = open(&disk);
-    // Some ticks over many changes: most of what they make is not looked at yet.
-    put(&store, 0..4000);
-    while counter(&store, "visits") < 5 {
-        assert!(store.tick().unwrap());
-    }
-    drop(store);
+    let disk = hardly_looked_at();
     let store = open(&disk);
     let merged = |store: &Store| {
         counter(store, "flushes") + counter(store, "merges") + counter(store, "rebases")
