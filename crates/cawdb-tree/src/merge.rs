@@ -104,7 +104,7 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
     for (i, merge) in merges.iter().enumerate() {
         let space = merge.space();
         if let Some(key) = merge.key(&space) {
-            if let Some(outcome) = tree.known_outcome(&key, &space) {
+            if let Some((outcome, _)) = tree.known_outcome(&key, &space) {
                 tree.counters.memo_hits.bump();
                 job.outcomes[i] = Some(outcome);
                 continue;
@@ -139,13 +139,13 @@ impl Tree {
     /// The pieces that `merge` comes to, if it was done before.
     pub(crate) fn known(&self, merge: &Merge) -> Option<Pieces> {
         let space = merge.space();
-        let outcome = self.known_outcome(&merge.key(&space)?, &space)?;
-        self.spared(refer(&space, outcome))
+        let (_, pieces) = self.known_outcome(&merge.key(&space)?, &space)?;
+        Some(pieces)
     }
 
-    /// What the memo knows, if it can be read: else what was merged is as good as ever, and is merged again. What an earlier session made is
+    /// What the memo knows, and its pieces, if it can be read: else what was merged is as good as ever, and is merged again. What an earlier session made is
     /// read as a whole before anything is given up for it.
-    fn known_outcome(&self, key: &MergeKey, space: &Translation) -> Option<MergeOutcome> {
+    fn known_outcome(&self, key: &MergeKey, space: &Translation) -> Option<(MergeOutcome, Pieces)> {
         let outcome = self.memo.get(key)?;
         let usable = || {
             for run in self.memo.unproven(&outcome) {
@@ -154,13 +154,11 @@ impl Tree {
             }
             refer(space, outcome.clone())
         };
-        match self.spared(usable()) {
-            Some(_) => Some(outcome),
-            None => {
-                self.memo.forget(key);
-                None
-            }
+        let pieces = self.spared(usable());
+        if pieces.is_none() {
+            self.memo.forget(key);
         }
+        Some((outcome, pieces?))
     }
 }
 
