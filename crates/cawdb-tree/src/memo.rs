@@ -8,7 +8,7 @@
 use cawdb_disk::sync;
 use cawdb_disk::sync::Mutex;
 use cawdb_node::{KeyRange, Run, RunId, Translation};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 /// What was merged, in the key space of the oldest run.
@@ -23,7 +23,10 @@ pub struct MergeKey {
 }
 
 /// What it came to: pieces of the range, each with the run that holds it, or nothing.
-pub type MergeOutcome = Vec<(KeyRange, Option<Arc<Run>>)>;
+pub type MergeOutcome = Vec<Piece>;
+
+/// A piece of a range, with the run that holds it, or nothing.
+pub type Piece = (KeyRange, Option<Arc<Run>>);
 
 /// A merge as a checkpoint keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +50,27 @@ impl Known {
     }
 }
 
-/// Of merges that a checkpoint could keep so many are looked at, the latest.
-const LOOKED_AT: usize = 8192;
+/// A checkpoint keeps at most so many merges, the latest.
+const MOST_KEPT: usize = 8192;
 
-type Kept = Vec<(KeyRange, Option<Weak<Run>>)>;
+/// A merge that was done: what it came to, and when it was, among all others.
+struct Done {
+    pieces: Vec<(KeyRange, Option<Weak<Run>>)>,
+    turn: u64,
+    /// An earlier session did it, and its pieces were not read in this one: the disk may have damaged them meanwhile.
+    unproven: bool,
+}
+
+impl Done {
+    /// Its pieces, if all their runs still live.
+    fn outcome(&self) -> Option<MergeOutcome> {
+        let alive = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
+            None => Some((range.clone(), None)),
+            Some(weak) => Some((range.clone(), Some(weak.upgrade()?))),
+        };
+        self.pieces.iter().map(alive).collect()
+    }
+}
 
 /// A table of outcomes, bounded in number and in memory; the oldest are forgotten first.
 pub struct Memo {
@@ -70,16 +90,17 @@ impl MergeKey {
 
 #[derive(Default)]
 struct Inner {
-    outcomes: HashMap<Arc<MergeKey>, Kept>,
-    order: VecDeque<Arc<MergeKey>>,
+    done: HashMap<Arc<MergeKey>, Done>,
+    /// The same merges, oldest first.
+    order: BTreeMap<u64, Arc<MergeKey>>,
+    /// The turn of the next one.
+    next: u64,
+    /// From this turn on they are in no checkpoint.
+    unkept: u64,
+    /// What that was before the checkpoint that is being written.
+    unkept_before: u64,
     /// Memory that all of it takes, about.
     bytes: u64,
-    /// So many of the latest are in no checkpoint.
-    unkept: usize,
-    /// So many of them were given to the checkpoint that is being written.
-    given: usize,
-    /// Runs of earlier sessions that were not read as a whole in this one: the disk may have damaged them meanwhile.
-    unproven: HashSet<RunId>,
     /// For the newest run of known merges: how many runs they took and which was the oldest, and how many they are.
     rows: HashMap<RunId, BTreeMap<(usize, RunId), u32>>,
 }
@@ -108,6 +129,31 @@ impl Inner {
             self.rows.remove(newest);
         }
     }
+
+    fn insert(&mut self, key: MergeKey, outcome: &[Piece], unproven: bool) {
+        self.remove(&key);
+        let weak = |(range, run): &Piece| (range.clone(), run.as_ref().map(Arc::downgrade));
+        let done = Done {
+            pieces: outcome.iter().map(weak).collect(),
+            turn: self.next,
+            unproven,
+        };
+        let key = Arc::new(key);
+        self.note_row(&key);
+        self.bytes += key.memory();
+        self.order.insert(self.next, key.clone());
+        self.next += 1;
+        self.done.insert(key, done);
+    }
+
+    fn remove(&mut self, key: &MergeKey) {
+        let Some(done) = self.done.remove(key) else {
+            return;
+        };
+        self.order.remove(&done.turn);
+        self.forget_row(key);
+        self.bytes -= key.memory();
+    }
 }
 
 impl Memo {
@@ -120,14 +166,11 @@ impl Memo {
         }
     }
 
-    /// The outcome of a merge, if it is known and all its runs still live.
-    pub fn get(&self, key: &MergeKey) -> Option<MergeOutcome> {
+    /// The outcome of a merge, if it is known and all its runs still live; and whether it is still to be proven that it can be read.
+    pub fn get(&self, key: &MergeKey) -> Option<(MergeOutcome, bool)> {
         let inner = sync::lock(&self.inner);
-        let alive = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
-            None => Some((range.clone(), None)),
-            Some(weak) => Some((range.clone(), Some(weak.upgrade()?))),
-        };
-        inner.outcomes.get(key)?.iter().map(alive).collect()
+        let done = inner.done.get(key)?;
+        Some((done.outcome()?, done.unproven))
     }
 
     /// The known merges whose newest run is `newest`: how many runs they took, most first, and the oldest of them.
@@ -137,45 +180,34 @@ impl Memo {
         rows.map_or(Vec::new(), |rows| rows.keys().rev().copied().collect())
     }
 
-    /// Remembers an outcome.
-    pub fn put(&self, key: MergeKey, outcome: &MergeOutcome) {
-        let weak = |(range, run): &(KeyRange, Option<Arc<Run>>)| {
-            (range.clone(), run.as_ref().map(Arc::downgrade))
-        };
-        let kept = outcome.iter().map(weak).collect();
+    /// Remembers an outcome; the oldest are forgotten for it where it takes too much.
+    pub fn put(&self, key: MergeKey, outcome: &[Piece]) {
         let mut inner = sync::lock(&self.inner);
-        let key = Arc::new(key);
-        if inner.outcomes.insert(key.clone(), kept).is_none() {
-            inner.note_row(&key);
-            inner.bytes += key.memory();
-            inner.order.push_back(key);
-            inner.unkept += 1;
-        }
+        inner.insert(key, outcome, false);
+        self.bound(&mut inner);
+    }
+
+    fn bound(&self, inner: &mut Inner) {
         while inner.order.len() > self.limit || inner.bytes > self.limit_bytes {
-            let Some(oldest) = inner.order.pop_front() else {
+            let Some(oldest) = inner.order.values().next().cloned() else {
                 break;
             };
-            inner.outcomes.remove(&oldest);
-            inner.forget_row(&oldest);
-            inner.bytes -= oldest.memory();
+            inner.remove(&oldest);
         }
-        inner.unkept = inner.unkept.min(inner.order.len());
     }
 
     /// What a checkpoint is to keep, oldest first: all, or what came since it was asked last; the latest, of at most so many bytes. Only merges of which
     /// all runs are `alive`: where one that was merged is gone, no version can ask for it any more. O(what is looked at).
     pub fn to_keep(&self, all: bool, budget: u64, alive: impl Fn(RunId) -> bool) -> Vec<Known> {
         let mut inner = sync::lock(&self.inner);
-        let latest = if all { inner.order.len() } else { inner.unkept };
-        (inner.given, inner.unkept) = (inner.unkept, 0);
-        let first = inner.order.len() - latest.min(LOOKED_AT);
+        let first = if all { 0 } else { inner.unkept };
+        (inner.unkept_before, inner.unkept) = (inner.unkept, inner.next);
         let known = |key: &Arc<MergeKey>| {
-            let piece = |(range, run): &(KeyRange, Option<Weak<Run>>)| match run {
-                None => Some((range.clone(), None)),
-                Some(weak) => Some((range.clone(), Some(weak.upgrade()?.id()))),
-            };
-            let pieces: Option<Vec<_>> = inner.outcomes.get(key)?.iter().map(piece).collect();
-            let pieces = pieces?;
+            let outcome = inner.done.get(key)?.outcome()?;
+            let pieces = outcome.into_iter();
+            let pieces: Vec<_> = pieces
+                .map(|(r, run)| (r, run.map(|run| run.id())))
+                .collect();
             let made = pieces.iter().filter_map(|(_, run)| *run);
             let mut runs = key.inputs.iter().map(|(id, _)| *id).chain(made);
             runs.all(&alive).then(|| Known {
@@ -190,7 +222,8 @@ impl Memo {
             rest.is_some()
         };
         let latest = inner.order.range(first..).rev();
-        let mut kept: Vec<_> = latest.filter_map(known).filter(fits).collect();
+        let latest = latest.filter_map(|(_, key)| known(key)).filter(fits);
+        let mut kept: Vec<_> = latest.take(MOST_KEPT).collect();
         kept.reverse();
         kept
     }
@@ -198,33 +231,24 @@ impl Memo {
     /// Says that what was given to a checkpoint was not written.
     pub fn not_kept(&self) {
         let mut inner = sync::lock(&self.inner);
-        inner.unkept = (inner.unkept + inner.given).min(inner.order.len());
-        inner.given = 0;
+        inner.unkept = inner.unkept_before;
     }
 
-    /// Of these runs those that are not known to be whole.
-    pub fn unproven(&self, outcome: &MergeOutcome) -> Vec<Arc<Run>> {
-        let inner = sync::lock(&self.inner);
-        let runs = outcome.iter().filter_map(|(_, run)| run.as_ref());
-        let unproven = runs.filter(|run| inner.unproven.contains(&run.id()));
-        unproven.cloned().collect()
-    }
-
-    /// Says that a run is whole.
-    pub fn prove(&self, run: RunId) {
-        sync::lock(&self.inner).unproven.remove(&run);
+    /// Says that what a merge came to can be read.
+    pub fn prove(&self, key: &MergeKey) {
+        if let Some(done) = sync::lock(&self.inner).done.get_mut(key) {
+            done.unproven = false;
+        }
     }
 
     /// Forgets a merge whose outcome is of no use.
     pub fn forget(&self, key: &MergeKey) {
-        let mut inner = sync::lock(&self.inner);
-        if let Some(outcome) = inner.outcomes.get_mut(key) {
-            *outcome = vec![(key.range.clone(), Some(Weak::new()))];
-        }
+        sync::lock(&self.inner).remove(key);
     }
 
     /// Knows again what a checkpoint kept, as far as its runs are found.
     pub fn recall(&self, kept: Vec<Known>, find: impl Fn(RunId) -> Option<Arc<Run>>) {
+        let mut inner = sync::lock(&self.inner);
         for Known { key, pieces } in kept {
             if !key.inputs.iter().all(|(id, _)| find(*id).is_some()) {
                 continue;
@@ -235,13 +259,11 @@ impl Memo {
             };
             let outcome: Option<MergeOutcome> = pieces.into_iter().map(found).collect();
             if let Some(outcome) = outcome {
-                let runs = outcome.iter().filter_map(|(_, run)| run.as_ref());
-                let runs = runs.map(|run| run.id());
-                sync::lock(&self.inner).unproven.extend(runs);
-                self.put(key, &outcome);
+                inner.insert(key, &outcome, true);
             }
         }
-        sync::lock(&self.inner).unkept = 0;
+        self.bound(&mut inner);
+        inner.unkept = inner.next;
     }
 
     /// Memory that it takes, in bytes, about.
@@ -299,10 +321,32 @@ mod tests {
             _ => None,
         };
         again.recall(kept, find);
-        let outcome = again.get(&key(&[1])).unwrap();
+        let (outcome, unproven) = again.get(&key(&[1])).unwrap();
+        assert!(unproven);
         assert_eq!(outcome[0].1.as_ref().unwrap().id(), RunId(100));
         assert!(again.get(&key(&[4])).is_none());
         assert_eq!(again.rows(RunId(1)), [(1, RunId(1))]);
         assert!(again.to_keep(false, 1000, |_| true).is_empty());
+    }
+
+    #[test]
+    fn a_merge_done_again_is_kept_again() {
+        let memo = Memo::new(10, u64::MAX);
+        let first = [(KeyRange::all(), Some(run(100)))];
+        memo.put(key(&[1]), &first);
+        memo.put(key(&[2]), &[(KeyRange::all(), None)]);
+        assert_eq!(ids(&memo.to_keep(false, 1000, |_| true)), [1, 2]);
+        drop(first);
+        assert!(memo.get(&key(&[1])).is_none());
+        let second = [(KeyRange::all(), Some(run(101)))];
+        memo.put(key(&[1]), &second);
+        assert_eq!(ids(&memo.to_keep(false, 1000, |_| true)), [1]);
+        memo.not_kept();
+        assert_eq!(ids(&memo.to_keep(false, 1000, |_| true)), [1]);
+        assert_eq!(ids(&memo.to_keep(true, 1000, |_| true)), [2, 1]);
+        memo.forget(&key(&[1]));
+        assert!(memo.get(&key(&[1])).is_none() && memo.rows(RunId(1)).is_empty());
+        memo.forget(&key(&[2]));
+        assert_eq!(memo.memory(), 0);
     }
 }

@@ -99,16 +99,19 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
         outcomes: vec![None; merges.len()],
         open: [None, None],
     };
+    let mut known: Vec<Option<Pieces>> = Vec::with_capacity(merges.len());
     // Clones that lie in one node want the same merge at the same time: the memo learns of it only afterwards.
     let (mut first, mut again) = (HashMap::new(), Vec::new());
     for (i, merge) in merges.iter().enumerate() {
         let space = merge.space();
-        if let Some(key) = merge.key(&space) {
-            if let Some((outcome, _)) = tree.known_outcome(&key, &space) {
-                tree.counters.memo_hits.bump();
-                job.outcomes[i] = Some(outcome);
-                continue;
-            }
+        let key = merge.key(&space);
+        let pieces = key.as_ref().and_then(|key| tree.known_pieces(key, &space));
+        tree.counters.memo_hits.add(u64::from(pieces.is_some()));
+        known.push(pieces);
+        if known[i].is_some() {
+            continue;
+        }
+        if let Some(key) = key {
             if let Some(&same) = first.get(&key) {
                 tree.counters.memo_hits.bump();
                 again.push((i, same));
@@ -120,45 +123,48 @@ pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
     }
     job.close(false)?;
     job.close(true)?;
+    let mut done: Vec<_> = first.into_iter().collect();
+    done.sort_unstable_by_key(|(_, i)| *i);
+    for (key, i) in done {
+        tree.memo
+            .put(key, job.outcomes[i].as_deref().unwrap_or_default());
+    }
     for (i, same) in again {
         job.outcomes[i] = job.outcomes[same].clone();
     }
-    let mut all = Vec::with_capacity(merges.len());
-    for (merge, outcome) in merges.iter().zip(job.outcomes) {
-        let outcome = outcome.unwrap_or_default();
-        let space = merge.space();
-        if let Some(key) = merge.key(&space) {
-            tree.memo.put(key, &outcome);
-        }
-        all.push(refer(&space, outcome)?);
-    }
-    Ok(all)
+    let all = merges.iter().zip(known).zip(job.outcomes);
+    let pieces = all.map(|((merge, known), outcome)| match known {
+        Some(pieces) => Ok(pieces),
+        None => refer(&merge.space(), outcome.unwrap_or_default()),
+    });
+    pieces.collect()
 }
 
 impl Tree {
     /// The pieces that `merge` comes to, if it was done before.
     pub(crate) fn known(&self, merge: &Merge) -> Option<Pieces> {
         let space = merge.space();
-        let (_, pieces) = self.known_outcome(&merge.key(&space)?, &space)?;
-        Some(pieces)
+        self.known_pieces(&merge.key(&space)?, &space)
     }
 
-    /// What the memo knows, and its pieces, if it can be read: else what was merged is as good as ever, and is merged again. What an earlier session made is
-    /// read as a whole before anything is given up for it.
-    fn known_outcome(&self, key: &MergeKey, space: &Translation) -> Option<(MergeOutcome, Pieces)> {
-        let outcome = self.memo.get(key)?;
+    /// The pieces of what the memo knows, if it can be read: else what was merged is as good as ever, and is merged again. What an earlier session made is
+    /// read before anything is given up for it.
+    fn known_pieces(&self, key: &MergeKey, space: &Translation) -> Option<Pieces> {
+        let (outcome, unproven) = self.memo.get(key)?;
         let usable = || {
-            for run in self.memo.unproven(&outcome) {
-                run.check()?;
-                self.memo.prove(run.id());
+            if unproven {
+                for (range, run) in &outcome {
+                    run.iter().try_for_each(|run| run.check(range))?;
+                }
+                self.memo.prove(key);
             }
-            refer(space, outcome.clone())
+            refer(space, outcome)
         };
         let pieces = self.spared(usable());
         if pieces.is_none() {
             self.memo.forget(key);
         }
-        Some((outcome, pieces?))
+        pieces
     }
 }
 

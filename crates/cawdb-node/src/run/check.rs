@@ -1,6 +1,6 @@
-//! Checks a whole run on disk: everything that a single answer takes on trust.
+//! Checks a run on disk, or a range of it: everything that a single answer takes on trust.
 //!
-//! Nothing is taken from the cache or put into it: what is verified is what lies on the disk.
+//! No segment is taken from the cache or put into it: what is verified is what lies on the disk.
 
 use super::disk::DiskRun;
 use super::index::RunIndex;
@@ -33,19 +33,27 @@ impl Damage {
 const WRONG: &str = "contents of segment";
 
 impl Run {
-    /// Reads every segment and checks that keys ascend within and across them, that index, filter and totals say what
+    /// Reads every segment that may hold keys of `range` and checks that keys ascend within and across them, that index and filter say what
     /// is there, and that nothing lies in a delete-range but puts. Of a run in memory, what it was made with holds.
     ///
     /// # Errors
     /// The first thing that is wrong or cannot be read.
-    pub fn check(&self) -> Result<()> {
-        match self.verify(&mut |_| ()).into_iter().next() {
-            None => Ok(()),
-            Some(damage) => Err(damage.error),
+    pub fn check(&self, range: &KeyRange) -> Result<()> {
+        let Body::Disk(disk) = self.body() else {
+            return Ok(());
+        };
+        let index = disk.index()?;
+        let mut walk = Walk::new(&disk, &index);
+        for i in index.overlapping(range) {
+            walk.segment(i);
+            if let Some(damage) = walk.damages.pop() {
+                return Err(damage.error);
+            }
         }
+        Ok(())
     }
 
-    /// The same, of everything that is wrong. `read` hears of bytes read from the disk.
+    /// Checks all of it, the index and totals too, as they lie on the disk, and tells everything that is wrong. `read` hears of bytes read from there.
     pub fn verify(&self, read: &mut dyn FnMut(u64)) -> Vec<Damage> {
         let Body::Disk(disk) = self.body() else {
             return Vec::new();
@@ -63,13 +71,7 @@ impl Run {
                 }];
             }
         };
-        let mut walk = Walk {
-            disk: &disk,
-            index: &index,
-            deletes: 0,
-            before: None,
-            damages: Vec::new(),
-        };
+        let mut walk = Walk::new(&disk, &index);
         for (i, info) in index.segments.iter().enumerate() {
             read(info.stored_len as u64);
             walk.segment(i);
@@ -99,7 +101,17 @@ struct Walk<'a> {
     damages: Vec<Damage>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(disk: &'a DiskRun, index: &'a RunIndex) -> Self {
+        Self {
+            disk,
+            index,
+            deletes: 0,
+            before: None,
+            damages: Vec::new(),
+        }
+    }
+
     fn segment(&mut self, i: usize) {
         let info = &self.index.segments[i];
         let read = self.disk.read(info.offset, info.stored_len);

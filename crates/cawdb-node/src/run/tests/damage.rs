@@ -239,16 +239,15 @@ impl RunSource for Scratched {
     }
 }
 
-/// Who reads ahead learns too early what cannot be read, and who wants what lies before it shall have that.
-#[test]
-fn what_cannot_be_read_fails_who_wants_it_and_no_neighbour() {
+/// A run of 64 points of 64 KiB, of which point 20 cannot be read.
+fn scratched() -> Arc<Run> {
     let mut points = MemRunBuilder::new();
     for i in 0..64_u32 {
         let value = vec![i as u8; 64 << 10];
         points.push(i.to_be_bytes().to_vec().into(), Message::Put(value.into()));
     }
     let encoded = Run::in_memory(RunId(7), points.finish()).encode(Compression::None);
-    let run = Run::on_disk(
+    Run::on_disk(
         RunId(7),
         Arc::new(Scratched {
             image: Image::new(encoded.bytes),
@@ -257,7 +256,28 @@ fn what_cannot_be_read_fails_who_wants_it_and_no_neighbour() {
         }),
         encoded.meta,
         Arc::new(Cache::new(1 << 20)),
-    );
+    )
+}
+
+#[test]
+fn a_range_is_whole_if_all_of_it_can_be_read() {
+    let run = scratched();
+    let range = |lo: u32, hi: u32| KeyRange {
+        lo: lo.to_be_bytes().to_vec().into(),
+        hi: Some(hi.to_be_bytes().to_vec().into()),
+    };
+    for whole in [range(0, 20), range(21, 64), range(70, 90)] {
+        run.check(&whole).unwrap();
+    }
+    for damaged in [range(20, 21), range(10, 30), KeyRange::all()] {
+        run.check(&damaged).unwrap_err();
+    }
+}
+
+/// Who reads ahead learns too early what cannot be read, and who wants what lies before it shall have that.
+#[test]
+fn what_cannot_be_read_fails_who_wants_it_and_no_neighbour() {
+    let run = scratched();
     for _ in 0..2 {
         let failed = (0..64_u32).filter(|i| run.get(&i.to_be_bytes()).is_err());
         assert_eq!(failed.collect::<Vec<_>>(), [20]);
