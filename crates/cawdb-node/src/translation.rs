@@ -103,12 +103,15 @@ impl Translation {
         replace_prefix(key, self.from(), self.to())
     }
 
-    /// The key above for a key below.
+    /// The key above for a key below; where nothing is translated, the same one.
     ///
     /// # Panics
     /// If the key lacks the prefix.
-    pub fn key_up(&self, key: &[u8]) -> Key {
-        replace_prefix(key, self.to(), self.from())
+    pub fn key_up(&self, key: Key) -> Key {
+        match &self.0 {
+            None => key,
+            Some(_) => replace_prefix(&key, self.to(), self.from()),
+        }
     }
 
     /// The range below for a range above.

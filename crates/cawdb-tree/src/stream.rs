@@ -10,9 +10,11 @@
 //! passed over by a seek, not by steps; a message that lies over a delete-range is merged over a delete, so
 //! that what comes out never depends on what the delete-range hides.
 //!
-//! One layer often has many keys before the first of any other: it leads, and is compared with that one key only.
+//! Layers wait in the order of their next keys, so one that has many keys before the first of any other is compared with that one key only.
+//! What comes next in a layer is read when the next point is asked for: what cannot be read fails nobody who does not want it.
 
 use cawdb_node::{Key, KeyRange, Message, Result, Run, RunCursor, Translation, successor};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 pub use cawdb_node::{Direction, ReadAhead};
@@ -93,13 +95,18 @@ struct RunPoints {
 impl Points for RunPoints {
     fn peek(&mut self) -> Result<Option<&(Key, Message)>> {
         if self.head.is_none() {
-            self.head = self.cursor.next()?.map(|(k, m)| (self.tr.key_up(&k), m));
+            self.head = self.take()?;
         }
         Ok(self.head.as_ref())
     }
     fn take(&mut self) -> Result<Option<(Key, Message)>> {
-        self.peek()?;
-        Ok(self.head.take())
+        match self.head.take() {
+            Some(point) => Ok(Some(point)),
+            None => {
+                let point = self.cursor.next()?;
+                Ok(point.map(|(k, m)| (self.tr.key_up(k), m)))
+            }
+        }
     }
     fn seek(&mut self, key: &[u8]) -> Result<()> {
         self.head = None;
@@ -111,39 +118,29 @@ impl Points for RunPoints {
     }
 }
 
-/// Whether `a` comes before `b` on the way.
-fn is_before(direction: Direction, a: &Key, b: &Key) -> bool {
-    match direction {
-        Direction::Forward => a < b,
-        Direction::Backward => a > b,
-    }
-}
-
 /// The merge of layers over one range.
 pub struct Stream {
     layers: Vec<Layer>,
     direction: Direction,
-    /// Whether some layer has delete-ranges: then nothing leads.
     has_deletes: bool,
-    lead: Option<Lead>,
-}
-
-/// A layer that had the front, and where the others were then.
-struct Lead {
-    layer: usize,
-    /// The first key of all others; none if they have come to their ends.
-    until: Option<Key>,
+    /// The next point of each layer that waits.
+    heads: Vec<Option<(Key, Message)>>,
+    /// The layers that wait, the one whose turn is next last; of those with the same key the newest.
+    order: Vec<usize>,
+    /// The layers whose next point is to be found before anything else, the next one last.
+    unsettled: Vec<usize>,
 }
 
 impl Stream {
     /// A merge of `layers`, newest first, all over the same range and in the same direction.
     pub fn new(layers: Vec<Layer>, direction: Direction) -> Self {
-        let has_deletes = layers.iter().any(|layer| !layer.deletes.is_empty());
         Self {
-            layers,
             direction,
-            has_deletes,
-            lead: None,
+            has_deletes: layers.iter().any(|layer| !layer.deletes.is_empty()),
+            heads: layers.iter().map(|_| None).collect(),
+            order: Vec::with_capacity(layers.len()),
+            unsettled: (0..layers.len()).rev().collect(),
+            layers,
         }
     }
 
@@ -152,7 +149,7 @@ impl Stream {
         self.layers.iter().flat_map(|l| &l.deletes)
     }
 
-    /// The next key and its message, merged over all layers.
+    /// The next key and its message, merged over all layers. O(1) comparisons where one layer goes on, else O(layers).
     ///
     /// # Errors
     /// If a run cannot be read.
@@ -161,74 +158,63 @@ impl Stream {
         reason = "fallible; Option<Result> would be clumsier here"
     )]
     pub fn next(&mut self) -> Result<Option<(Key, Message)>> {
-        if let Some(point) = self.next_of_lead()? {
-            return Ok(Some(point));
+        while let Some(&layer) = self.unsettled.last() {
+            self.settle(layer)?;
+            self.unsettled.pop();
         }
-        let Some(key) = self.front()? else {
+        let Some((key, mut merged)) = self.take_first() else {
             return Ok(None);
         };
-        let mut merged: Option<Message> = None;
-        for layer in &mut self.layers {
-            if layer.points.peek()?.is_some_and(|(k, _)| *k == key) {
-                let older = layer.points.take()?.map(|(_, m)| m);
-                merged = match (merged, older) {
-                    (Some(newer), Some(older)) => Some(newer.over(older)),
-                    (newer, older) => newer.or(older),
-                };
-            }
-            let hidden = !matches!(merged, Some(Message::Patch(_))) || layer.deletes.is_empty();
-            if !hidden && layer.covering(&key).is_some() {
-                merged = merged.map(|m| m.over(Message::Delete));
+        while self.next_key().is_some_and(|next| *next == key) {
+            if let Some((_, older)) = self.take_first() {
+                merged = merged.over(older);
             }
         }
-        Ok(merged.map(|m| (key, m)))
+        // A delete-range that lies above a point has hidden it: whatever covers the key lies below what was merged.
+        if self.has_deletes && matches!(merged, Message::Patch(_)) {
+            let covered = self.layers.iter().any(|l| l.covering(&key).is_some());
+            if covered {
+                merged = merged.over(Message::Delete);
+            }
+        }
+        Ok(Some((key, merged)))
     }
 
-    /// The next point of the layer that leads, if it comes before all others.
-    fn next_of_lead(&mut self) -> Result<Option<(Key, Message)>> {
-        let Some(Lead { layer, until }) = &self.lead else {
-            return Ok(None);
+    fn next_key(&self) -> Option<&Key> {
+        let head = self.heads[*self.order.last()?].as_ref();
+        head.map(|(key, _)| key)
+    }
+
+    /// Takes the point whose turn it is; its layer is to be settled anew.
+    fn take_first(&mut self) -> Option<(Key, Message)> {
+        let layer = self.order.pop()?;
+        self.unsettled.push(layer);
+        self.heads[layer].take()
+    }
+
+    /// Finds the next point of a layer, and its place among those that wait.
+    fn settle(&mut self, layer: usize) -> Result<()> {
+        if self.has_deletes {
+            self.pass_hidden(layer)?;
+        }
+        let Some((key, message)) = self.layers[layer].points.take()? else {
+            return Ok(());
         };
-        let points = &mut self.layers[*layer].points;
-        let leads = points.peek()?.is_some_and(|(key, _)| match until {
-            Some(until) => is_before(self.direction, key, until),
-            None => true,
-        });
-        if leads {
-            return points.take();
-        }
-        self.lead = None;
-        Ok(None)
-    }
-
-    /// The first key, in the stream's direction, that some layer shows. That layer leads from here on.
-    fn front(&mut self) -> Result<Option<Key>> {
-        let (mut front, mut second): (Option<(usize, Key)>, Option<Key>) = (None, None);
-        for i in 0..self.layers.len() {
-            self.pass_hidden(i)?;
-            let Some((key, _)) = self.layers[i].points.peek()? else {
-                continue;
+        let waits_for = |other: &usize| {
+            let there = self.heads[*other]
+                .as_ref()
+                .map(|(other, _)| other.cmp(&key));
+            let comes = match self.direction {
+                Direction::Forward => there,
+                Direction::Backward => there.map(Ordering::reverse),
             };
-            match &front {
-                Some((_, first)) if !is_before(self.direction, key, first) => {
-                    let nearer = |second| is_before(self.direction, key, second);
-                    if second.as_ref().is_none_or(nearer) {
-                        second = Some(key.clone());
-                    }
-                }
-                _ => {
-                    let passed = front.replace((i, key.clone()));
-                    second = passed.map(|(_, key)| key).or(second);
-                }
-            }
-        }
-        Ok(front.map(|(layer, key)| {
-            self.lead = (!self.has_deletes).then_some(Lead {
-                layer,
-                until: second,
-            });
-            key
-        }))
+            comes.is_some_and(|comes| comes.then(other.cmp(&layer)) == Ordering::Less)
+        };
+        let before = self.order.iter().rev().take_while(|other| waits_for(other));
+        let place = self.order.len() - before.count();
+        self.order.insert(place, layer);
+        self.heads[layer] = Some((key, message));
+        Ok(())
     }
 
     /// Moves layer `i` to its next point that no delete-range of a newer layer covers.

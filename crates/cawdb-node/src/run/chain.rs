@@ -13,6 +13,9 @@ use cawdb_disk::codec::{Reader, Writer};
 /// Keys of one chain are together at most this long; else sharing would let few bytes unpack to very many.
 const MAX_CHAIN: usize = 256 << 20;
 
+/// Room made for a key in advance, in bytes.
+const COMMON_KEY: usize = 32;
+
 /// Keys being unpacked.
 #[derive(Default)]
 pub(super) struct KeyChain {
@@ -21,6 +24,14 @@ pub(super) struct KeyChain {
 }
 
 impl KeyChain {
+    /// A chain with room for so many keys of common length.
+    pub(super) fn for_keys(number: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(number * COMMON_KEY),
+            ends: Vec::with_capacity(number),
+        }
+    }
+
     /// Appends a key that shares its first `shared` bytes with the one before.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! ```text
 //!   segments  [ block | block | block ]  [ block | block ]  [ ...
 //!                          ▲ position
-//!   coming    points of that block still to come, the next one last
+//!   coming    points of that block still to come, ascending
 //! ```
 //!
 //! Invariants: `coming` holds only points in `range`, which narrows as the cursor seeks; blocks up to `position`, on the
@@ -28,7 +28,7 @@ pub(super) struct DiskCursor {
     range: KeyRange,
     direction: Direction,
     position: Position,
-    coming: Vec<(Key, Message)>,
+    coming: std::vec::IntoIter<(Key, Message)>,
     ahead: ReadAhead,
     /// Where it goes on; none before the first segment that is read.
     lead: Option<Lead>,
@@ -72,7 +72,7 @@ impl DiskCursor {
             range: range.clone(),
             direction,
             position,
-            coming: Vec::new(),
+            coming: Vec::new().into_iter(),
             ahead,
             lead: None,
         })
@@ -80,16 +80,28 @@ impl DiskCursor {
 
     pub(super) fn peek(&mut self) -> Result<Option<(Key, Message)>> {
         self.fill()?;
-        Ok(self.coming.last().cloned())
+        Ok(self.first_coming().cloned())
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(Key, Message)>> {
-        self.fill()?;
-        Ok(self.coming.pop())
+        if self.coming.len() == 0 {
+            self.fill()?;
+        }
+        Ok(match self.direction {
+            Forward => self.coming.next(),
+            Backward => self.coming.next_back(),
+        })
+    }
+
+    fn first_coming(&self) -> Option<&(Key, Message)> {
+        match self.direction {
+            Forward => self.coming.as_slice().first(),
+            Backward => self.coming.as_slice().last(),
+        }
     }
 
     fn fill(&mut self) -> Result<()> {
-        while self.coming.is_empty() {
+        while self.coming.len() == 0 {
             match &self.position {
                 Position::End => {
                     self.leave();
@@ -206,18 +218,17 @@ impl DiskCursor {
     /// Takes the points of a block that lie in the range.
     fn load(&mut self, number: usize, segment: Arc<Segment>, block: usize) -> Result<()> {
         let mut points = segment.block(block)?;
-        let (lo, hi) = (&self.range.lo, &self.range.hi);
+        let below = |key: &Key| self.range.hi.as_ref().is_none_or(|hi| key < hi);
+        let starts_before = points.first().is_some_and(|(k, _)| *k < self.range.lo);
+        let ends_after = points.last().is_some_and(|(k, _)| !below(k));
         let last_one = match self.direction {
-            Forward => points
-                .last()
-                .is_some_and(|(k, _)| hi.as_ref().is_some_and(|hi| k >= hi)),
-            Backward => points.first().is_some_and(|(k, _)| k <= lo),
+            Forward => ends_after,
+            Backward => points.first().is_some_and(|(k, _)| *k <= self.range.lo),
         };
-        points.retain(|(key, _)| self.range.contains(key));
-        if self.direction == Forward {
-            points.reverse();
+        if starts_before || ends_after {
+            points.retain(|(key, _)| self.range.contains(key));
         }
-        self.coming = points;
+        self.coming = points.into_iter();
         self.position = if last_one {
             Position::End
         } else {
@@ -238,14 +249,17 @@ impl DiskCursor {
             self.range.hi = Some(just_above(key));
         }
         let passed = |k: &Key| if forward { k[..] < *key } else { k[..] > *key };
-        while self.coming.last().is_some_and(|(k, _)| passed(k)) {
-            self.coming.pop();
+        while self.first_coming().is_some_and(|(k, _)| passed(k)) {
+            match self.direction {
+                Forward => self.coming.next(),
+                Backward => self.coming.next_back(),
+            };
         }
         if self.range.is_empty() {
-            self.coming.clear();
+            self.coming = Vec::new().into_iter();
             self.position = Position::End;
         }
-        if !self.coming.is_empty() {
+        if self.coming.len() > 0 {
             return Ok(());
         }
         let Position::In {

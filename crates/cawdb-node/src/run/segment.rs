@@ -186,21 +186,25 @@ impl Segment {
     /// All points of a block; values are slices of the segment, keys of one buffer.
     pub(crate) fn block(&self, block: usize) -> Result<Vec<(Key, Message)>> {
         let span = self.block_span(block)?;
-        let (mut keys, mut messages) = (KeyChain::default(), Vec::with_capacity(BLOCK_ENTRIES));
+        let mut keys = KeyChain::for_keys(BLOCK_ENTRIES);
+        let mut points = Vec::with_capacity(BLOCK_ENTRIES);
         let mut at = span.start;
         while at < span.end {
-            if messages.len() == BLOCK_ENTRIES {
+            if points.len() == BLOCK_ENTRIES {
                 return Err(Error::mismatch("entries of a block", BLOCK_ENTRIES, "more"));
             }
             let entry = self.entry(at)?;
             keys.push(entry.shared, &self.raw[entry.rest.clone()])?;
-            messages.push(self.message(&entry)?);
+            points.push((Key::new(), self.message(&entry)?));
             at = entry.payload.end;
         }
         if at != span.end {
             return Err(Error::mismatch("end of a block", span.end, at));
         }
-        Ok(keys.into_keys().zip(messages).collect())
+        for (point, key) in points.iter_mut().zip(keys.into_keys()) {
+            point.0 = key;
+        }
+        Ok(points)
     }
 
     /// Logical bytes of the points below `key`. O(log blocks + entries of a block).

@@ -62,7 +62,7 @@ fn keys_translate_as_by_hand_both_ways() {
         for key in strings(4) {
             if let Some(below) = by_hand(&key, from, &to) {
                 assert_eq!(tr.key_down(&key), below);
-                assert_eq!(tr.key_up(&below), key);
+                assert_eq!(tr.key_up(below.into()), key);
             }
         }
     }
