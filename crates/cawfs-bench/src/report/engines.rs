@@ -3,12 +3,48 @@
 use crate::report::markdown::seconds;
 use crate::report::summary::Of;
 use crate::report::targets::{Target, absolute, against_best, times};
+use crate::session::Sample;
+use crate::system::Counts;
 
-/// Steps of `growth`, and how much the dearest round may cost against the first: a read may meet a level more.
-pub const GROWING: [(&str, f64); 3] = [
-    ("random puts + sync", 1.3),
-    ("cold scans", 1.3),
-    ("cold point reads", 2.0),
+/// A step of `growth`.
+pub struct Growing {
+    /// Its name.
+    pub step: &'static str,
+    /// How much the dearest round may cost against the first: a read may meet a level more.
+    limit: f64,
+    /// What of the device the theory speaks of; unlike time, no other load changes it.
+    pub counted: &'static str,
+    count: fn(&Counts) -> u64,
+}
+
+impl Growing {
+    /// What is counted, for each of what was done.
+    pub fn count(&self, sample: &Sample) -> f64 {
+        let count = sample.device.map_or(0, |counts| (self.count)(&counts));
+        count as f64 / sample.amount.map_or(1.0, |(amount, _)| amount)
+    }
+}
+
+/// All of them.
+pub const GROWING: [Growing; 3] = [
+    Growing {
+        step: "random puts + sync",
+        limit: 1.3,
+        counted: "bytes written",
+        count: |counts| counts.written_bytes,
+    },
+    Growing {
+        step: "cold scans",
+        limit: 1.3,
+        counted: "bytes read",
+        count: |counts| counts.read_bytes,
+    },
+    Growing {
+        step: "cold point reads",
+        limit: 2.0,
+        counted: "read requests",
+        count: |counts| counts.reads,
+    },
 ];
 
 /// Those of `engine`.
@@ -33,12 +69,18 @@ pub fn engine(found: &mut Vec<Target>, of: Of) {
 
 /// Those of `growth`.
 pub fn growth(found: &mut Vec<Target>, of: Of) {
-    for (step, limit) in GROWING {
-        let rounds = of.rounds(of.ours(), &[step], |sample| sample.cost());
-        let first = rounds.first().map(|(_, cost)| *cost);
-        let worst = rounds.iter().map(|(_, cost)| *cost).reduce(f64::max);
-        let ratio = worst.zip(first).map(|(worst, first)| worst / first);
+    for growing in &GROWING {
+        let (step, limit) = (growing.step, growing.limit);
+        let mut dearest = |what: String, number: &dyn Fn(&Sample) -> f64| {
+            let rounds = of.rounds(of.ours(), &[step], number);
+            let first = rounds.first().map(|(_, cost)| *cost);
+            let worst = rounds.iter().map(|(_, cost)| *cost).reduce(f64::max);
+            let ratio = worst.zip(first).map(|(worst, first)| worst / first);
+            absolute(found, of, &what, ratio, limit, times);
+        };
         let what = format!("{step}, in the dearest round against the first");
-        absolute(found, of, &what, ratio, limit, times);
+        dearest(what, &Sample::cost);
+        let what = format!("{step}: {}, likewise", growing.counted);
+        dearest(what, &|sample| growing.count(sample));
     }
 }

@@ -115,20 +115,22 @@ fn rounds(text: &mut String, of: Of, results: &Results) {
     let sizes = sizes.map(|size| bytes(*size as f64));
     let clones = results.sizes.growth_clones.iter();
     let names = sizes.chain(clones.map(|clones| format!("{clones} clones of that")));
-    let steps = engines::GROWING.map(|(step, _)| step);
+    let heads = engines::GROWING.map(|growing| format!("{} | {}", growing.step, growing.counted));
     let _ = writeln!(
         text,
-        "\n| each | {} |\n|---|---|---|---|",
-        steps.join(" | ")
+        "\n| each | {} |\n|---|{}",
+        heads.join(" | "),
+        "---|---|".repeat(heads.len())
     );
     for (name, round) in names.zip(1..) {
-        let cost = |step: &&'static str| {
-            let samples = of
-                .step(of.ours(), step)
-                .filter(|sample| sample.round == round);
-            Some(seconds(Spread::of(samples.map(Sample::cost))?.median))
+        let cost = |growing: &engines::Growing| {
+            let of_round = |sample: &&Sample| sample.round == round;
+            let samples = || of.step(of.ours(), growing.step).filter(of_round);
+            let time = Spread::of(samples().map(Sample::cost))?.median;
+            let count = Spread::of(samples().map(|sample| growing.count(sample)))?.median;
+            Some(format!("{} | {}", seconds(time), number(count)))
         };
-        let costs: Vec<String> = steps.iter().filter_map(cost).collect();
+        let costs: Vec<String> = engines::GROWING.iter().filter_map(cost).collect();
         if !costs.is_empty() {
             let _ = writeln!(text, "| {name} | {} |", costs.join(" | "));
         }

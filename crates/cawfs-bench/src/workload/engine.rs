@@ -143,12 +143,9 @@ pub fn growth(session: &mut Session) -> Result<()> {
 }
 
 fn questions(session: &mut Session, round: u32, keys: u64) -> Result<()> {
-    let (writes, reads) = (
-        session.sizes.engine_writes / 5,
-        session.sizes.engine_reads / 5,
-    );
+    let (writes, reads) = (session.sizes.engine_writes, session.sizes.engine_reads / 5);
     let seed = session.random.u64(1..u64::MAX);
-    let scans = (reads / 500).max(1);
+    let scans = (reads / 100).max(1);
     let sync = || "sync a".to_owned();
     for (step, count, unit, lines) in [
         (
