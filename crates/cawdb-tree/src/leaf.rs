@@ -130,7 +130,9 @@ impl Tree {
         let pivots = match &slot.layers[..] {
             [only] if only.shown >= 2 * aim => {
                 let inside = only.run.split_keys(&only.tr.range_down(range), aim)?;
-                inside.into_iter().map(|key| only.tr.key_up(key)).collect()
+                // A pivot outlives the index that its key lies in.
+                let copied = inside.iter().map(|key| Key::copy_from_slice(key));
+                copied.map(|key| only.tr.key_up(key)).collect()
             }
             [_, _, ..] if slot.layer_bytes() >= aim + aim / 2 => pivots_between(range, slot, aim)?,
             _ => Vec::new(),

@@ -50,8 +50,8 @@ impl Known {
     }
 }
 
-/// A checkpoint keeps at most so many merges, the latest.
-const MOST_KEPT: usize = 8192;
+/// Of merges that a checkpoint could keep so many are looked at, the latest.
+const LOOKED_AT: usize = 16 << 10;
 
 /// A merge that was done: what it came to, and when it was, among all others.
 struct Done {
@@ -216,14 +216,16 @@ impl Memo {
             })
         };
         let mut left = budget;
-        let fits = |known: &Known| {
-            let rest = left.checked_sub(known.bytes());
-            left = rest.unwrap_or(left);
-            rest.is_some()
+        let fits = |known: &Known| match left.checked_sub(known.bytes()) {
+            None => false,
+            Some(rest) => {
+                left = rest;
+                true
+            }
         };
-        let latest = inner.order.range(first..).rev();
-        let latest = latest.filter_map(|(_, key)| known(key)).filter(fits);
-        let mut kept: Vec<_> = latest.take(MOST_KEPT).collect();
+        let latest = inner.order.range(first..).rev().take(LOOKED_AT);
+        let latest = latest.filter_map(|(_, key)| known(key));
+        let mut kept: Vec<_> = latest.take_while(fits).collect();
         kept.reverse();
         kept
     }

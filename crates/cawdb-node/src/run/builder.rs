@@ -1,16 +1,16 @@
 //! Makes runs in memory.
 //!
-//! Invariants: what it makes is as [`MemRun`] demands, whatever order delete-ranges came in; small values are
-//! copied together, so that a few bytes never keep a whole segment or request in memory.
+//! Invariants: what it makes is as [`MemRun`] demands, whatever order delete-ranges came in; keys and small values are
+//! copied together, so that a few bytes never keep a whole block, segment or request in memory.
 
 use crate::compress::MAX_POINT;
 use crate::run::mem::{RANGE_BYTES, point_bytes};
 use crate::{Key, KeyRange, MemRun, Message, Patch, RangeSet};
 use bytes::{Bytes, BytesMut};
 
-/// Values below this many bytes are copied out of whatever buffer they are slices of.
+/// Keys and values below this many bytes are copied out of whatever buffer they are slices of.
 const COPY_BELOW: usize = 4 << 10;
-/// Copied values lie together in buffers of this many bytes.
+/// They lie together in buffers of this many bytes.
 const ARENA_BYTES: usize = 64 << 10;
 
 /// A run being made.
@@ -47,6 +47,7 @@ impl MemRunBuilder {
             Message::Delete => Message::Delete,
             Message::Patch(patch) => Message::Patch(self.compact_patch(&patch)),
         };
+        let key = self.compact(key);
         self.points.push((key, message));
     }
 
@@ -87,14 +88,14 @@ impl MemRunBuilder {
         MemRun::from_parts(points, deletes)
     }
 
-    fn compact(&mut self, value: Bytes) -> Bytes {
-        if value.len() >= COPY_BELOW || value.is_empty() {
-            return value;
+    fn compact(&mut self, bytes: Bytes) -> Bytes {
+        if bytes.len() >= COPY_BELOW || bytes.is_empty() {
+            return bytes;
         }
-        if self.arena.capacity() < value.len() {
+        if self.arena.capacity() < bytes.len() {
             self.arena = BytesMut::with_capacity(ARENA_BYTES);
         }
-        self.arena.extend_from_slice(&value);
+        self.arena.extend_from_slice(&bytes);
         self.arena.split().freeze()
     }
 

@@ -9,6 +9,7 @@ use crate::key::common_prefix;
 use crate::{Error, Key, Result};
 use bytes::Bytes;
 use cawdb_disk::codec::{Reader, Writer};
+use std::ops::Range;
 
 /// Keys of one chain are together at most this long; else sharing would let few bytes unpack to very many.
 const MAX_CHAIN: usize = 256 << 20;
@@ -37,17 +38,16 @@ impl KeyChain {
     /// # Errors
     /// If the one before is shorter than that.
     pub(super) fn push(&mut self, shared: usize, rest: &[u8]) -> Result<()> {
-        let end = self.bytes.len();
-        let start = self.ends.len().checked_sub(2).map_or(0, |i| self.ends[i]);
-        let before = if self.ends.is_empty() { 0 } else { end - start };
-        if shared > before {
+        let before = self.last();
+        let (start, length) = (before.start, before.len());
+        if shared > length {
             return Err(Error::mismatch(
                 "shared prefix of a key",
-                format!("at most {before}"),
+                format!("at most {length}"),
                 shared,
             ));
         }
-        if end.saturating_add(shared + rest.len()) > MAX_CHAIN {
+        if before.end.saturating_add(shared + rest.len()) > MAX_CHAIN {
             return Err(Error::mismatch(
                 "keys of a chain",
                 format!("at most {MAX_CHAIN} bytes"),
@@ -58,6 +58,30 @@ impl KeyChain {
         self.bytes.extend_from_slice(rest);
         self.ends.push(self.bytes.len());
         Ok(())
+    }
+
+    /// The same, of a key that has to be above the one before.
+    ///
+    /// # Errors
+    /// Also if it is not.
+    pub(super) fn push_above(&mut self, shared: usize, rest: &[u8]) -> Result<()> {
+        let before = &self.bytes[self.last()];
+        let ascends = before.get(shared..).is_none_or(|before| before < rest);
+        if !ascends && !self.ends.is_empty() {
+            let before = Bytes::copy_from_slice(before);
+            return Err(Error::mismatch("keys of a chain", "ascending", before));
+        }
+        self.push(shared, rest)
+    }
+
+    /// Where the last key lies; nothing if there is none.
+    fn last(&self) -> Range<usize> {
+        let end = self.bytes.len();
+        match self.ends.len() {
+            0 => 0..0,
+            1 => 0..end,
+            n => self.ends[n - 2]..end,
+        }
     }
 
     /// Reads one packed key from `r`.

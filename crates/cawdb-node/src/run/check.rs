@@ -1,6 +1,6 @@
 //! Checks a run on disk, or a range of it: everything that a single answer takes on trust.
 //!
-//! No segment is taken from the cache or put into it: what is verified is what lies on the disk.
+//! Nothing is taken from the cache or put into it: what is verified is what lies on the disk.
 
 use super::disk::DiskRun;
 use super::index::RunIndex;
@@ -42,7 +42,7 @@ impl Run {
         let Body::Disk(disk) = self.body() else {
             return Ok(());
         };
-        let index = disk.index()?;
+        let index = disk.index_on_disk()?;
         let mut walk = Walk::new(&disk, &index);
         for i in index.overlapping(range) {
             walk.segment(i);
@@ -53,7 +53,7 @@ impl Run {
         Ok(())
     }
 
-    /// Checks all of it, the index and totals too, as they lie on the disk, and tells everything that is wrong. `read` hears of bytes read from there.
+    /// Checks all of it, totals too, and tells everything that is wrong. `read` hears of bytes read from the disk.
     pub fn verify(&self, read: &mut dyn FnMut(u64)) -> Vec<Damage> {
         let Body::Disk(disk) = self.body() else {
             return Vec::new();

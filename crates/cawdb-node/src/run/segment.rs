@@ -183,7 +183,7 @@ impl Segment {
         Ok(None)
     }
 
-    /// All points of a block; values are slices of the segment, keys of one buffer.
+    /// All points of a block, ascending; values are slices of the segment, keys of one buffer.
     pub(crate) fn block(&self, block: usize) -> Result<Vec<(Key, Message)>> {
         let span = self.block_span(block)?;
         let mut keys = KeyChain::for_keys(BLOCK_ENTRIES);
@@ -194,7 +194,7 @@ impl Segment {
                 return Err(Error::mismatch("entries of a block", BLOCK_ENTRIES, "more"));
             }
             let entry = self.entry(at)?;
-            keys.push(entry.shared, &self.raw[entry.rest.clone()])?;
+            keys.push_above(entry.shared, &self.raw[entry.rest.clone()])?;
             points.push((Key::new(), self.message(&entry)?));
             at = entry.payload.end;
         }

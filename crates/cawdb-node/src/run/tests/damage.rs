@@ -222,6 +222,26 @@ fn forged_segments_never_panic() {
     }
 }
 
+/// With a right checksum, but written wrongly: keys that do not ascend lie outside of what was asked for.
+#[test]
+fn a_block_out_of_order_is_refused() {
+    let put = |key: &[u8]| (Key::copy_from_slice(key), Message::Put(Key::new()));
+    for (keys, whole) in [
+        ([b"aa", b"ab", b"ac"], true),
+        ([b"aa", b"zz", b"ac"], false),
+        ([b"ab", b"aa", b"ac"], false),
+        ([b"aa", b"aa", b"ac"], false),
+    ] {
+        let mut writer = segment_writer::SegmentWriter::default();
+        for key in keys {
+            let (key, message) = put(key);
+            writer.push(&key, &message);
+        }
+        let segment = Segment::open(writer.finish().image.into()).unwrap();
+        assert_eq!(segment.block(0).is_ok(), whole, "{keys:?}");
+    }
+}
+
 /// An image of which some bytes cannot be read.
 struct Scratched {
     image: Arc<Image>,
