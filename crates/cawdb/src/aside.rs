@@ -215,7 +215,9 @@ mod tests {
     #[test]
     fn sealed_aside_at_any_time_it_reads_as_the_model() {
         let sealed = AtomicU64::new(0);
-        for seed in 0..6_u64 {
+        // How often it comes to that is the scheduler's choice: on a busy machine it takes more rounds.
+        let enough = |seed| seed >= 6 && sealed.load(Ordering::Relaxed) > 100;
+        for seed in (0..60_u64).take_while(|seed| !enough(*seed)) {
             let what = |part: &str| format!("seed {seed}, {part}");
             let disk = Arc::new(cawdb_disk::RamDisk::new());
             let create = CreateOptions {
