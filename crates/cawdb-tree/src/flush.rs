@@ -87,18 +87,22 @@ impl Tree {
     }
 
     /// Merges the deltas of slots that have far too many of them, if they are small: a version inherits the layers of
-    /// the one it was cloned from, and when background work is late a chain of clones would read more of them in each.
+    /// the one it was cloned from, and when background work is late a chain of clones would read more of them in each. As many as make a
+    /// run, since this is a part of a flush, which may be done anew or with writers kept out; background work does the others.
     ///
     /// # Errors
     /// If a run cannot be read.
     pub(crate) fn thin_out(&self, child: &mut Node) -> Result<()> {
         let mut which = Vec::new();
         let mut merges = Vec::new();
+        let mut left = self.policy.run_bytes;
         for (i, (range, slot)) in child.ranged_slots().enumerate() {
             let deltas =
                 slot.layers.len() - usize::from(child.height == 0 && slot.layers.len() > 1);
             let bytes: u64 = slot.layers[..deltas].iter().map(|l| l.shown).sum();
-            if deltas > self.policy.crowded_layers && bytes < self.policy.small_own {
+            let small = bytes < self.policy.small_own.min(left);
+            if deltas > self.policy.crowded_layers && small {
+                left -= bytes;
                 let bottom = slot.below.is_none() && deltas == slot.layers.len();
                 merges.push(Merge::one(range, slot.layers[..deltas].to_vec(), bottom));
                 which.push((i, deltas));
@@ -153,5 +157,45 @@ impl Tree {
             });
         }
         slots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use cawdb_disk::{RamDisk, SpaceMap};
+    use cawdb_node::{Cache, Compression, Key, MemRunBuilder, Message, Shelf};
+
+    /// However many slots are crowded, a flush merges little: its result may come to nothing, and writers may wait for it.
+    #[test]
+    fn a_flush_thins_out_no_more_than_makes_a_run() -> Result<()> {
+        let disk = Arc::new(RamDisk::new());
+        let space = SpaceMap::new(1 << 20, None);
+        let space = Arc::new(space.unwrap_or_else(|error| panic!("{error}")));
+        let cache = Arc::new(Cache::new(1 << 20));
+        let shelf = Arc::new(Shelf::new(disk, space, cache, Compression::None));
+        let tree = Tree::new(shelf, Policy::tiny(64));
+        let mut child = Node::empty(1, KeyRange::all());
+        child.slots = (0..64_u8)
+            .map(|n| Slot::empty(Key::copy_from_slice(&[n][..usize::from(n > 0)])))
+            .collect();
+        for value in 0..4_u8 {
+            let mut content = MemRunBuilder::new();
+            for key in 0..64_u8 {
+                let value = Key::copy_from_slice(&[value]);
+                content.push(Key::copy_from_slice(&[key]), Message::Put(value));
+            }
+            let run = tree.shelf.new_run(content.finish());
+            child = tree.lay(&child, &[run])?;
+        }
+        let layers = |child: &Node| -> usize { child.slots.iter().map(|s| s.layers.len()).sum() };
+        let before = layers(&child);
+        tree.thin_out(&mut child)?;
+        let thinned = tree.counters.thinned.get();
+        assert!(thinned > 0 && layers(&child) < before);
+        let shown: u64 = child.slots[63].layers.iter().map(|l| l.shown).sum();
+        assert!(thinned * shown <= tree.policy.run_bytes, "{thinned}");
+        Ok(())
     }
 }

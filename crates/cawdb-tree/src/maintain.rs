@@ -15,7 +15,7 @@ use crate::sweep::{Noted, Position, Sweep, Upkeep};
 use crate::tree::{Roots, Tree};
 use cawdb_disk::sync;
 use cawdb_disk::sync::{Mutex, MutexGuard};
-use cawdb_node::{Node, NodeHandle, NodeId, Result};
+use cawdb_node::{Node, NodeHandle, NodeId, Result, Slot};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -178,7 +178,8 @@ impl Tree {
         worked
     }
 
-    fn work_on(&self, roots: &dyn Roots, sweep: bool, agenda: &mut Agenda) -> Result<bool> {
+    /// Releases some of the nodes that nobody needs any more, and what only they held; false if there are none.
+    pub fn reap(&self) -> bool {
         let mut reaped = 0;
         let mut set_aside = 0;
         while set_aside < REAP_AT_ONCE {
@@ -191,10 +192,14 @@ impl Tree {
             }
         }
         self.counters.reaped.add(reaped as u64);
-        let mut busy = reaped > 0;
-        if busy {
+        if reaped > 0 {
             self.inbox.note(&Fresh::new());
         }
+        reaped > 0
+    }
+
+    fn work_on(&self, roots: &dyn Roots, sweep: bool, agenda: &mut Agenda) -> Result<bool> {
+        let mut busy = self.reap();
         busy |= self.tend_root(roots, agenda, false)?;
         agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
         while let Some(mut node) = agenda.resumed.pop_front() {
@@ -249,12 +254,13 @@ impl Tree {
         self.untold()
     }
 
-    /// Merges small layers of the root at once: for writers who made it too deep. Waits for no background job.
+    /// Merges small layers of the slots of the root that are too deep, at once: for writers who made them so. Waits for no background job.
     ///
     /// # Errors
     /// If a run cannot be read.
     pub fn relieve(&self, roots: &dyn Roots) -> Result<()> {
-        let mut plans = self.plan(&roots.root());
+        let deep = |slot: &Slot| slot.layers.len() > self.policy.root_max_layers;
+        let mut plans = self.plan_of(&roots.root(), deep);
         plans.retain(|p| p.merge.bytes() <= self.policy.small_own);
         if !plans.is_empty() {
             let done = self.merged(plans);

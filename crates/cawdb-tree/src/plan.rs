@@ -74,11 +74,20 @@ impl Tree {
 
     /// The merges that `node` wants, in key order, as many as one job may read; none where something cannot be read.
     pub(crate) fn plan(&self, node: &Node) -> Vec<Plan> {
+        self.plan_of(node, |_| true)
+    }
+
+    /// The same, of slots that are `wanted` alone.
+    pub(crate) fn plan_of(&self, node: &Node, wanted: impl Fn(&Slot) -> bool) -> Vec<Plan> {
         let facts = self.facts(node);
         let mut plans = Vec::new();
         let mut bytes = 0;
         let mut i = 0;
         while i < node.slots.len() && bytes < self.policy.job_bytes {
+            if !wanted(&node.slots[i]) {
+                i += 1;
+                continue;
+            }
             let planned = match self.first_avoided(&node.slots[i]) {
                 None => self.plan_at(node, i, &facts),
                 Some(end) => Ok((self.plan_above(node, i, end, &facts), i + 1)),
