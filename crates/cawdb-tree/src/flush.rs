@@ -59,7 +59,7 @@ impl Tree {
         self.drop_hidden(range, slot)
     }
 
-    /// The slots that replace `slot` when it is flushed: one for each node that its child became.
+    /// The slots that replace `slot` when it is flushed: one for each node that its child became. At most `left` bytes are merged meanwhile.
     ///
     /// # Errors
     /// If the child or a run cannot be read.
@@ -68,7 +68,7 @@ impl Tree {
         height: u8,
         range: &KeyRange,
         slot: &Slot,
-        fresh: &mut Fresh,
+        (fresh, left): (&mut Fresh, &mut u64),
     ) -> Result<Vec<Slot>> {
         self.counters.flushes.bump();
         if let Some(edge) = &slot.below
@@ -82,31 +82,36 @@ impl Tree {
         }
         let mut child = self.pushed_down(height, range, slot)?;
         self.join_equal(&mut child)?;
-        self.thin_out(&mut child)?;
+        self.thin_out(&mut child, left)?;
         Ok(self.hang(child, fresh))
     }
 
     /// Merges the deltas of slots that have far too many of them, if they are small: a version inherits the layers of
-    /// the one it was cloned from, and when background work is late a chain of clones would read more of them in each. As many as make a
-    /// run, since this is a part of a flush, which may be done anew or with writers kept out; background work does the others.
+    /// the one it was cloned from, and when background work is late a chain of clones would read more of them in each. Of what was not merged
+    /// before at most `left` bytes, as this is a part of a step that may be done anew, or with writers kept out; background work does the rest.
     ///
     /// # Errors
     /// If a run cannot be read.
-    pub(crate) fn thin_out(&self, child: &mut Node) -> Result<()> {
+    pub(crate) fn thin_out(&self, child: &mut Node, left: &mut u64) -> Result<()> {
         let mut which = Vec::new();
         let mut merges = Vec::new();
-        let mut left = self.policy.run_bytes;
         for (i, (range, slot)) in child.ranged_slots().enumerate() {
             let deltas =
                 slot.layers.len() - usize::from(child.height == 0 && slot.layers.len() > 1);
             let bytes: u64 = slot.layers[..deltas].iter().map(|l| l.shown).sum();
-            let small = bytes < self.policy.small_own.min(left);
-            if deltas > self.policy.crowded_layers && small {
-                left -= bytes;
-                let bottom = slot.below.is_none() && deltas == slot.layers.len();
-                merges.push(Merge::one(range, slot.layers[..deltas].to_vec(), bottom));
-                which.push((i, deltas));
+            if deltas <= self.policy.crowded_layers || bytes >= self.policy.small_own {
+                continue;
             }
+            let bottom = slot.below.is_none() && deltas == slot.layers.len();
+            let merge = Merge::one(range, slot.layers[..deltas].to_vec(), bottom);
+            if self.known(&merge).is_none() {
+                let Some(rest) = left.checked_sub(bytes) else {
+                    continue;
+                };
+                *left = rest;
+            }
+            merges.push(merge);
+            which.push((i, deltas));
         }
         let all: Vec<&Merge> = merges.iter().collect();
         for ((i, deltas), pieces) in which.into_iter().zip(run_merges(self, &all)?) {
@@ -190,12 +195,17 @@ mod tests {
             child = tree.lay(&child, &[run])?;
         }
         let layers = |child: &Node| -> usize { child.slots.iter().map(|s| s.layers.len()).sum() };
-        let before = layers(&child);
-        tree.thin_out(&mut child)?;
+        let mut before = child.clone();
+        let mut left = tree.policy.run_bytes;
+        tree.thin_out(&mut child, &mut left)?;
         let thinned = tree.counters.thinned.get();
-        assert!(thinned > 0 && layers(&child) < before);
+        assert!(thinned > 0 && layers(&child) < layers(&before));
         let shown: u64 = child.slots[63].layers.iter().map(|l| l.shown).sum();
         assert!(thinned * shown <= tree.policy.run_bytes, "{thinned}");
+        // The next one of the same step gets what is left; what is known costs nothing.
+        tree.thin_out(&mut before, &mut left)?;
+        assert_eq!(layers(&before), layers(&child));
+        assert_eq!(tree.counters.thinned.get(), 2 * thinned);
         Ok(())
     }
 }

@@ -178,8 +178,7 @@ impl Tree {
         worked
     }
 
-    /// Releases some of the nodes that nobody needs any more, and what only they held; false if there are none.
-    pub fn reap(&self) -> bool {
+    fn work_on(&self, roots: &dyn Roots, sweep: bool, agenda: &mut Agenda) -> Result<bool> {
         let mut reaped = 0;
         let mut set_aside = 0;
         while set_aside < REAP_AT_ONCE {
@@ -192,14 +191,10 @@ impl Tree {
             }
         }
         self.counters.reaped.add(reaped as u64);
-        if reaped > 0 {
+        let mut busy = reaped > 0;
+        if busy {
             self.inbox.note(&Fresh::new());
         }
-        reaped > 0
-    }
-
-    fn work_on(&self, roots: &dyn Roots, sweep: bool, agenda: &mut Agenda) -> Result<bool> {
-        let mut busy = self.reap();
         busy |= self.tend_root(roots, agenda, false)?;
         agenda.todo.extend(sync::lock(&self.inbox.fresh).drain(..));
         while let Some(mut node) = agenda.resumed.pop_front() {

@@ -49,13 +49,17 @@ impl Tree {
     ) -> Result<bool> {
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut changed = false;
+        let mut left = self.policy.run_bytes;
         for (range, slot) in node.ranged_slots() {
             let flushed = match self.avoids(slot) {
                 true => None,
                 false => {
                     let wanted = self.wants_flush(&range, slot, eager, reads);
                     let flushed = wanted.and_then(|wanted| match wanted {
-                        true => self.flush(node.height, &range, slot, fresh).map(Some),
+                        true => {
+                            let flushed = self.flush(node.height, &range, slot, (fresh, &mut left));
+                            flushed.map(Some)
+                        }
                         false => Ok(None),
                     });
                     self.spared_for([slot], flushed).flatten()
@@ -225,7 +229,7 @@ impl Tree {
         if child.height > 0 {
             self.join_children(&mut child, reads, fresh)?;
         }
-        self.thin_out(&mut child)?;
+        self.thin_out(&mut child, &mut { self.policy.run_bytes })?;
         Ok(self.hang(child, fresh))
     }
 

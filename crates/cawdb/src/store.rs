@@ -299,31 +299,21 @@ impl Inner {
 
 impl Inner {
     /// What the thread of background work does about memory, as another writes checkpoints: it asks for one, and lets it
-    /// come first as long as memory is short, since merges take memory too. Meanwhile it makes free what nobody needs.
+    /// come first when memory is short, since merges take memory too.
     fn make_way(&self) {
         if !self.checkpoint_due() {
             return;
         }
-        let short = || {
-            let end = self.limits.begin.midpoint(self.limits.end);
-            let hopeless = self.checkpoint_failed.load(Ordering::Acquire);
-            self.unwritten_memory() > end && !hopeless && self.throttle.has_threads()
-        };
         self.throttle.ask();
-        let begun = Instant::now();
-        while short() && begun.elapsed() < MAKE_WAY {
-            if !self.tree.reap() {
-                self.throttle.wait_until_freed(LOOK_AGAIN);
-                self.throttle.ask();
-            }
+        let short = self.unwritten_memory() > self.limits.begin.midpoint(self.limits.end);
+        if short && !self.checkpoint_failed.load(Ordering::Acquire) {
+            self.throttle.wait_until_freed(MAKE_WAY);
         }
     }
 }
 
-/// How long a piece of background work waits for checkpoints, at most: on a disk that stands still it takes what memory it takes.
-const MAKE_WAY: Duration = Duration::from_secs(5);
-/// How long it waits before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a piece of background work waits for a checkpoint, at most.
+const MAKE_WAY: Duration = Duration::from_millis(50);
 /// Bytes given back to the file system below in one piece of background work.
 const PUNCH_AT_ONCE: u64 = 64 << 20;
 
