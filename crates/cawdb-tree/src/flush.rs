@@ -59,7 +59,7 @@ impl Tree {
         self.drop_hidden(range, slot)
     }
 
-    /// The slots that replace `slot` when it is flushed: one for each node that its child became. At most `left` bytes are merged meanwhile.
+    /// The slots that replace `slot` when it is flushed: one for each node that its child became. Of what is not known, at most `left` bytes are merged meanwhile.
     ///
     /// # Errors
     /// If the child or a run cannot be read.

@@ -87,10 +87,14 @@ impl DiskCursor {
         if self.coming.len() == 0 {
             self.fill()?;
         }
-        Ok(match self.direction {
+        Ok(self.take_coming())
+    }
+
+    fn take_coming(&mut self) -> Option<(Key, Message)> {
+        match self.direction {
             Forward => self.coming.next(),
             Backward => self.coming.next_back(),
-        })
+        }
     }
 
     fn first_coming(&self) -> Option<&(Key, Message)> {
@@ -250,10 +254,7 @@ impl DiskCursor {
         }
         let passed = |k: &Key| if forward { k[..] < *key } else { k[..] > *key };
         while self.first_coming().is_some_and(|(k, _)| passed(k)) {
-            match self.direction {
-                Forward => self.coming.next(),
-                Backward => self.coming.next_back(),
-            };
+            self.take_coming();
         }
         if self.range.is_empty() {
             self.coming = Vec::new().into_iter();
