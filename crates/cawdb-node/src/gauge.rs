@@ -1,19 +1,20 @@
-//! How much memory runs take that are not on disk, counted where they are made and where they go.
+//! How much memory runs and nodes take that are not on disk, counted where they are made and where they go.
 //!
 //! ```text
 //!   made ──────────────► written, or merged away ──────────────► let go by the last reader
-//!   unwritten bytes, unwritten memory                 held memory
+//!   unwritten bytes, unwritten memory                 held memory (of runs)
 //! ```
-//! Invariant: each sum is that of the runs that live, at every moment; nobody adds or takes by hand.
+//! Invariant: each sum is that of the runs and nodes that live, at every moment; nobody adds or takes by hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Sums over runs in memory, in bytes.
+/// Sums over runs and nodes in memory, in bytes.
 #[derive(Debug, Default)]
 pub struct Gauge {
     unwritten: AtomicU64,
     unwritten_memory: AtomicU64,
+    unwritten_nodes: AtomicU64,
     held: AtomicU64,
 }
 
@@ -26,6 +27,11 @@ impl Gauge {
     /// Memory that becomes free when they are written, but for what readers hold.
     pub fn unwritten_memory(&self) -> u64 {
         self.unwritten_memory.load(Relaxed)
+    }
+
+    /// Memory of nodes that may leave once they are written.
+    pub fn unwritten_nodes(&self) -> u64 {
+        self.unwritten_nodes.load(Relaxed)
     }
 
     /// Memory of all contents that live, those included that only readers still hold.
@@ -52,6 +58,27 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.gauge.held.fetch_sub(self.memory, Relaxed);
+    }
+}
+
+/// The share of one node in what is unwritten.
+#[derive(Debug)]
+pub(crate) struct UnwrittenNode {
+    gauge: Arc<Gauge>,
+    memory: u64,
+}
+
+impl UnwrittenNode {
+    pub(crate) fn new(gauge: &Arc<Gauge>, memory: u64) -> Self {
+        gauge.unwritten_nodes.fetch_add(memory, Relaxed);
+        let gauge = gauge.clone();
+        Self { gauge, memory }
+    }
+}
+
+impl Drop for UnwrittenNode {
+    fn drop(&mut self) {
+        self.gauge.unwritten_nodes.fetch_sub(self.memory, Relaxed);
     }
 }
 

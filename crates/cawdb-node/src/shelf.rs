@@ -7,6 +7,7 @@
 //!   it may no longer be looked up.
 
 use crate::node_wire;
+use crate::node::NodeState;
 use crate::resident::Resident;
 use crate::{
     Cache, Compression, Edge, Error, Gauge, KeyRange, MemRun, Node, NodeEntry, NodeHandle, NodeId,
@@ -36,7 +37,7 @@ pub struct Shelf {
     pub cache: Arc<Cache>,
     /// How new runs are compressed.
     pub compression: Compression,
-    /// Memory of runs that are not on disk.
+    /// Memory of runs and nodes that are not on disk.
     pub gauge: Arc<Gauge>,
     table: Mutex<Table>,
     next_node: AtomicU64,
@@ -92,7 +93,7 @@ impl Shelf {
     /// A new node, in memory. It is counted once a counted slot names it.
     pub fn new_node(&self, node: Node) -> Arc<NodeHandle> {
         let id = NodeId(self.next_node.fetch_add(1, Ordering::Relaxed));
-        let handle = NodeHandle::new(id, node);
+        let handle = NodeHandle::new(id, node, &self.gauge);
         self.resident.came(handle.read().memory);
         handle
     }
@@ -193,9 +194,8 @@ impl Shelf {
         table.exchange(&old.slots, &new.slots);
         table.touch_node(handle.id());
         let before = state.memory;
-        state.hold(Arc::new(new));
+        *state = NodeState::made(Arc::new(new), &self.gauge);
         self.resident.became(before, state.memory);
-        state.place = None;
         true
     }
 
@@ -203,7 +203,7 @@ impl Shelf {
     pub fn written(&self, handle: &NodeHandle, rep: &Arc<Node>, place: &Arc<Place>) {
         let mut state = handle.write();
         if state.place.is_none() && state.rep.as_ref().is_some_and(|now| Arc::ptr_eq(now, rep)) {
-            state.place = Some(place.clone());
+            state.settle(place.clone());
             self.resident.may_leave(state.memory);
         }
     }
@@ -229,6 +229,7 @@ impl Shelf {
             let memory = state.memory;
             drop(state);
             if table.reap(handle.id(), &rep.slots) {
+                handle.write().will_not_be_written();
                 self.resident.went(memory);
                 taken += 1;
             }

@@ -106,9 +106,9 @@ impl Inner {
         self.shelf.gauge.unwritten_bytes() + self.cloned_bytes.load(Ordering::Relaxed)
     }
 
-    /// Memory that a checkpoint would free, in bytes, about.
+    /// Memory that a checkpoint would free, in bytes, about: of runs, and of nodes, which clones make by the thousand.
     pub(crate) fn unwritten_memory(&self) -> u64 {
-        self.shelf.gauge.unwritten_memory() + self.cloned_bytes.load(Ordering::Relaxed)
+        self.shelf.gauge.unwritten_memory() + self.shelf.gauge.unwritten_nodes()
     }
 
     /// Makes nodes, segments and indexes fit into what the other structures leave of the memory for what was read: the
