@@ -6,8 +6,8 @@
 //! - a node taken out of the table stays in memory for as long as somebody can reach it, because the names in
 //!   it may no longer be looked up.
 
-use crate::node_wire;
 use crate::node::NodeState;
+use crate::node_wire;
 use crate::resident::Resident;
 use crate::{
     Cache, Compression, Edge, Error, Gauge, KeyRange, MemRun, Node, NodeEntry, NodeHandle, NodeId,

@@ -98,6 +98,12 @@ impl Policy {
         }
     }
 
+    /// Whether so many layers are more, for so many slots, than merges ever leave: on a slot and on the one above it fewer than
+    /// `max_layers` each.
+    pub fn is_crowded(&self, slots: usize, layers: usize) -> bool {
+        layers > 2 * self.max_layers * slots
+    }
+
     /// Which of `sizes`, the layers of a slot, newest first, to merge into one; empty for none. `own` is how many of the
     /// newest no other version refers to.
     ///

@@ -16,6 +16,13 @@ pub(crate) struct Reshaped {
     pub fresh: Fresh,
 }
 
+/// How wide a child is.
+struct Width {
+    slots: usize,
+    /// Of all these slots.
+    layers: usize,
+}
+
 impl Tree {
     /// A node above height 0, put in shape; none if it is. `eager` flushes deletes however few bytes they hide. Children that are not in
     /// memory are read to see how wide they are if it `reads`, or else taken for neither too wide nor too narrow.
@@ -145,31 +152,51 @@ impl Tree {
         Ok(sum)
     }
 
-    /// How many slots of the child a slot shows; one if it has no child, none if the child is not in memory and not to be read.
+    /// How many slots of the child a slot shows; none if the child is not in memory and not to be read.
     fn visible_slots(&self, range: &KeyRange, slot: &Slot, reads: bool) -> Result<Option<usize>> {
+        Ok(self.width(range, slot, reads)?.map(|width| width.slots))
+    }
+
+    /// What the child would be if the slot's layers lay on what the slot shows of it: one slot if it has no child; none if the child is not
+    /// in memory and not to be read.
+    fn width(&self, range: &KeyRange, slot: &Slot, reads: bool) -> Result<Option<Width>> {
+        let own = slot.layers.len();
         let Some(edge) = &slot.below else {
-            return Ok(Some(1));
+            let (slots, layers) = (1, own);
+            return Ok(Some(Width { slots, layers }));
         };
         let child = match reads {
             true => Some(self.shelf.load(&edge.node)?),
             false => edge.node.loaded(),
         };
-        Ok(child.map(|child| child.overlapping(&edge.tr.range_down(range)).len()))
+        Ok(child.map(|child| {
+            let shown = child.overlapping(&edge.tr.range_down(range));
+            let slots = shown.len();
+            let below: usize = child.slots[shown].iter().map(|s| s.layers.len()).sum();
+            let layers = below + own * slots;
+            Width { slots, layers }
+        }))
     }
 
     /// Joins adjacent children that together hold few slots, recursively through the nodes this makes. From left to right: one that might be
     /// joined to a neighbour on its left that was not read waits for that, or what is narrow would be joined to a child that versions share.
+    ///
+    /// Crowded ones wait until merges have thinned them out: a join lays all layers on slots of its own, so of a child that versions share
+    /// each would keep and merge its own references to them. What has few layers is joined meanwhile, so the height stays logarithmic.
     fn join_children(&self, node: &mut Node, reads: bool, fresh: &mut Fresh) -> Result<bool> {
         let mut widths = Vec::with_capacity(node.slots.len());
         let mut waits = Vec::with_capacity(node.slots.len());
         let mut left_known = true;
         for (range, slot) in node.ranged_slots() {
             // What cannot be read, or is not, is joined to nothing.
-            let width = self.spared(self.visible_slots(&range, slot, reads));
+            let width = self.spared(self.width(&range, slot, reads));
             let width = width.flatten();
             waits.push(!left_known);
             left_known = reads || width.is_some();
-            widths.push(width.unwrap_or(self.policy.join));
+            widths.push(match width {
+                Some(width) if !self.policy.is_crowded(width.slots, width.layers) => width.slots,
+                _ => self.policy.join,
+            });
         }
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut start = 0;
