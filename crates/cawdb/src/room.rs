@@ -106,9 +106,12 @@ impl Inner {
         self.shelf.gauge.unwritten_bytes() + self.cloned_bytes.load(Ordering::Relaxed)
     }
 
-    /// Memory that a checkpoint would free, in bytes, about: of runs, and of nodes, which clones make by the thousand.
+    /// Memory that a checkpoint would free, in bytes, about: of runs, and of nodes, of which steps of background work may make many, and
+    /// which take at least what clones are reckoned at.
     pub(crate) fn unwritten_memory(&self) -> u64 {
-        self.shelf.gauge.unwritten_memory() + self.shelf.gauge.unwritten_nodes()
+        let cloned = self.cloned_bytes.load(Ordering::Relaxed);
+        let gauge = &self.shelf.gauge;
+        gauge.unwritten_memory() + gauge.unwritten_nodes().max(cloned)
     }
 
     /// Makes nodes, segments and indexes fit into what the other structures leave of the memory for what was read: the
