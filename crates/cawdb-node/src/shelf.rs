@@ -285,3 +285,69 @@ impl Shelf {
         self.table().exchange(old, new);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, Translation};
+    use cawdb_disk::{Class, RamDisk};
+
+    fn shelf() -> Shelf {
+        let space = SpaceMap::new(1 << 20, None);
+        let space = space.unwrap_or_else(|error| panic!("{error}"));
+        let cache = Arc::new(Cache::new(1 << 20));
+        let disk = Arc::new(RamDisk::new());
+        Shelf::new(disk, Arc::new(space), cache, Compression::None)
+    }
+
+    /// A node of so many slots.
+    fn node(slots: u8) -> Node {
+        let mut node = Node::empty(0, KeyRange::all());
+        let pivots = (1..slots).map(|n| Slot::empty(Key::copy_from_slice(&[n])));
+        node.slots.extend(pivots);
+        node
+    }
+
+    /// The slot of a root that names it, so that it is counted.
+    fn named(handle: &Arc<NodeHandle>) -> [Slot; 1] {
+        let mut slot = Slot::empty(Key::new());
+        let tr = Translation::identity();
+        slot.below = Some(Edge {
+            node: handle.clone(),
+            tr,
+        });
+        [slot]
+    }
+
+    fn place(shelf: &Shelf) -> Result<Arc<Place>> {
+        let extent = shelf.space.allocate(512, Class::Checkpoint)?;
+        Ok(Arc::new(Place::new(extent, 0, shelf.space.clone())))
+    }
+
+    #[test]
+    fn a_node_waits_to_be_written_from_when_it_is_made_until_it_lies_somewhere() -> Result<()> {
+        let shelf = shelf();
+        let waiting = || shelf.gauge.unwritten_nodes();
+        drop(shelf.new_node(node(9)));
+        assert_eq!(waiting(), 0, "nobody ever named it");
+        let handle = shelf.new_node(node(3));
+        assert_eq!(waiting(), node(3).memory());
+        shelf.exchange_root(&[], &named(&handle));
+        let first = shelf.load(&handle)?;
+        assert!(shelf.replace(&handle, &first, node(5)));
+        assert_eq!(waiting(), node(5).memory());
+        shelf.written(&handle, &first, &place(&shelf)?);
+        assert_eq!(waiting(), node(5).memory(), "another was written");
+        let second = shelf.load(&handle)?;
+        shelf.written(&handle, &second, &place(&shelf)?);
+        assert_eq!(waiting(), 0);
+        assert!(shelf.replace(&handle, &second, node(2)));
+        assert_eq!(waiting(), node(2).memory());
+        // Readers may hold it, but no checkpoint will write it.
+        shelf.exchange_root(&named(&handle), &[]);
+        assert_eq!(shelf.reap(1)?, 1);
+        assert_eq!(waiting(), 0);
+        drop(handle);
+        Ok(())
+    }
+}

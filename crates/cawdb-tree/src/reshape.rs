@@ -326,3 +326,78 @@ impl Tree {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use cawdb_disk::{RamDisk, SpaceMap};
+    use cawdb_node::{Cache, Compression, Key, MemRunBuilder, Message, Shelf, Translation};
+    use std::sync::Arc;
+
+    fn tree() -> Tree {
+        let disk = Arc::new(RamDisk::new());
+        let space = SpaceMap::new(1 << 20, None);
+        let space = Arc::new(space.unwrap_or_else(|error| panic!("{error}")));
+        let cache = Arc::new(Cache::new(1 << 20));
+        let shelf = Arc::new(Shelf::new(disk, space, cache, Compression::None));
+        Tree::new(shelf, Policy::tiny(8))
+    }
+
+    /// A node of two narrow children, each of two slots with so many layers; and `own` on the slot of each.
+    fn narrow_twins(tree: &Tree, layers: u8, own: u8) -> Result<Node> {
+        let keys = |letters: &str| -> Vec<Key> {
+            let key = |letter: char| Key::from(letter.to_string());
+            letters.chars().map(key).collect()
+        };
+        let lay = |mut node: Node, letters: &str, times: u8| -> Result<Node> {
+            for value in 0..times {
+                let mut content = MemRunBuilder::new();
+                for key in keys(letters) {
+                    content.push(key, Message::Put(Key::copy_from_slice(&[value])));
+                }
+                node = tree.lay(&node, &[tree.shelf.new_run(content.finish())])?;
+            }
+            Ok(node)
+        };
+        let twin = |letters: &str, range: KeyRange| -> Result<Slot> {
+            let mut child = Node::empty(0, range.clone());
+            child.slots = keys(letters).into_iter().map(Slot::empty).collect();
+            child.slots[0].lo = range.lo.clone();
+            let node = tree.shelf.new_node(lay(child, letters, layers)?);
+            let mut slot = Slot::empty(range.lo);
+            let tr = Translation::identity();
+            slot.below = Some(Edge { node, tr });
+            Ok(slot)
+        };
+        let (lo, hi) = (Key::new(), Key::from("c"));
+        let left = KeyRange {
+            lo,
+            hi: Some(hi.clone()),
+        };
+        let right = KeyRange { lo: hi, hi: None };
+        let mut node = Node::empty(1, KeyRange::all());
+        node.slots = vec![twin("ab", left)?, twin("cd", right)?];
+        lay(node, "abcd", own)
+    }
+
+    /// A join lays all layers on slots of its own, so that of what clones share each would have its own to merge.
+    #[test]
+    fn what_merges_are_to_thin_out_is_joined_later() -> Result<()> {
+        let tree = tree();
+        let most = u8::try_from(2 * tree.policy.max_layers).unwrap_or(u8::MAX);
+        for (layers, own, joined) in [
+            (1, 0, true),
+            (most, 0, true),
+            (most + 1, 0, false),
+            (most - 3, 3, true),
+            (most - 3, 4, false),
+        ] {
+            let mut node = narrow_twins(&tree, layers, own)?;
+            let changed = tree.join_children(&mut node, true, &mut Fresh::new())?;
+            assert_eq!(changed, joined, "{layers} layers, {own} on the slot");
+            assert_eq!(node.slots.len(), if joined { 1 } else { 2 });
+        }
+        Ok(())
+    }
+}

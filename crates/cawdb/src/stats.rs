@@ -76,8 +76,8 @@ pub struct Stats {
     pub io_times: IoTimes,
 }
 
-/// Memory by what it is for, in bytes, about. All but the last five share one budget; of those, `memtables` and `unwritten_runs`
-/// share the other.
+/// Memory by what it is for, in bytes, about. All but the last six share one budget; of those, `memtable`, `unwritten_runs` and
+/// `unwritten_nodes` share the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Budget for what was read.
@@ -102,6 +102,8 @@ pub struct Memory {
     pub memtable: u64,
     /// Runs that wait to be written.
     pub unwritten_runs: u64,
+    /// Those of `nodes` that wait to be written; they take of both budgets.
+    pub unwritten_nodes: u64,
     /// Memtables and runs that would be gone, did readers not hold them.
     pub held_by_readers: u64,
     /// Batches that the journal may be asked for.
@@ -127,6 +129,7 @@ impl Inner {
             change_budget: self.limits.end,
             memtable: self.published.pin().view.mem.bytes() as u64,
             unwritten_runs: unwritten,
+            unwritten_nodes: gauge.unwritten_nodes(),
             held_by_readers: held.saturating_sub(unwritten) + sealed,
             pending: lock(&self.writer).pending.bytes(),
         }

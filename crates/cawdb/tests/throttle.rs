@@ -136,6 +136,29 @@ fn writers_are_slowed_smoothly_and_memory_stays_within_its_bounds() {
 }
 
 #[test]
+fn nodes_count_until_they_are_written() {
+    let store = open(1 << 40);
+    write(&store, 1, 600);
+    let mut batch = Batch::new();
+    batch.clone_range(KeyRange::all(), "", "clone/");
+    store.commit(batch).unwrap();
+    while store.tick().unwrap() {}
+    let memory = store.stats().memory;
+    assert!(memory.unwritten_nodes > 0, "{memory:?}");
+    assert!(memory.unwritten_nodes <= memory.nodes, "{memory:?}");
+    store.checkpoint().unwrap();
+    let written = store.stats().memory;
+    assert_eq!(written.unwritten_nodes, 0, "{written:?}");
+    // What became of one by work on it is to be written anew.
+    let mut batch = Batch::new();
+    batch.delete_range(KeyRange::prefix("clone/"));
+    store.commit(batch).unwrap();
+    while store.tick().unwrap() {}
+    store.checkpoint().unwrap();
+    assert_eq!(store.stats().memory.unwritten_nodes, 0);
+}
+
+#[test]
 fn what_readers_hold_is_told_apart_and_comes_back() {
     let store = open(1 << 40);
     write(&store, 1, 30);

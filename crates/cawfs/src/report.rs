@@ -48,6 +48,7 @@ pub fn of_store(store: &Store) -> Value {
             "change_budget_bytes": m.change_budget,
             "memtable_bytes": m.memtable,
             "unwritten_runs_bytes": m.unwritten_runs,
+            "unwritten_nodes_bytes": m.unwritten_nodes,
             "held_by_readers_bytes": m.held_by_readers,
             "journal_pending_bytes": m.pending,
         },

@@ -84,6 +84,7 @@ fn statistics_tell_memory_by_kind_and_how_long_requests_took() {
         "change_budget",
         "memtable",
         "unwritten_runs",
+        "unwritten_nodes",
         "held_by_readers",
         "journal_pending",
         "resident",
