@@ -1,4 +1,5 @@
-//! How much memory runs and nodes take that are not on disk, counted where they are made and where they go.
+//! How much memory runs and nodes take that are not on disk, counted where they are made and where they go; nodes once the table
+//! counts them, as only then a checkpoint would write them.
 //!
 //! ```text
 //!   made ──────────────► written, or merged away ──────────────► let go by the last reader

@@ -6,7 +6,6 @@
 //! - a node id names a *content*, for ever; its representation may be replaced by an equal one, for all who
 //!   share it at once, through its handle.
 
-use crate::gauge::{Gauge, UnwrittenNode};
 use crate::{Key, KeyRange, Result, RunRef, Slot, Translation};
 use cawdb_disk::sync::atomic::{AtomicBool, Ordering};
 use cawdb_disk::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -45,37 +44,13 @@ pub struct NodeState {
     pub place: Option<Arc<Place>>,
     /// What the representation takes, if it is in memory; so that who counts looks at handles, not at slots.
     pub(crate) memory: u64,
-    /// Its share in what waits to be written, if it has no place and is to get one.
-    unwritten: Option<Arc<UnwrittenNode>>,
 }
 
 impl NodeState {
-    /// A representation that is only in memory, and waits to be written.
-    pub(crate) fn made(rep: Arc<Node>, gauge: &Arc<Gauge>) -> Self {
-        let memory = rep.memory();
-        Self {
-            rep: Some(rep),
-            place: None,
-            memory,
-            unwritten: Some(Arc::new(UnwrittenNode::new(gauge, memory))),
-        }
-    }
-
     /// Keeps a representation in memory.
     pub(crate) fn hold(&mut self, rep: Arc<Node>) {
         self.memory = rep.memory();
         self.rep = Some(rep);
-    }
-
-    /// The representation now also lies at `place`.
-    pub(crate) fn settle(&mut self, place: Arc<Place>) {
-        self.place = Some(place);
-        self.unwritten = None;
-    }
-
-    /// No checkpoint will write it any more.
-    pub(crate) fn will_not_be_written(&mut self) {
-        self.unwritten = None;
     }
 }
 
@@ -182,9 +157,17 @@ impl Node {
 
 impl NodeHandle {
     /// A handle of a new node that is only in memory.
-    pub(crate) fn new(id: NodeId, node: Node, gauge: &Arc<Gauge>) -> Arc<Self> {
-        let height = node.height;
-        Self::with_state(id, height, NodeState::made(Arc::new(node), gauge))
+    pub fn new(id: NodeId, node: Node) -> Arc<Self> {
+        let (height, memory) = (node.height, node.memory());
+        Self::with_state(
+            id,
+            height,
+            NodeState {
+                rep: Some(Arc::new(node)),
+                place: None,
+                memory,
+            },
+        )
     }
 
     /// A handle of a node that lies on disk.
@@ -196,7 +179,6 @@ impl NodeHandle {
                 rep: None,
                 place: Some(place),
                 memory: 0,
-                unwritten: None,
             },
         )
     }

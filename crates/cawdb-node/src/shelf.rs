@@ -6,7 +6,6 @@
 //! - a node taken out of the table stays in memory for as long as somebody can reach it, because the names in
 //!   it may no longer be looked up.
 
-use crate::node::NodeState;
 use crate::node_wire;
 use crate::resident::Resident;
 use crate::{
@@ -55,14 +54,15 @@ impl Shelf {
         compression: Compression,
     ) -> Self {
         let counter = || AtomicU64::new(1);
-        let table = Mutex::default();
+        let gauge = Arc::default();
+        let table = Mutex::new(Table::new(&gauge));
         let (next_node, next_run) = (counter(), counter());
         Self {
             disk,
             space,
             cache,
             compression,
-            gauge: Arc::default(),
+            gauge,
             table,
             next_node,
             next_run,
@@ -93,7 +93,7 @@ impl Shelf {
     /// A new node, in memory. It is counted once a counted slot names it.
     pub fn new_node(&self, node: Node) -> Arc<NodeHandle> {
         let id = NodeId(self.next_node.fetch_add(1, Ordering::Relaxed));
-        let handle = NodeHandle::new(id, node, &self.gauge);
+        let handle = NodeHandle::new(id, node);
         self.resident.came(handle.read().memory);
         handle
     }
@@ -192,18 +192,21 @@ impl Shelf {
             return false;
         }
         table.exchange(&old.slots, &new.slots);
-        table.touch_node(handle.id());
         let before = state.memory;
-        *state = NodeState::made(Arc::new(new), &self.gauge);
+        state.hold(Arc::new(new));
+        state.place = None;
+        table.became(handle.id(), state.memory);
         self.resident.became(before, state.memory);
         true
     }
 
     /// Says that the representation `rep` of a node now also lies at `place`. Nothing happens if it was replaced.
     pub fn written(&self, handle: &NodeHandle, rep: &Arc<Node>, place: &Arc<Place>) {
+        let mut table = self.table();
         let mut state = handle.write();
         if state.place.is_none() && state.rep.as_ref().is_some_and(|now| Arc::ptr_eq(now, rep)) {
-            state.settle(place.clone());
+            state.place = Some(place.clone());
+            table.written(handle.id());
             self.resident.may_leave(state.memory);
         }
     }
@@ -229,7 +232,6 @@ impl Shelf {
             let memory = state.memory;
             drop(state);
             if table.reap(handle.id(), &rep.slots) {
-                handle.write().will_not_be_written();
                 self.resident.went(memory);
                 taken += 1;
             }
@@ -328,11 +330,10 @@ mod tests {
     fn a_node_waits_to_be_written_from_when_it_is_made_until_it_lies_somewhere() -> Result<()> {
         let shelf = shelf();
         let waiting = || shelf.gauge.unwritten_nodes();
-        drop(shelf.new_node(node(9)));
-        assert_eq!(waiting(), 0, "nobody ever named it");
         let handle = shelf.new_node(node(3));
-        assert_eq!(waiting(), node(3).memory());
+        assert_eq!(waiting(), 0, "no checkpoint would write it");
         shelf.exchange_root(&[], &named(&handle));
+        assert_eq!(waiting(), node(3).memory());
         let first = shelf.load(&handle)?;
         assert!(shelf.replace(&handle, &first, node(5)));
         assert_eq!(waiting(), node(5).memory());
@@ -347,7 +348,8 @@ mod tests {
         shelf.exchange_root(&named(&handle), &[]);
         assert_eq!(shelf.reap(1)?, 1);
         assert_eq!(waiting(), 0);
-        drop(handle);
+        shelf.exchange_root(&[], &named(&handle));
+        assert_eq!(waiting(), node(2).memory(), "a reader brought it back");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! - a run whose count reaches zero leaves the table at once and is never read;
 //! - memory and extents are freed by ownership alone: whoever can still reach a handle or run can still read it.
 
+use crate::gauge::{Gauge, UnwrittenNode};
 use crate::{Edge, NodeHandle, NodeId, Run, RunId, RunRef, Slot};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct NodeEntry {
     pub handle: Arc<NodeHandle>,
     /// References from slots and roots.
     pub count: u32,
+    /// Its share in what waits to be written, if it lies nowhere on disk.
+    unwritten: Option<UnwrittenNode>,
 }
 
 /// A live run.
@@ -55,9 +58,18 @@ pub struct Table {
     runs: HashMap<RunId, RunEntry>,
     dying: VecDeque<NodeId>,
     changed: Changed,
+    gauge: Arc<Gauge>,
 }
 
 impl Table {
+    /// An empty table that counts nodes which wait to be written.
+    pub(crate) fn new(gauge: &Arc<Gauge>) -> Self {
+        Self {
+            gauge: gauge.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The entry of a node.
     pub fn node(&self, id: NodeId) -> Option<&NodeEntry> {
         self.nodes.get(&id)
@@ -88,7 +100,13 @@ impl Table {
         if count == 0 {
             self.dying.push_back(handle.id());
         }
-        self.nodes.insert(handle.id(), NodeEntry { handle, count });
+        let (id, unwritten) = (handle.id(), None);
+        let entry = NodeEntry {
+            handle,
+            count,
+            unwritten,
+        };
+        self.nodes.insert(id, entry);
     }
 
     /// Puts in an entry read from disk.
@@ -161,17 +179,17 @@ impl Table {
             entry.count += 1;
             return;
         }
-        self.nodes.insert(
-            id,
-            NodeEntry {
-                handle: edge.node.clone(),
-                count: 1,
-            },
-        );
         let rep = edge
             .node
             .loaded()
             .expect("a node outside the table is in memory");
+        let is_written = edge.node.state().place.is_some();
+        let entry = NodeEntry {
+            handle: edge.node.clone(),
+            count: 1,
+            unwritten: (!is_written).then(|| UnwrittenNode::new(&self.gauge, rep.memory())),
+        };
+        self.nodes.insert(id, entry);
         self.retain(&rep.slots);
     }
 
@@ -189,9 +207,19 @@ impl Table {
         self.changed.nodes.insert(id);
     }
 
-    /// Notes that a node has a new representation.
-    pub(crate) fn touch_node(&mut self, id: NodeId) {
+    /// Notes that a node has a new representation, of so many bytes of memory, that lies nowhere on disk.
+    pub(crate) fn became(&mut self, id: NodeId, memory: u64) {
         self.changed.nodes.insert(id);
+        if let Some(entry) = self.nodes.get_mut(&id) {
+            entry.unwritten = Some(UnwrittenNode::new(&self.gauge, memory));
+        }
+    }
+
+    /// Notes that the representation of a node lies on disk.
+    pub(crate) fn written(&mut self, id: NodeId) {
+        if let Some(entry) = self.nodes.get_mut(&id) {
+            entry.unwritten = None;
+        }
     }
 
     /// The next node of count zero, without taking it from the queue; forgets those that came back to life.

@@ -79,6 +79,8 @@ counters! {
     root_collapses,
     /// Adjacent children joined.
     joins,
+    /// Narrow children that were not joined, as merges are to thin them out first; counted each time they are looked at.
+    joins_late,
     /// Equal neighbours that became one slot.
     equal_joins,
     /// Empty slots absorbed by a neighbour.

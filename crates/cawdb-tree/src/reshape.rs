@@ -8,6 +8,9 @@ use crate::flush::Fresh;
 use crate::tree::Tree;
 use cawdb_node::{Edge, KeyRange, Node, Result, Slot};
 
+/// Up to this height joins may wait for merges: 24 to the sixth power bases of 4 MiB are 700 TiB.
+const LATE_HEIGHT: u8 = 6;
+
 /// What a step came to.
 pub(crate) struct Reshaped {
     /// The new node.
@@ -182,21 +185,27 @@ impl Tree {
     /// joined to a neighbour on its left that was not read waits for that, or what is narrow would be joined to a child that versions share.
     ///
     /// Crowded ones wait until merges have thinned them out: a join lays all layers on slots of its own, so of a child that versions share
-    /// each would keep and merge its own references to them. What has few layers is joined meanwhile, so the height stays logarithmic.
+    /// each would keep and merge its own references to them. What has few layers is joined meanwhile, so the height stays logarithmic; above
+    /// a height that no data reaches nothing waits.
     fn join_children(&self, node: &mut Node, reads: bool, fresh: &mut Fresh) -> Result<bool> {
         let mut widths = Vec::with_capacity(node.slots.len());
         let mut waits = Vec::with_capacity(node.slots.len());
         let mut left_known = true;
+        let mut late = None;
         for (range, slot) in node.ranged_slots() {
             // What cannot be read, or is not, is joined to nothing.
             let width = self.spared(self.width(&range, slot, reads));
             let width = width.flatten();
-            waits.push(!left_known);
+            let slots = width.as_ref().map_or(self.policy.join, |w| w.slots);
+            waits.push(!left_known || late.is_some_and(|left| left + slots <= self.policy.join));
             left_known = reads || width.is_some();
-            widths.push(match width {
-                Some(width) if !self.policy.is_crowded(width.slots, width.layers) => width.slots,
-                _ => self.policy.join,
-            });
+            let is_late = node.height <= LATE_HEIGHT
+                && width.is_some_and(|w| self.policy.is_crowded(w.slots, w.layers));
+            late = is_late.then_some(slots);
+            if is_late && slots < self.policy.join {
+                self.counters.joins_late.bump();
+            }
+            widths.push(if is_late { self.policy.join } else { slots });
         }
         let mut slots = Vec::with_capacity(node.slots.len());
         let mut start = 0;

@@ -19,7 +19,7 @@ pub struct CreateOptions {
 pub struct Options {
     /// Memory for decoded data and run indexes, in bytes.
     pub cache_bytes: u64,
-    /// Memory for changes that are not yet on disk, in bytes: memtables and runs that wait to be written.
+    /// Memory for changes that are not yet on disk, in bytes: memtables, runs and nodes that wait to be written.
     pub memtable_bytes: u64,
     /// Unsynced bytes beyond which a sync writes a checkpoint instead of the journal.
     pub journal_bulk_bytes: u64,

@@ -35,16 +35,16 @@ impl Inner {
     /// Lets a batch in, or refuses it for want of space; slows writers when much is unwritten.
     pub(crate) fn admit(&self, batch: &Batch) -> Result<()> {
         let growth = batch.ops.iter().map(growth).sum();
-        match self.throttle(batch.ops.iter().map(weight).sum()) {
-            // A checkpoint that does not fit must not keep anyone from deleting.
-            Err(Error::Full(_)) if growth == 0 => return Ok(()),
-            result => result?,
-        }
         // To remove a file is to change its directory too: what deletes may take from what is set aside.
         let class = match batch.shrinks || batch.ops.iter().any(deletes) {
             true => Class::Background,
             false => Class::User,
         };
+        match self.throttle(batch.ops.iter().map(weight).sum()) {
+            // A checkpoint that does not fit must not keep anyone from deleting.
+            Err(Error::Full(_)) if growth == 0 || class == Class::Background => {}
+            result => result?,
+        }
         if growth == 0 || self.fits(growth, class) {
             return Ok(());
         }
@@ -207,5 +207,48 @@ pub(crate) fn fitted(options: &Options, data: u64) -> Policy {
         flush_bytes: policy.flush_bytes.min(run),
         job_bytes: policy.job_bytes.min(2 * run).min(memory),
         ..policy.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{CreateOptions, Options, Store};
+    use cawdb_disk::RamDisk;
+    use cawdb_node::{Edge, Key, KeyRange, Node, Slot, Translation};
+    use std::sync::Arc;
+
+    #[test]
+    fn nodes_that_wait_lead_to_a_checkpoint_and_no_more_to_one_when_they_are_written() {
+        let disk = Arc::new(RamDisk::new());
+        let create = CreateOptions {
+            size: 64 << 20,
+            ..CreateOptions::default()
+        };
+        Store::create(disk.clone(), &create).unwrap();
+        let options = Options {
+            memtable_bytes: 64 << 10,
+            ..Options::default()
+        };
+        let store = Store::open(disk, options).unwrap();
+        let inner = &store.0;
+        let slot = |n: u32| Slot::empty(Key::copy_from_slice(&n.to_be_bytes()));
+        let named = |_| {
+            let mut node = Node::empty(0, KeyRange::all());
+            node.slots.extend((1..64).map(slot));
+            let (node, tr) = (inner.shelf.new_node(node), Translation::identity());
+            let mut slot = slot(0);
+            slot.below = Some(Edge { node, tr });
+            slot
+        };
+        let slots: Vec<Slot> = (0..40).map(named).collect();
+        assert!(!inner.checkpoint_due(), "no checkpoint would write them");
+        inner.shelf.exchange_root(&[], &slots);
+        let waiting = inner.unwritten_memory();
+        assert!(waiting > 2 * inner.options.memtable_bytes, "{waiting}");
+        assert!(inner.checkpoint_due());
+        inner.checkpoint().unwrap();
+        assert_eq!(inner.unwritten_memory(), 0);
+        assert!(!inner.checkpoint_due());
+        inner.shelf.exchange_root(&slots, &[]);
     }
 }

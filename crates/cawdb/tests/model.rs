@@ -126,6 +126,42 @@ fn runs_of_many_segments() {
     );
 }
 
+/// Merges come so rarely, and so few layers are many, that narrow children wait for them before they are joined.
+#[test]
+fn joins_that_wait_for_merges() {
+    let options = |seed: u64| {
+        let fanout = [4, 8][seed as usize % 2];
+        let policy = Policy {
+            merge_layers: 2,
+            max_layers: 3,
+            crowded_layers: 40,
+            root_max_layers: 40,
+            flush_bytes: 100,
+            ..Policy::tiny(fanout)
+        };
+        Options {
+            policy,
+            ..Options::tiny(fanout)
+        }
+    };
+    let mix = Mix {
+        value_bytes: 64,
+        tick_every: 7,
+        reopen_every: 80,
+        crash_every: 150,
+    };
+    let plan = Plan::from_env(16, 600);
+    let command = format!("{COMMAND} joins_that_wait_for_merges");
+    let progress = run(&plan, &command, (mix, Limits::default()), |seed| {
+        Driven::with(seed, options(seed))
+    });
+    assert!(
+        progress.operations > 0 && progress.comparisons > 0,
+        "{progress:?}"
+    );
+    assert_met(&["clones", "joins", "joins_late", "merges_shared"]);
+}
+
 /// All that can happen to a tree and its store, as the counters call it.
 const EVERYTHING: [&str; 30] = [
     "absorbed",
