@@ -54,34 +54,41 @@ impl Tree {
         let keys = ranges
             .iter()
             .flat_map(|range| std::iter::once(&range.lo).chain(&range.hi));
-        let cuts: Vec<_> = keys.map(|key| right_of(root, key)).collect();
-        self.tell(cuts.iter().map(|(i, _)| &root.slots[*i]), true);
+        let ends: Vec<_> = keys.map(|key| right_of(root, key)).collect();
+        // At a pivot nothing is cut, and what lies over it may be all that was written last.
+        let is_cut = |(i, right): &&(usize, KeyRange)| right.lo != root.slots[*i].lo;
+        let slot = |(i, _): &(usize, KeyRange)| &root.slots[*i];
+        self.tell(ends.iter().filter(is_cut).map(slot), ends.iter().map(slot));
+        for (i, right) in ends.iter().filter(is_cut) {
+            root.slots[*i].restrict(right)?;
+        }
         let mut children = Vec::new();
-        for (i, right) in cuts {
-            root.slots[i].restrict(&right)?;
+        for (i, right) in ends {
             if let Some(edge) = &root.slots[i].below {
                 let shown = edge.tr.range_down(&right);
-                children.push((self.shelf.load_below(edge, &shown)?, shown));
+                let child = self.shelf.load_below(edge, &shown)?;
+                if child.range != shown {
+                    children.push((child, shown));
+                }
             }
         }
         let cut = children
             .iter()
-            .flat_map(|(child, shown)| ends(child, shown));
-        self.tell(cut, false);
+            .flat_map(|(child, shown)| slots_at_ends(child, shown));
+        self.tell(cut, std::iter::empty());
         for (child, shown) in &children {
             child.restrict(shown)?;
         }
         Ok(())
     }
 
-    /// Tells the disk of all indexes of runs of these slots, and of the nodes `below` them.
-    fn tell<'a>(&self, slots: impl Iterator<Item = &'a Slot>, below: bool) {
-        let mut extents = Vec::new();
-        for slot in slots {
-            extents.extend(slot.layers.iter().filter_map(|l| l.run.missing_index()));
-            let edge = slot.below.as_ref().filter(|_| below);
-            extents.extend(edge.and_then(|edge| edge.node.missing()));
-        }
+    /// Tells the disk of all indexes of runs of slots that are cut, and of the nodes below slots.
+    fn tell<'a>(&self, cut: impl Iterator<Item = &'a Slot>, below: impl Iterator<Item = &'a Slot>) {
+        let layers = cut.flat_map(|slot| slot.layers.iter());
+        let indexes = layers.filter_map(|layer| layer.run.missing_index());
+        let edges = below.filter_map(|slot| slot.below.as_ref());
+        let nodes = edges.filter_map(|edge| edge.node.missing());
+        let mut extents: Vec<_> = indexes.chain(nodes).collect();
         extents.sort_unstable_by_key(|extent| extent.offset);
         extents.dedup();
         // One is asked for at once anyway.
@@ -174,7 +181,7 @@ fn right_of(root: &Node, key: &Key) -> (usize, KeyRange) {
 }
 
 /// The slots of a node at both ends of a range.
-fn ends<'a>(node: &'a Node, range: &KeyRange) -> impl Iterator<Item = &'a Slot> {
+fn slots_at_ends<'a>(node: &'a Node, range: &KeyRange) -> impl Iterator<Item = &'a Slot> {
     let among = node.overlapping(range);
     let last = among.end.saturating_sub(1);
     let both = [among.start, last].into_iter();

@@ -86,6 +86,40 @@ fn a_first_clone_after_opening_finds_everything() {
     assert_eq!(reads(&store), before + 1);
 }
 
+/// Requests of a clone between pivots, of a tree over all of which something was written, or nothing.
+fn reads_between_pivots(layers: usize) -> u64 {
+    let disk = Arc::new(RamDisk::new());
+    fill(disk.clone());
+    let store = Store::open(disk.clone(), options()).unwrap();
+    clone(&store, 2, "x/");
+    for layer in 0..layers {
+        let mut batch = Batch::new();
+        for pair in 0..PAIRS {
+            batch.put(format!("2/{pair:05}"), vec![layer as u8; 100]);
+        }
+        store.commit(batch).unwrap();
+        store.checkpoint().unwrap();
+    }
+    store.checkpoint().unwrap();
+    drop(store);
+    let store = Store::open(disk.clone(), options()).unwrap();
+    let dump = store.dump_text().unwrap();
+    let slot = dump.lines().find(|line| line.starts_with("  [2/]"));
+    let found = slot.map(|line| line.matches(" r").count());
+    assert_eq!(found, Some(layers), "{dump}");
+    drop(store);
+    let store = Store::open(disk, options()).unwrap();
+    let before = reads(&store);
+    clone(&store, 2, "y/");
+    reads(&store) - before
+}
+
+/// It took time with what had just been written, though nothing was cut.
+#[test]
+fn a_clone_between_pivots_looks_at_nothing_that_lies_over_its_source() {
+    assert_eq!(reads_between_pivots(3), reads_between_pivots(0));
+}
+
 #[test]
 fn reading_ahead_keeps_to_its_budget() {
     let disk = Arc::new(RamDisk::new());
