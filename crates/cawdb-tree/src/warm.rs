@@ -39,11 +39,12 @@ impl Tree {
     /// # Errors
     /// If a range is not valid, or a child or run index cannot be read.
     pub fn warm(&self, root: &Node, clones: &[CloneSpec]) -> Result<()> {
-        let mut ranges = Vec::new();
-        for clone in clones {
-            ranges.extend([clone.source.clone(), clone.destination()?]);
-        }
-        self.warm_ends(root, &ranges)
+        let sources: Vec<_> = clones.iter().map(|clone| clone.source.clone()).collect();
+        self.warm_ends(root, &sources)?;
+        let destinations = clones.iter().map(CloneSpec::destination);
+        let destinations: Vec<_> = destinations.collect::<Result<_>>()?;
+        // Children there are replaced, or go on being shown in part: nobody looks at them.
+        self.warm_cuts(root, &at_ends(root, &destinations), std::iter::empty())
     }
 
     /// Reads what is on the way to both ends of ranges.
@@ -51,17 +52,8 @@ impl Tree {
     /// # Errors
     /// If a child or run index cannot be read.
     pub fn warm_ends(&self, root: &Node, ranges: &[KeyRange]) -> Result<()> {
-        let keys = ranges
-            .iter()
-            .flat_map(|range| std::iter::once(&range.lo).chain(&range.hi));
-        let ends: Vec<_> = keys.map(|key| right_of(root, key)).collect();
-        // At a pivot nothing is cut, and what lies over it may be all that was written last.
-        let is_cut = |(i, right): &&(usize, KeyRange)| right.lo != root.slots[*i].lo;
-        let slot = |(i, _): &(usize, KeyRange)| &root.slots[*i];
-        self.tell(ends.iter().filter(is_cut).map(slot), ends.iter().map(slot));
-        for (i, right) in ends.iter().filter(is_cut) {
-            root.slots[*i].restrict(right)?;
-        }
+        let ends = at_ends(root, ranges);
+        self.warm_cuts(root, &ends, ends.iter().map(|(i, _)| &root.slots[*i]))?;
         let mut children = Vec::new();
         for (i, right) in ends {
             if let Some(edge) = &root.slots[i].below {
@@ -78,6 +70,25 @@ impl Tree {
         self.tell(cut, std::iter::empty());
         for (child, shown) in &children {
             child.restrict(shown)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the indexes that it takes to cut slots of the root, and tells the disk of the nodes below others.
+    fn warm_cuts<'a>(
+        &self,
+        root: &'a Node,
+        ends: &[(usize, KeyRange)],
+        below: impl Iterator<Item = &'a Slot>,
+    ) -> Result<()> {
+        // At a pivot nothing is cut, and what lies over it may be all that was written last.
+        let cuts = || {
+            ends.iter()
+                .filter(|(i, right)| right.lo != root.slots[*i].lo)
+        };
+        self.tell(cuts().map(|(i, _)| &root.slots[*i]), below);
+        for (i, right) in cuts() {
+            root.slots[*i].restrict(right)?;
         }
         Ok(())
     }
@@ -167,6 +178,14 @@ impl Tree {
             }
         }
     }
+}
+
+/// For both ends of ranges: see [`right_of`].
+fn at_ends(root: &Node, ranges: &[KeyRange]) -> Vec<(usize, KeyRange)> {
+    let keys = ranges
+        .iter()
+        .flat_map(|range| std::iter::once(&range.lo).chain(&range.hi));
+    keys.map(|key| right_of(root, key)).collect()
 }
 
 /// The slot of the root that a key lies in, and what of its range begins with the key.
