@@ -34,61 +34,70 @@ struct Wanted<T> {
 
 impl Tree {
     /// Reads what clones of `root` will need, so that whoever makes them under a lock waits for no disk. Of a cold store it takes
-    /// the time of two requests: what the root names, and what its children name.
+    /// the time of two requests: what the root names, and what its children name. It looks at nothing else: at a pivot nothing is cut, and
+    /// children are shared as they are but where the root shows a part of them; those at a destination are nobody's business.
     ///
     /// # Errors
     /// If a range is not valid, or a child or run index cannot be read.
     pub fn warm(&self, root: &Node, clones: &[CloneSpec]) -> Result<()> {
-        let sources: Vec<_> = clones.iter().map(|clone| clone.source.clone()).collect();
-        self.warm_ends(root, &sources)?;
-        let destinations = clones.iter().map(CloneSpec::destination);
-        let destinations: Vec<_> = destinations.collect::<Result<_>>()?;
-        // Children there are replaced, or go on being shown in part: nobody looks at them.
-        self.warm_cuts(root, &at_ends(root, &destinations), std::iter::empty())
-    }
-
-    /// Reads what is on the way to both ends of ranges.
-    ///
-    /// # Errors
-    /// If a child or run index cannot be read.
-    pub fn warm_ends(&self, root: &Node, ranges: &[KeyRange]) -> Result<()> {
-        let ends = at_ends(root, ranges);
-        self.warm_cuts(root, &ends, ends.iter().map(|(i, _)| &root.slots[*i]))?;
+        let cuts = cuts(root, clones)?;
+        let parts: Vec<_> = clones
+            .iter()
+            .flat_map(|clone| parts(root, &clone.source))
+            .collect();
+        let slot = |i: &usize| &root.slots[*i];
+        self.tell(
+            cuts.iter().map(|(i, _)| slot(i)),
+            parts.iter().map(|(i, _)| slot(i)),
+        );
+        for (i, halves) in &cuts {
+            for half in halves {
+                root.slots[*i].restrict(half)?;
+            }
+        }
         let mut children = Vec::new();
-        for (i, right) in ends {
+        for (i, part) in parts {
             if let Some(edge) = &root.slots[i].below {
-                let shown = edge.tr.range_down(&right);
+                let shown = edge.tr.range_down(&part);
                 let child = self.shelf.load_below(edge, &shown)?;
                 if child.range != shown {
                     children.push((child, shown));
                 }
             }
         }
+        self.restrict_all(&children)
+    }
+
+    /// Reads what is on the way to both ends of ranges, and lies over it, as who walks them does.
+    ///
+    /// # Errors
+    /// If a child or run index cannot be read.
+    pub fn warm_ends(&self, root: &Node, ranges: &[KeyRange]) -> Result<()> {
+        let keys = ranges
+            .iter()
+            .flat_map(|range| std::iter::once(&range.lo).chain(&range.hi));
+        let ends: Vec<_> = keys.map(|key| right_of(root, key)).collect();
+        let slots = || ends.iter().map(|(i, _)| &root.slots[*i]);
+        self.tell(slots(), slots());
+        let mut children = Vec::new();
+        for (i, right) in ends {
+            root.slots[i].restrict(&right)?;
+            if let Some(edge) = &root.slots[i].below {
+                let shown = edge.tr.range_down(&right);
+                children.push((self.shelf.load_below(edge, &shown)?, shown));
+            }
+        }
+        self.restrict_all(&children)
+    }
+
+    /// Reads what it takes to restrict children.
+    fn restrict_all(&self, children: &[(Arc<Node>, KeyRange)]) -> Result<()> {
         let cut = children
             .iter()
             .flat_map(|(child, shown)| slots_at_ends(child, shown));
         self.tell(cut, std::iter::empty());
-        for (child, shown) in &children {
+        for (child, shown) in children {
             child.restrict(shown)?;
-        }
-        Ok(())
-    }
-
-    /// Reads the indexes that it takes to cut slots of the root, and tells the disk of the nodes below others.
-    fn warm_cuts<'a>(
-        &self,
-        root: &'a Node,
-        ends: &[(usize, KeyRange)],
-        below: impl Iterator<Item = &'a Slot>,
-    ) -> Result<()> {
-        // At a pivot nothing is cut, and what lies over it may be all that was written last.
-        let cuts = || {
-            ends.iter()
-                .filter(|(i, right)| right.lo != root.slots[*i].lo)
-        };
-        self.tell(cuts().map(|(i, _)| &root.slots[*i]), below);
-        for (i, right) in cuts() {
-            root.slots[*i].restrict(right)?;
         }
         Ok(())
     }
@@ -180,12 +189,39 @@ impl Tree {
     }
 }
 
-/// For both ends of ranges: see [`right_of`].
-fn at_ends(root: &Node, ranges: &[KeyRange]) -> Vec<(usize, KeyRange)> {
-    let keys = ranges
-        .iter()
-        .flat_map(|range| std::iter::once(&range.lo).chain(&range.hi));
-    keys.map(|key| right_of(root, key)).collect()
+/// The slots of the root that clones cut, and the halves that become of each.
+fn cuts(root: &Node, clones: &[CloneSpec]) -> Result<Vec<(usize, [KeyRange; 2])>> {
+    let mut keys = Vec::new();
+    for (n, clone) in clones.iter().enumerate() {
+        let destination = clone.destination()?;
+        let ends = |range: KeyRange| std::iter::once(range.lo).chain(range.hi);
+        keys.extend(ends(clone.source.clone()));
+        for key in ends(destination) {
+            // Where an earlier one goes there is by then what it is cloned from.
+            let mut key = key;
+            for earlier in clones[..n].iter().rev() {
+                if earlier.destination()?.contains(&key) {
+                    let rest = &key[earlier.to.len()..];
+                    key = Key::from([&earlier.from, rest].concat());
+                    break;
+                }
+            }
+            keys.push(key);
+        }
+    }
+    let inside = |key: &Key| root.range.contains(key);
+    let cut = |key: Key| {
+        let (i, right) = right_of(root, &key);
+        let (lo, hi) = (root.slots[i].lo.clone(), Some(key));
+        (right.lo != lo).then(|| (i, [KeyRange { lo, hi }, right]))
+    };
+    Ok(keys.into_iter().filter(inside).filter_map(cut).collect())
+}
+
+/// What the root's slots show of a range: slot, and part of its range.
+fn parts(root: &Node, range: &KeyRange) -> impl Iterator<Item = (usize, KeyRange)> {
+    let part = move |i| (i, root.slot_range(i).intersect(range));
+    root.overlapping(range).map(part)
 }
 
 /// The slot of the root that a key lies in, and what of its range begins with the key.

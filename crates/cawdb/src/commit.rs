@@ -303,6 +303,9 @@ fn mem_op(op: &Op) -> Option<MemOp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CreateOptions, KeyRange, Options, Store};
+    use cawdb_disk::RamDisk;
+    use fastrand::Rng;
 
     #[test]
     fn small_changes_make_a_memtable_full_sooner_than_large_ones() {
@@ -319,5 +322,75 @@ mod tests {
             assert!(is_full(&mem, part * bytes), "{len}");
             assert!(!is_full(&mem, part * (bytes + 1)), "{len}");
         }
+    }
+
+    fn directory(random: &mut Rng) -> String {
+        let names = ["a/", "b/", "c/"];
+        let depth = random.usize(1..=3);
+        (0..depth).map(|_| names[random.usize(..3)]).collect()
+    }
+
+    fn specs(random: &mut Rng, number: usize) -> Vec<CloneSpec> {
+        let spec = |_| {
+            let (from, to) = (directory(random), directory(random));
+            CloneSpec {
+                source: KeyRange::prefix(from.clone()),
+                from: from.into(),
+                to: to.into(),
+            }
+        };
+        (0..number).map(spec).collect()
+    }
+
+    /// A store that was written, cloned in, worked on now and then, and is opened anew.
+    fn cold(random: &mut Rng) -> Store {
+        let disk = Arc::new(RamDisk::new());
+        let create = CreateOptions {
+            size: 64 << 20,
+            ..CreateOptions::default()
+        };
+        Store::create(disk.clone(), &create).unwrap();
+        let options = Options {
+            cache_bytes: 8 << 20,
+            ..Options::tiny(4)
+        };
+        let store = Store::open(disk.clone(), options.clone()).unwrap();
+        for _ in 0..random.usize(5..60) {
+            let mut batch = Batch::new();
+            for _ in 0..20 {
+                let key = format!("{}{}", directory(random), random.u8(..));
+                batch.put(key, vec![random.u8(..); random.usize(..60)]);
+            }
+            if random.u8(..4) == 0 {
+                batch.clone_prefix(directory(random), directory(random));
+            }
+            store.commit(batch).unwrap();
+            for _ in 0..random.usize(..4) {
+                store.tick().unwrap();
+            }
+        }
+        store.checkpoint().unwrap();
+        drop(store);
+        Store::open(disk, options).unwrap()
+    }
+
+    /// Whoever waits for the disk under the writer's lock makes all others wait.
+    #[test]
+    fn clones_read_nothing_under_the_lock() {
+        let mut read_ahead = 0;
+        for seed in 0..100 {
+            let random = &mut Rng::with_seed(seed);
+            let store = cold(random);
+            let (number, inner) = (random.usize(1..4), &store.0);
+            let (root, specs) = (inner.root(), specs(random, number));
+            let reads = || store.stats().io.reads;
+            let before = reads();
+            inner.tree.warm(&root, &specs).unwrap();
+            let warm = reads();
+            read_ahead += warm - before;
+            inner.tree.clone_ranges(&root, &specs).unwrap();
+            assert_eq!(reads(), warm, "seed {seed}");
+        }
+        assert!(read_ahead > 300, "{read_ahead} is hardly anything");
     }
 }
