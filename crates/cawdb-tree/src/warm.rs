@@ -20,6 +20,9 @@ const WINDOW: usize = 16;
 /// their nodes and indexes one by one, while somebody wants the disk for himself.
 const REQUEST: u64 = 256 << 10;
 
+/// So many clones of a batch may have destinations in which later ones lie: a tree comes first, and then what is shared in it.
+const NESTED: usize = 8;
+
 /// The top of a tree: the runs of its upper nodes, from the root down.
 pub struct Top {
     runs: Vec<Arc<Run>>,
@@ -189,24 +192,16 @@ impl Tree {
     }
 }
 
-/// The slots of the root that clones cut, and the halves that become of each.
+/// The slots of the root that clones cut, and the halves that become of each. O(clones).
 fn cuts(root: &Node, clones: &[CloneSpec]) -> Result<Vec<(usize, [KeyRange; 2])>> {
-    let mut keys = Vec::new();
-    for (n, clone) in clones.iter().enumerate() {
+    let ends = |range: KeyRange| std::iter::once(range.lo).chain(range.hi);
+    let (mut keys, mut first) = (Vec::new(), Vec::new());
+    for clone in clones {
         let destination = clone.destination()?;
-        let ends = |range: KeyRange| std::iter::once(range.lo).chain(range.hi);
         keys.extend(ends(clone.source.clone()));
-        for key in ends(destination) {
-            // Where an earlier one goes there is by then what it is cloned from.
-            let mut key = key;
-            for earlier in clones[..n].iter().rev() {
-                if earlier.destination()?.contains(&key) {
-                    let rest = &key[earlier.to.len()..];
-                    key = Key::from([&earlier.from, rest].concat());
-                    break;
-                }
-            }
-            keys.push(key);
+        keys.extend(ends(destination.clone()).map(|key| before_clones(key, &first)));
+        if first.len() < NESTED {
+            first.push((clone, destination));
         }
     }
     let inside = |key: &Key| root.range.contains(key);
@@ -216,6 +211,15 @@ fn cuts(root: &Node, clones: &[CloneSpec]) -> Result<Vec<(usize, [KeyRange; 2])>
         (right.lo != lo).then(|| (i, [KeyRange { lo, hi }, right]))
     };
     Ok(keys.into_iter().filter(inside).filter_map(cut).collect())
+}
+
+/// Where in the root that comes in lies what a key shows after these clones, each given with its destination.
+fn before_clones(key: Key, clones: &[(&CloneSpec, KeyRange)]) -> Key {
+    let hides = |(_, destination): &&(&CloneSpec, KeyRange)| destination.contains(&key);
+    match clones.iter().rev().find(hides) {
+        Some((clone, _)) => Key::from([&clone.from, &key[clone.to.len()..]].concat()),
+        None => key,
+    }
 }
 
 /// What the root's slots show of a range: slot, and part of its range.

@@ -105,7 +105,7 @@ impl Inner {
         }
         root = self.tree.clone_ranges(&root, &clones)?;
         self.shelf.exchange_root(&view.root.slots, &root.slots);
-        // Nodes wait for a checkpoint as well: without it clones alone would fill the disk.
+        // Nodes wait for a checkpoint as well: without it clones alone would fill memory and disk.
         let nodes = clones.len() as u64 * CLONE_BYTES;
         self.cloned_bytes.fetch_add(nodes, Ordering::Relaxed);
         view.root = Arc::new(root);
