@@ -1,11 +1,13 @@
-//! How much memory runs and nodes take that are not on disk, counted where they are made and where they go; nodes once the table
-//! counts them, as only then a checkpoint would write them.
+//! How much memory runs and nodes take that are not on disk.
 //!
 //! ```text
-//!   made ──────────────► written, or merged away ──────────────► let go by the last reader
-//!   unwritten bytes, unwritten memory                 held memory (of runs)
+//!   made ────► in the table ────► written, or gone from the table ────► let go by the last reader
+//!              unwritten bytes, unwritten memory, unwritten nodes
+//!   held memory (of runs)
 //! ```
-//! Invariant: each sum is that of the runs and nodes that live, at every moment; nobody adds or takes by hand.
+//! Unwritten is what a checkpoint would write: what the table counts, and no longer what only readers hold, of which no checkpoint makes less.
+//!
+//! Invariant: each sum is that of the entries of the table, or of the contents that live, at every moment; nobody adds or takes by hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -211,6 +211,11 @@ impl Shelf {
         }
     }
 
+    /// Says that the content of a run now lies on disk ([`Run::settle`]).
+    pub fn run_written(&self, run: &Run) {
+        self.table().run_written(run.id());
+    }
+
     /// Takes up to `limit` nodes of count zero out of the table and releases what they name. How many it took.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //! - a run whose count reaches zero leaves the table at once and is never read;
 //! - memory and extents are freed by ownership alone: whoever can still reach a handle or run can still read it.
 
-use crate::gauge::{Gauge, UnwrittenNode};
+use crate::gauge::{Gauge, Unwritten, UnwrittenNode};
 use crate::{Edge, NodeHandle, NodeId, Run, RunId, RunRef, Slot};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct RunEntry {
     pub count: u32,
     /// Bytes that those references show, summed.
     pub shown: u64,
+    /// Its share in what waits to be written, if it lies nowhere on disk.
+    unwritten: Option<Unwritten>,
 }
 
 /// Ids whose entries changed since the last checkpoint was cut.
@@ -62,7 +64,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table that counts nodes which wait to be written.
+    /// An empty table that counts nodes and runs which wait to be written.
     pub(crate) fn new(gauge: &Arc<Gauge>) -> Self {
         Self {
             gauge: gauge.clone(),
@@ -111,7 +113,14 @@ impl Table {
 
     /// Puts in an entry read from disk.
     pub fn load_run(&mut self, run: Arc<Run>, count: u32, shown: u64) {
-        self.runs.insert(run.id(), RunEntry { run, count, shown });
+        let (id, unwritten) = (run.id(), None);
+        let entry = RunEntry {
+            run,
+            count,
+            shown,
+            unwritten,
+        };
+        self.runs.insert(id, entry);
     }
 
     /// Counts every reference of `slots`. A node or run that is not in the table comes (back) into it.
@@ -147,6 +156,7 @@ impl Table {
             run: layer.run.clone(),
             count: 0,
             shown: 0,
+            unwritten: layer.run.unwritten(&self.gauge),
         };
         let entry = self.runs.entry(id).or_insert_with(fresh);
         entry.count += 1;
@@ -218,6 +228,13 @@ impl Table {
     /// Notes that the representation of a node lies on disk.
     pub(crate) fn written(&mut self, id: NodeId) {
         if let Some(entry) = self.nodes.get_mut(&id) {
+            entry.unwritten = None;
+        }
+    }
+
+    /// Notes that the content of a run lies on disk.
+    pub(crate) fn run_written(&mut self, id: RunId) {
+        if let Some(entry) = self.runs.get_mut(&id) {
             entry.unwritten = None;
         }
     }

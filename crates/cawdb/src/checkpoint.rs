@@ -262,6 +262,7 @@ impl Inner {
             let place = Arc::new(self.write_bytes(&encoded.bytes, 0, way)?);
             let source = Arc::new(PlacedImage::new(self.disk.clone(), place));
             run.settle(source, &encoded, self.shelf.cache.clone());
+            self.shelf.run_written(run);
             self.throttle.freed();
             self.counters.runs_written.fetch_add(1, Ordering::Relaxed);
         }

@@ -106,7 +106,7 @@ impl Inner {
         self.shelf.gauge.unwritten_bytes() + self.cloned_bytes.load(Ordering::Relaxed)
     }
 
-    /// Memory that a checkpoint would free, in bytes, about: of runs, and of nodes, of which steps of background work may make many, and
+    /// Memory that a checkpoint would free, in bytes, but for what readers hold, about: of runs, and of nodes, of which steps of background work may make many, and
     /// which take at least what clones are reckoned at.
     pub(crate) fn unwritten_memory(&self) -> u64 {
         let cloned = self.cloned_bytes.load(Ordering::Relaxed);
@@ -212,7 +212,7 @@ pub(crate) fn fitted(options: &Options, data: u64) -> Policy {
 
 #[cfg(test)]
 mod tests {
-    use crate::{CreateOptions, Options, Store};
+    use crate::{Batch, CreateOptions, Options, Store};
     use cawdb_disk::RamDisk;
     use cawdb_node::{Edge, Key, KeyRange, Node, Slot, Translation};
     use std::sync::Arc;
@@ -250,5 +250,36 @@ mod tests {
         assert_eq!(inner.unwritten_memory(), 0);
         assert!(!inner.checkpoint_due());
         inner.shelf.exchange_root(&slots, &[]);
+    }
+
+    /// What is deleted before it was written is nothing that a checkpoint could write, whoever still reads it.
+    #[test]
+    fn what_only_readers_hold_does_not_wait_to_be_written() {
+        let disk = Arc::new(RamDisk::new());
+        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
+        let store = Store::open(disk, Options::tiny(8)).unwrap();
+        let inner = &store.0;
+        let fill = || {
+            for n in 0..60 {
+                let mut batch = Batch::new();
+                batch.put(format!("{n:02}"), vec![n; 400]);
+                store.commit(batch).unwrap();
+            }
+        };
+        fill();
+        let view = store.snapshot();
+        let mut batch = Batch::new();
+        batch.delete_range(KeyRange::all());
+        store.commit(batch).unwrap();
+        inner.checkpoint().unwrap();
+        let held = inner.shelf.gauge.held_memory();
+        assert!(held >= inner.options.memtable_bytes, "{held}");
+        assert_eq!(inner.unwritten_memory(), 0);
+        assert!(!inner.checkpoint_due());
+        let ticks = (0..1000).take_while(|_| store.tick().unwrap());
+        assert!(ticks.count() < 1000, "background work comes to rest");
+        fill();
+        assert_eq!(view.scan(KeyRange::all()).count(), 60);
+        assert_eq!(store.snapshot().scan(KeyRange::all()).count(), 60);
     }
 }

@@ -63,19 +63,13 @@ pub struct Run {
     points: u64,
     deletes: u64,
     has_delete_ranges: bool,
-    state: RwLock<State>,
+    body: RwLock<Body>,
 }
 
 #[derive(Clone)]
 enum Body {
     Memory(Arc<MemRun>),
     Disk(Arc<DiskRun>),
-}
-
-struct State {
-    body: Body,
-    /// Its share in what is unwritten, for as long as it is.
-    _unwritten: Option<Unwritten>,
 }
 
 impl Run {
@@ -85,28 +79,26 @@ impl Run {
 
     /// A run that was just made.
     pub fn in_memory(id: RunId, content: MemRun) -> Arc<Self> {
-        Self::made(id, content, None)
-    }
-
-    /// A run that was just made, counted in `gauge`.
-    pub(crate) fn counted(id: RunId, mut content: MemRun, gauge: &Arc<Gauge>) -> Arc<Self> {
-        content.count_in(gauge);
-        let unwritten = Unwritten::new(gauge, content.bytes(), content.memory());
-        Self::made(id, content, Some(unwritten))
-    }
-
-    fn made(id: RunId, content: MemRun, unwritten: Option<Unwritten>) -> Arc<Self> {
         Arc::new(Self {
             id,
             bytes: content.bytes(),
             points: content.points().len() as u64,
             deletes: content.point_deletes(),
             has_delete_ranges: !content.ranges().is_empty(),
-            state: RwLock::new(State {
-                body: Body::Memory(Arc::new(content)),
-                _unwritten: unwritten,
-            }),
+            body: RwLock::new(Body::Memory(Arc::new(content))),
         })
+    }
+
+    /// A run that was just made, whose memory is counted in `gauge` for as long as anybody holds it.
+    pub(crate) fn counted(id: RunId, mut content: MemRun, gauge: &Arc<Gauge>) -> Arc<Self> {
+        content.count_in(gauge);
+        Self::in_memory(id, content)
+    }
+
+    /// Its share in what is unwritten, if it is.
+    pub(crate) fn unwritten(&self, gauge: &Arc<Gauge>) -> Option<Unwritten> {
+        let content = self.content()?;
+        Some(Unwritten::new(gauge, content.bytes(), content.memory()))
     }
 
     /// A run that was written before. Reads nothing yet.
@@ -122,15 +114,12 @@ impl Run {
             points: meta.points,
             deletes: meta.deletes,
             has_delete_ranges: meta.has_delete_ranges,
-            state: RwLock::new(State {
-                body: Body::Disk(Arc::new(DiskRun {
-                    id,
-                    meta,
-                    source,
-                    cache,
-                })),
-                _unwritten: None,
-            }),
+            body: RwLock::new(Body::Disk(Arc::new(DiskRun {
+                id,
+                meta,
+                source,
+                cache,
+            }))),
         })
     }
 
@@ -173,12 +162,12 @@ impl Run {
     }
 
     fn body(&self) -> Body {
-        sync::read(&self.state).body.clone()
+        sync::read(&self.body).clone()
     }
 
     /// Whether it is in memory only, and must be written by the next checkpoint that names it.
     pub fn is_dirty(&self) -> bool {
-        matches!(sync::read(&self.state).body, Body::Memory(_))
+        matches!(*sync::read(&self.body), Body::Memory(_))
     }
 
     /// The content, if it is in memory.
@@ -245,14 +234,11 @@ impl Run {
             cache,
         };
         disk.keep_written(&encoded.bytes);
-        let settled = State {
-            body: Body::Disk(Arc::new(disk)),
-            _unwritten: None,
-        };
-        let mut state = sync::write(&self.state);
-        let was_dirty = matches!(state.body, Body::Memory(_));
-        let before = was_dirty.then(|| std::mem::replace(&mut *state, settled));
-        drop(state);
+        let settled = Body::Disk(Arc::new(disk));
+        let mut body = sync::write(&self.body);
+        let was_dirty = matches!(*body, Body::Memory(_));
+        let before = was_dirty.then(|| std::mem::replace(&mut *body, settled));
+        drop(body);
         // Freed outside of the lock: it may be the last owner of the content.
         drop(before);
     }
