@@ -98,10 +98,10 @@ impl Node {
     }
 
     /// The part of the node that lies in `range`, which must lie in the node's range. Metadata only:
-    /// reads run indexes of the slots at the two ends, never a segment.
+    /// reads run indexes of the slots at the two ends; of a run of one segment also that, to weigh it.
     ///
     /// # Errors
-    /// If a run's index cannot be read.
+    /// If what is to be read cannot be read.
     pub fn restrict(&self, range: &KeyRange) -> Result<Self> {
         let mut slots = Vec::new();
         for i in self.overlapping(range) {
@@ -206,9 +206,14 @@ impl NodeHandle {
     pub fn loaded(&self) -> Option<Arc<Node>> {
         let rep = self.read().rep.clone();
         if rep.is_some() {
-            self.used.store(true, Ordering::Relaxed);
+            self.note_use();
         }
         rep
+    }
+
+    /// Notes that somebody uses the representation.
+    pub(crate) fn note_use(&self) {
+        self.used.store(true, Ordering::Relaxed);
     }
 
     /// Where it would have to be read from, if it is not in memory.

@@ -149,6 +149,7 @@ impl Shelf {
         let mut now = handle.write();
         if now.place.as_ref().is_some_and(|p| Arc::ptr_eq(p, &place)) && now.rep.is_none() {
             now.hold(node.clone());
+            handle.note_use();
             self.resident.came(now.memory);
         }
         Ok(now.rep.clone().unwrap_or(node))
