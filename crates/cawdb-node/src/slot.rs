@@ -70,10 +70,11 @@ impl RunRef {
         self.run.id() == other.run.id() && self.tr == other.tr
     }
 
-    /// The same reference for a narrower range; none if the index says that nothing lies there. Reads no segment.
+    /// The same reference for a narrower range; none if the index says that nothing lies there. Reads no segment, but the only one of a run that
+    /// the range cuts.
     ///
     /// # Errors
-    /// If the run's index cannot be read.
+    /// If that or the run's index cannot be read.
     pub fn narrowed(&self, range: &KeyRange) -> Result<Option<Self>> {
         let estimate = self.run.estimate(&self.tr.range_down(range))?;
         // A part never shows more than the whole did, however coarse the index is.
@@ -137,10 +138,10 @@ impl Slot {
             && same_edge(self.below.as_ref(), other.below.as_ref())
     }
 
-    /// The slot restricted to a narrower `range`, by the runs' indexes alone. O(layers).
+    /// The slot restricted to a narrower `range`, by the runs' indexes, and by the segment of a run that has but one. O(layers).
     ///
     /// # Errors
-    /// If a run's index cannot be read.
+    /// If one of them cannot be read.
     pub fn restrict(&self, range: &KeyRange) -> Result<Self> {
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in self.layers.iter() {

@@ -37,7 +37,8 @@ struct Wanted<T> {
 
 impl Tree {
     /// Reads what clones of `root` will need, so that whoever makes them under a lock waits for no disk. Of a cold store it takes
-    /// the time of two requests: what the root names, and what its children name. It looks at nothing else: at a pivot nothing is cut, and
+    /// the time of two requests: what the root names, and what its children name; and of one more where a run that is cut is a single segment too long to be
+    /// read with its index. It looks at nothing else: at a pivot nothing is cut, and
     /// children are shared as they are but where the root shows a part of them; those at a destination are nobody's business.
     ///
     /// # Errors

@@ -61,16 +61,24 @@ impl Inner {
     }
 
     /// What clones need before the writer's lock is taken: a root within bounds, if earlier ones could not tidy it, and
-    /// in memory what they will read.
+    /// in memory what they will read. What cannot be read is no error yet: it may be none of theirs.
     fn prepare(&self, batch: &Batch) -> Result<()> {
         let clones = clone_specs(batch);
         if clones.is_empty() {
             return Ok(());
         }
         if self.root().slots.len() > ROOT_EXCESS * self.options.policy.root_slots {
-            self.tree.tidy(self)?;
+            let tidied = self.tree.tidy(self);
+            let _ = tidied.inspect_err(|error| tracing::warn!(%error, "tidying the root"));
         }
-        Ok(self.tree.warm(&self.root(), &clones)?)
+        match self.tree.warm(&self.root(), &clones) {
+            Err(error @ cawdb_node::Error::Invalid(_)) => Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "reading ahead of a clone");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Applies a batch under the writer's lock and publishes it.
