@@ -46,7 +46,7 @@ pub fn segments(run: &Run) -> Vec<(u64, usize, u64)> {
     let index = run.index_for_fuzzing();
     let segments = index.iter().flat_map(|index| &index.segments);
     segments
-        .map(|s| (s.offset, s.stored_len, s.checksum.0))
+        .map(|s| (s.offset, s.stored_len(), s.checksum.0))
         .collect()
 }
 

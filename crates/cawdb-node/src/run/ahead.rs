@@ -171,7 +171,7 @@ impl Ahead {
     fn find(&self, index: &RunIndex, number: usize) -> Bytes {
         let info = &index.segments[number];
         let start = (info.offset - index.segments[self.held.start].offset) as usize;
-        self.stored.slice(start..start + info.stored_len)
+        self.stored.slice(start..start + info.stored_len())
     }
 
     /// The segments to read in one request: `number`, and those after it, in the reader's direction, that are known to be wanted, or that fit
@@ -184,9 +184,9 @@ impl Ahead {
         reader: &Reader,
     ) -> Range<usize> {
         let fitting = |among: &Range<usize>, window: u64| {
-            let mut left = window.saturating_sub(index.segments[number].stored_len as u64);
+            let mut left = window.saturating_sub(u64::from(index.segments[number].stored));
             let fits = |i: &usize| {
-                let stored = index.segments[*i].stored_len as u64;
+                let stored = u64::from(index.segments[*i].stored);
                 let fits = stored <= left;
                 left = left.saturating_sub(stored);
                 fits
@@ -216,5 +216,5 @@ impl Ahead {
 /// Bytes of segments that lie one after the other.
 fn stored_len(index: &RunIndex, segments: &Range<usize>) -> u64 {
     let last = &index.segments[segments.end - 1];
-    last.offset + last.stored_len as u64 - index.segments[segments.start].offset
+    last.offset + u64::from(last.stored) - index.segments[segments.start].offset
 }

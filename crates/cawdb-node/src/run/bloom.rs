@@ -3,7 +3,6 @@
 //! Ten bits a key and seven probes err for about one key in a hundred. The probes of a key with hash h (XXH3-64)
 //! are h, h + s, h + 2s, ... with the odd step s = (h rotated by 32) | 1, each scaled to the number of bits.
 
-use bytes::Bytes;
 use twox_hash::XxHash3_64;
 
 const BITS_PER_KEY: usize = 10;
@@ -11,7 +10,7 @@ const PROBES: u64 = 7;
 
 /// A filter; without bits it holds nothing.
 pub(crate) struct Bloom {
-    bits: Bytes,
+    bits: Box<[u8]>,
 }
 
 /// The hash under which a key is filtered.
@@ -40,9 +39,9 @@ impl Bloom {
         Self { bits: bits.into() }
     }
 
-    /// A filter read from disk.
-    pub(super) fn from_bytes(bits: Bytes) -> Self {
-        Self { bits }
+    /// A filter read from disk. O(bytes).
+    pub(super) fn from_bytes(bits: &[u8]) -> Self {
+        Self { bits: bits.into() }
     }
 
     /// Its bits.

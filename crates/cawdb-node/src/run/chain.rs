@@ -91,6 +91,12 @@ impl KeyChain {
         self.push(shared, rest)
     }
 
+    /// The keys, where they lie.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        (starts.zip(&self.ends)).map(|(start, end)| &self.bytes[*start..*end])
+    }
+
     /// The keys, as slices of one buffer.
     pub(super) fn into_keys(self) -> impl Iterator<Item = Key> {
         let bytes = Bytes::from(self.bytes);

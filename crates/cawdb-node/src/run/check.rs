@@ -73,7 +73,7 @@ impl Run {
         };
         let mut walk = Walk::new(&disk, &index);
         for (i, info) in index.segments.iter().enumerate() {
-            read(info.stored_len as u64);
+            read(info.stored.into());
             walk.segment(i);
         }
         if walk.damages.is_empty() && walk.deletes != self.deletes() {
@@ -114,21 +114,21 @@ impl<'a> Walk<'a> {
 
     fn segment(&mut self, i: usize) {
         let info = &self.index.segments[i];
-        let read = self.disk.read(info.offset, info.stored_len);
+        let read = self.disk.read(info.offset, info.stored_len());
         let decoded = read.and_then(|stored| self.disk.decode_segment(self.index, i, stored));
         let result = decoded.and_then(|segment| {
             let checked = self.contents(i, &segment);
             self.disk.named(format_args!("{WRONG} {i}"), checked)
         });
-        self.before = Some(info.last.clone());
+        self.before = Some(self.index.last(i));
         if let Err(error) = result {
             self.damages.push(Damage {
                 segment: Some(i),
                 keys: KeyRange {
-                    lo: info.first.clone(),
-                    hi: Some(just_above(&info.last)),
+                    lo: self.index.first(i),
+                    hi: Some(just_above(&self.index.last(i))),
                 },
-                extent: self.disk.extent_of(info.offset, info.stored_len),
+                extent: self.disk.extent_of(info.offset, info.stored_len()),
                 error,
             });
         }
@@ -137,12 +137,12 @@ impl<'a> Walk<'a> {
     /// Checks one segment against the index and the segment before.
     fn contents(&mut self, i: usize, segment: &super::Segment) -> Result<()> {
         let info = &self.index.segments[i];
-        let (mut entries, mut bytes) = (0, 0);
+        let (first, last) = (self.index.first(i), self.index.last(i));
+        let (mut entries, mut bytes) = (0_u64, 0_u64);
         let mut before = self.before.clone();
         for block in 0..segment.blocks() {
             for (key, message) in segment.block(block)? {
-                let first = entries == 0;
-                if before.as_ref().is_some_and(|b| *b >= key) || (first && key != info.first) {
+                if before.as_ref().is_some_and(|b| *b >= key) || (entries == 0 && key != first) {
                     return Err(Error::mismatch("key", "ascending", key));
                 }
                 if !self.index.bloom.may_hold(bloom::hash(&key)) {
@@ -158,8 +158,9 @@ impl<'a> Walk<'a> {
                 before = Some(key);
             }
         }
-        if (entries, bytes) != (info.entries, info.bytes) || before.as_ref() != Some(&info.last) {
-            let expected = (info.entries, info.bytes, &info.last);
+        let said = (info.entries.into(), info.bytes.into());
+        if (entries, bytes) != said || before.as_ref() != Some(&last) {
+            let expected = (said.0, said.1, &last);
             return Err(Error::mismatch(
                 "entries, bytes, last key",
                 expected,

@@ -5,7 +5,7 @@
 //! a run goes with it: ids are never used again, and nothing else would ask for it.
 
 use super::ahead::Reader;
-use super::index::RunIndex;
+use super::index::{RunIndex, SegmentInfo};
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
 use super::segment::Segment;
 use super::{RunId, RunMeta, bloom};
@@ -124,14 +124,14 @@ impl DiskRun {
     }
 
     /// Decodes an index block and puts it in the cache.
-    pub(super) fn keep_index(&self, block: &Bytes) -> Result<Arc<RunIndex>> {
+    pub(super) fn keep_index(&self, block: &[u8]) -> Result<Arc<RunIndex>> {
         let index = Arc::new(self.decode_index(block)?);
         self.cache
             .insert(self.id, INDEX, Cached::Index(index.clone()));
         Ok(index)
     }
 
-    fn decode_index(&self, block: &Bytes) -> Result<RunIndex> {
+    fn decode_index(&self, block: &[u8]) -> Result<RunIndex> {
         let verified = self.meta.index_checksum.verify(block, "stored bytes");
         let decoded = verified
             .map_err(Error::from)
@@ -147,19 +147,17 @@ impl DiskRun {
 
     /// Decodes a small image as a whole and puts its parts in the cache. A damaged segment is left to whoever wants it.
     pub(super) fn keep_small(&self, image: &Bytes) -> Result<Arc<RunIndex>> {
-        // The index outlives the image: it shall not keep it in memory.
-        let block = Bytes::copy_from_slice(&image[self.meta.index_offset() as usize..]);
-        let index = self.keep_index(&block)?;
+        let index = self.keep_index(&image[self.meta.index_offset() as usize..])?;
         if index
             .segments
             .iter()
-            .map(|s| s.raw_len)
+            .map(SegmentInfo::raw_len)
             .fold(0, usize::saturating_add)
             <= SMALL_RAW
         {
             for (i, info) in index.segments.iter().enumerate() {
                 let start = info.offset as usize;
-                let stored = image.slice(start..start + info.stored_len);
+                let stored = image.slice(start..start + info.stored_len());
                 let _ = self.keep_segment(&index, i, stored);
             }
         }
@@ -171,9 +169,7 @@ impl DiskRun {
         let kept = if self.is_small() {
             self.keep_small(&Bytes::copy_from_slice(image))
         } else {
-            self.keep_index(&Bytes::copy_from_slice(
-                &image[self.meta.index_offset() as usize..],
-            ))
+            self.keep_index(&image[self.meta.index_offset() as usize..])
         };
         // It was encoded a moment ago in this memory; if it cannot be decoded, memory lies.
         assert!(
@@ -193,16 +189,17 @@ impl DiskRun {
         let verified = info.checksum.verify(&stored, "stored bytes");
         let raw = if let Err(damage) = verified {
             Err(damage.into())
-        } else if info.compression == crate::Compression::None && info.raw_len == stored.len() {
+        } else if info.compression == crate::Compression::None && info.raw_len() == stored.len() {
             Ok(stored)
         } else {
-            compress::decompress(info.compression, &stored, info.raw_len).map(Bytes::from)
+            compress::decompress(info.compression, &stored, info.raw_len()).map(Bytes::from)
         };
         let segment = raw.and_then(Segment::open);
         segment
             .map_err(|e| {
-                let place = self.whereabouts(info.offset, info.stored_len);
-                let keys = format_args!("{:?} to {:?}", info.first, info.last);
+                let place = self.whereabouts(info.offset, info.stored_len());
+                let (first, last) = (index.first(i), index.last(i));
+                let keys = format_args!("{first:?} to {last:?}");
                 e.within(format_args!(
                     "run {}, segment {i}{place}, keys {keys}",
                     self.id.0
@@ -262,7 +259,7 @@ impl DiskRun {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Message>> {
         let index = self.index()?;
         let i = index.first_reaching(key);
-        let candidate = index.segments.get(i).is_some_and(|s| s.first[..] <= *key);
+        let candidate = i < index.segments.len() && index.compare_first(i, key).is_le();
         if candidate && index.bloom.may_hold(bloom::hash(key)) {
             let found = self.segment(&index, i)?.get(key);
             if let Some(message) = self.named(format_args!("segment {i}"), found)? {
@@ -279,14 +276,11 @@ impl DiskRun {
             return Ok(true);
         }
         let among = index.overlapping(range);
-        let Some(info) = index
-            .segments
-            .get(among.start)
-            .filter(|_| !among.is_empty())
-        else {
+        if among.is_empty() {
             return Ok(false);
-        };
-        if among.len() > 1 || range.contains(&info.first) || range.contains(&info.last) {
+        }
+        let (first, last) = index.ends_within(among.start, range);
+        if among.len() > 1 || first || last {
             return Ok(true);
         }
         Ok(self.bytes_within(&index, among.start, range)? > 0)
@@ -299,23 +293,23 @@ impl DiskRun {
         let hi = match range
             .hi
             .as_ref()
-            .filter(|hi| **hi <= index.segments[i].last)
+            .filter(|hi| index.compare_last(i, hi).is_ge())
         {
             Some(hi) => below(hi)?,
-            None => index.segments[i].bytes,
+            None => index.segments[i].bytes.into(),
         };
         Ok(hi.saturating_sub(below(&range.lo)?))
     }
 
     /// What segment `i` weighs in `range`, which it overlaps: exact if it is the only one or wholly in the range, else half.
     fn weight(&self, index: &RunIndex, i: usize, range: &KeyRange) -> Result<u64> {
-        let info = &index.segments[i];
-        if range.contains(&info.first) && range.contains(&info.last) {
-            Ok(info.bytes)
+        let bytes = u64::from(index.segments[i].bytes);
+        if index.ends_within(i, range) == (true, true) {
+            Ok(bytes)
         } else if index.segments.len() == 1 {
             self.bytes_within(index, i, range)
         } else {
-            Ok(info.bytes.div_ceil(2))
+            Ok(bytes.div_ceil(2))
         }
     }
 
@@ -340,10 +334,9 @@ impl DiskRun {
         let index = self.index()?;
         let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
         for i in index.overlapping(range) {
-            let info = &index.segments[i];
-            let whole = range.contains(&info.first) && range.contains(&info.last);
+            let whole = index.ends_within(i, range) == (true, true);
             bytes += match whole {
-                true => info.bytes,
+                true => index.segments[i].bytes.into(),
                 false => self.bytes_within(&index, i, range)?,
             };
         }
@@ -359,10 +352,9 @@ impl DiskRun {
         } else if index.segments.len() == 1 {
             self.exact_span(&index, range)?
         } else {
-            let (first, last) = (&index.segments[among.start], &index.segments[among.end - 1]);
             let within = KeyRange {
-                lo: first.first.clone(),
-                hi: Some(just_above(&last.last)),
+                lo: index.first(among.start),
+                hi: Some(just_above(&index.last(among.end - 1))),
             };
             Some(within.intersect(range))
         };
@@ -425,7 +417,7 @@ impl DiskRun {
                         .map(|(k, b)| (k, b.saturating_sub(below))),
                 );
             } else {
-                cuts.push((index.segments[i].first.clone(), total));
+                cuts.push((index.first(i), total));
             }
             total += self.weight(&index, i, range)?;
         }

@@ -5,7 +5,7 @@ use super::index::{RunIndex, SegmentInfo};
 use super::segment_writer::SegmentWriter;
 use super::{RunId, RunMeta};
 use crate::compress::Packer;
-use crate::{Compression, MemRun};
+use crate::{Compression, Key, MemRun};
 use cawdb_disk::Checksum;
 
 /// The image of a run, to be written in one piece.
@@ -19,6 +19,8 @@ pub struct EncodedRun {
 /// What is known of the segments so far, which end the image.
 struct Segments {
     infos: Vec<SegmentInfo>,
+    /// Of each the first and the last.
+    keys: Vec<Key>,
     packer: Packer,
 }
 
@@ -35,16 +37,15 @@ impl Segments {
             image.extend_from_slice(packed);
         }
         let stored = &image[start..];
+        self.keys.extend([segment.first, segment.last]);
         self.infos.push(SegmentInfo {
-            first: segment.first,
-            last: segment.last,
             offset: start as u64,
-            stored_len: stored.len(),
-            raw_len,
-            compression,
             checksum: Checksum::of(stored),
-            entries: segment.entries.into(),
-            bytes: segment.bytes,
+            stored: stored.len() as u32,
+            raw: raw_len as u32,
+            entries: segment.entries,
+            bytes: segment.bytes as u32,
+            compression,
         });
         image
     }
@@ -54,6 +55,7 @@ impl Segments {
 pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> EncodedRun {
     let mut segments = Segments {
         infos: Vec::new(),
+        keys: Vec::new(),
         packer: Packer::new(compression),
     };
     let mut writer = SegmentWriter::behind(Vec::with_capacity(run.bytes() as usize));
@@ -69,7 +71,8 @@ pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> Encod
         true => Vec::new(),
         false => segments.end(writer),
     };
-    let index = RunIndex::new(segments.infos, run.ranges().clone(), Bloom::build(&hashes));
+    let (infos, keys) = (segments.infos, &segments.keys);
+    let index = RunIndex::new(infos, keys, run.ranges().clone(), Bloom::build(&hashes));
     let block = index.encode(id);
     bytes.extend_from_slice(&block);
     let meta = RunMeta {

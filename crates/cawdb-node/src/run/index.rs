@@ -11,82 +11,133 @@
 //! length of the rest, rest. Segments lie one after the other from the image's start, so offsets are sums.
 //!
 //! Invariants: what was decoded has been checked: keys ascend, segments fill the image up to the index, totals are
-//! those of the [`RunMeta`] by which it was found, and so is the id.
+//! those of the [`RunMeta`] by which it was found, and so is the id. Nothing of it keeps the block in memory: indexes of all that is
+//! read at random have to fit into the cache, so they are as small as they can be searched.
 
 use super::bloom::Bloom;
 use super::chain::{KeyChain, write_key};
+use super::key_list::KeyList;
 use super::mem::RANGE_BYTES;
 use super::{RunId, RunMeta};
 use crate::{Compression, Error, Key, KeyRange, RangeSet, Result};
-use bytes::Bytes;
 use cawdb_disk::Checksum;
 use cawdb_disk::codec::{Reader, Writer};
+use std::cmp::Ordering;
 
 const MAGIC: &[u8; 8] = b"cawfsrun";
 const VERSION: u16 = 1;
 
-/// What the index says about a segment.
+/// What the index says about a segment, beside its keys. No segment, and nothing counted of it, comes to 4 GiB.
 pub(crate) struct SegmentInfo {
-    pub(super) first: Key,
-    pub(super) last: Key,
     /// Where it starts in the image.
     pub(crate) offset: u64,
-    /// Its length in the image.
-    pub(crate) stored_len: usize,
-    /// Its length uncompressed.
-    pub(super) raw_len: usize,
-    pub(super) compression: Compression,
     /// Of the stored bytes.
     pub(crate) checksum: Checksum,
-    pub(super) entries: u64,
+    /// Its length in the image.
+    pub(super) stored: u32,
+    /// Its length uncompressed.
+    pub(super) raw: u32,
+    /// Its points.
+    pub(super) entries: u32,
     /// Logical bytes of its points.
-    pub(super) bytes: u64,
+    pub(super) bytes: u32,
+    pub(super) compression: Compression,
 }
 
 /// A stored point from this length on is a large one, in bytes.
 const LARGE: usize = 16 << 10;
 
 impl SegmentInfo {
+    /// Its length in the image.
+    pub(crate) fn stored_len(&self) -> usize {
+        self.stored as usize
+    }
+
+    /// Its length uncompressed.
+    pub(super) fn raw_len(&self) -> usize {
+        self.raw as usize
+    }
+
     /// Whether it holds one large point: who read that has all there is.
     pub(super) fn is_large(&self) -> bool {
-        self.entries == 1 && self.stored_len >= LARGE
+        self.entries == 1 && self.stored_len() >= LARGE
     }
 }
 
 /// A decoded index block.
 pub(crate) struct RunIndex {
     pub(crate) segments: Vec<SegmentInfo>,
+    /// Of each segment the first key and the last.
+    keys: KeyList,
     pub(super) deletes: RangeSet,
     pub(crate) bloom: Bloom,
-    memory: usize,
 }
 
 impl RunIndex {
-    /// Joins the parts of an index to be written.
-    pub(super) fn new(segments: Vec<SegmentInfo>, deletes: RangeSet, bloom: Bloom) -> Self {
+    /// Joins the parts of an index to be written; `keys` are of each segment the first and the last.
+    pub(super) fn new(
+        segments: Vec<SegmentInfo>,
+        keys: &[Key],
+        deletes: RangeSet,
+        bloom: Bloom,
+    ) -> Self {
         Self {
             segments,
+            keys: KeyList::new(keys.iter().map(|key| &key[..])),
             deletes,
             bloom,
-            memory: 0,
         }
     }
 
     /// Bytes in memory, about.
     pub(crate) fn memory(&self) -> usize {
-        self.memory
+        let ends = |range: &KeyRange| range.lo.len() + range.hi.as_ref().map_or(0, Key::len);
+        // Ends of ranges are slices of unpacked buffers; each is counted as its slice, as it is not known to share.
+        let deletes = self.deletes.iter().map(|r| ends(r) + size_of::<KeyRange>());
+        self.bloom.as_bytes().len()
+            + self.keys.memory()
+            + self.segments.len() * size_of::<SegmentInfo>()
+            + deletes.sum::<usize>()
+    }
+
+    /// The first key of a segment. O(length).
+    pub(super) fn first(&self, segment: usize) -> Key {
+        self.keys.get(2 * segment)
+    }
+
+    /// The last key of a segment. O(length).
+    pub(super) fn last(&self, segment: usize) -> Key {
+        self.keys.get(2 * segment + 1)
+    }
+
+    /// How the first key of a segment compares with another.
+    pub(super) fn compare_first(&self, segment: usize, key: &[u8]) -> Ordering {
+        self.keys.compare(2 * segment, key)
+    }
+
+    /// How the last key of a segment compares with another.
+    pub(super) fn compare_last(&self, segment: usize, key: &[u8]) -> Ordering {
+        self.keys.compare(2 * segment + 1, key)
+    }
+
+    /// Whether the first key of a segment, and whether the last, lies in `range`.
+    pub(super) fn ends_within(&self, segment: usize, range: &KeyRange) -> (bool, bool) {
+        let within = |key| {
+            let below = |hi: &Key| self.keys.compare(key, hi) == Ordering::Less;
+            self.keys.compare(key, &range.lo) != Ordering::Less
+                && range.hi.as_ref().is_none_or(below)
+        };
+        (within(2 * segment), within(2 * segment + 1))
     }
 
     /// The first segment that may hold a key at or above `key`; their number if none does.
     pub(crate) fn first_reaching(&self, key: &[u8]) -> usize {
-        self.segments.partition_point(|s| s.last[..] < *key)
+        self.keys.below(1, key)
     }
 
     /// How many segments start below the end `hi`.
     pub(super) fn starting_below(&self, hi: Option<&Key>) -> usize {
-        hi.map_or(self.segments.len(), |hi| {
-            self.segments.partition_point(|s| s.first < *hi)
-        })
+        hi.map_or(self.segments.len(), |hi| self.keys.below(0, hi))
     }
 
     /// The segments that may hold keys of `range`.
@@ -95,21 +146,29 @@ impl RunIndex {
         lo..self.starting_below(range.hi.as_ref()).max(lo)
     }
 
+    /// Writes a key packed after the one before.
+    fn write_key(&self, w: &mut Writer, number: usize) {
+        let (shared, rest) = self.keys.beyond_the_one_before(number);
+        w.varint(shared as u64);
+        w.bytes(rest);
+    }
+
     /// The index block.
     pub(super) fn encode(&self, id: RunId) -> Vec<u8> {
         let mut body = Writer::new();
         body.varint(self.segments.len() as u64);
-        let mut before: &[u8] = &[];
-        for s in &self.segments {
-            write_key(&mut body, before, &s.first);
-            write_key(&mut body, &s.first, &s.last);
-            before = &s.last;
-            body.varint(s.stored_len as u64);
-            body.varint(s.raw_len as u64);
+        for (i, s) in self.segments.iter().enumerate() {
+            match i {
+                0 => write_key(&mut body, &[], &self.first(0)),
+                _ => self.write_key(&mut body, 2 * i),
+            }
+            self.write_key(&mut body, 2 * i + 1);
+            body.varint(s.stored.into());
+            body.varint(s.raw.into());
             body.u8(s.compression.code());
             body.u64(s.checksum.0);
-            body.varint(s.entries);
-            body.varint(s.bytes);
+            body.varint(s.entries.into());
+            body.varint(s.bytes.into());
         }
         let open = self.deletes.iter().any(|r| r.hi.is_none());
         body.varint(self.deletes.len() as u64);
@@ -133,30 +192,18 @@ impl RunIndex {
     }
 
     /// Decodes an index block whose checksum was verified.
-    pub(crate) fn decode(id: RunId, meta: &RunMeta, block: &Bytes) -> Result<Self> {
+    pub(crate) fn decode(id: RunId, meta: &RunMeta, block: &[u8]) -> Result<Self> {
         let mut r = Reader::new("index block", block);
         check_header(&mut r, id)?;
-        let segments = read_segments(&mut r)?;
+        let (segments, keys) = read_segments(&mut r)?;
         let deletes = read_deletes(&mut r)?;
-        let len = r.varint_usize()?;
-        let bloom = Bloom::from_bytes(block.slice(r.span(len)?));
+        let bloom = Bloom::from_bytes(r.bytes()?);
         r.finish()?;
-        // Keys are slices of unpacked buffers; a key is counted as its slice, as it is not known to share.
-        let keys: usize = segments.iter().map(|s| s.first.len() + s.last.len()).sum();
-        let ranges: usize = deletes
-            .iter()
-            .map(|d| d.lo.len() + d.hi.as_ref().map_or(0, Key::len))
-            .sum();
-        let memory = block.len()
-            + keys
-            + ranges
-            + segments.len() * size_of::<SegmentInfo>()
-            + deletes.len() * size_of::<KeyRange>();
         let index = Self {
             segments,
+            keys,
             deletes,
             bloom,
-            memory,
         };
         index.check_totals(meta)?;
         Ok(index)
@@ -176,13 +223,13 @@ impl RunIndex {
         expect(
             "bytes of a run's segments",
             meta.index_offset(),
-            sum(|s| s.stored_len as u64),
+            sum(|s| s.stored.into()),
         )?;
-        expect("points of a run", meta.points, sum(|s| s.entries))?;
+        expect("points of a run", meta.points, sum(|s| s.entries.into()))?;
         expect(
             "bytes of a run",
             meta.bytes,
-            sum(|s| s.bytes).saturating_add(ranges),
+            sum(|s| s.bytes.into()).saturating_add(ranges),
         )?;
         expect(
             "delete-ranges of a run",
@@ -218,45 +265,49 @@ fn check_header(r: &mut Reader<'_>, id: RunId) -> Result<()> {
     Ok(())
 }
 
-fn read_segments(r: &mut Reader<'_>) -> Result<Vec<SegmentInfo>> {
+/// A length or a count of a segment.
+fn read_u32(r: &mut Reader<'_>) -> Result<u32> {
+    let found = r.varint()?;
+    let too_much = |_| Error::mismatch("length or count of a segment", "below 4 GiB", found);
+    u32::try_from(found).map_err(too_much)
+}
+
+fn read_segments(r: &mut Reader<'_>) -> Result<(Vec<SegmentInfo>, KeyList)> {
     let count = r.varint_usize()?;
     let (mut keys, mut segments) = (KeyChain::default(), Vec::new());
     let mut offset = 0_u64;
     for _ in 0..count {
         keys.read(r)?;
         keys.read(r)?;
+        let (stored, raw) = (read_u32(r)?, read_u32(r)?);
         let info = SegmentInfo {
-            first: Key::new(),
-            last: Key::new(),
             offset,
-            stored_len: r.varint_usize()?,
-            raw_len: r.varint_usize()?,
+            stored,
+            raw,
             compression: Compression::from_code(r.u8()?)?,
             checksum: Checksum(r.u64()?),
-            entries: r.varint()?,
-            bytes: r.varint()?,
+            entries: read_u32(r)?,
+            bytes: read_u32(r)?,
         };
-        offset = offset.saturating_add(info.stored_len as u64);
+        offset = offset.saturating_add(stored.into());
         if info.entries == 0 {
             return Err(Error::Corrupt("a segment without points".into()));
         }
         segments.push(info);
     }
-    let mut keys = keys.into_keys();
-    let mut before: Option<Key> = None;
-    for info in &mut segments {
-        info.first = keys.next().unwrap_or_default();
-        info.last = keys.next().unwrap_or_default();
-        if info.first > info.last || before.is_some_and(|b| b >= info.first) {
+    segments.shrink_to_fit();
+    // The first and the last key of one segment may be equal.
+    let pairs = keys.keys().zip(keys.keys().skip(1)).enumerate();
+    for (i, (key, next)) in pairs {
+        if key > next || key == next && i % 2 == 1 {
             return Err(Error::mismatch(
                 "keys of segments",
                 "ascending",
-                (&info.first, &info.last),
+                (Key::copy_from_slice(key), Key::copy_from_slice(next)),
             ));
         }
-        before = Some(info.last.clone());
     }
-    Ok(segments)
+    Ok((segments, KeyList::new(keys.keys())))
 }
 
 fn read_deletes(r: &mut Reader<'_>) -> Result<RangeSet> {

@@ -177,9 +177,9 @@ fn forged_index_blocks_are_errors_or_sane() {
             );
             bad[at] = rng.u8(..);
         }
-        if let Ok(index) = RunIndex::decode(RunId(7), &meta, &bad.into()) {
+        if let Ok(index) = RunIndex::decode(RunId(7), &meta, &bad) {
             accepted += 1;
-            let stored: u64 = index.segments.iter().map(|s| s.stored_len as u64).sum();
+            let stored: u64 = index.segments.iter().map(|s| u64::from(s.stored)).sum();
             assert_eq!(stored, meta.index_offset());
         }
     }

@@ -117,7 +117,7 @@ fn a_range_that_ends_where_a_segment_starts_does_not_weigh_it() {
             panic!("{name}")
         };
         let index = body.index().unwrap();
-        let firsts: Vec<_> = index.segments.iter().map(|s| s.first.clone()).collect();
+        let firsts: Vec<_> = (0..index.segments.len()).map(|i| index.first(i)).collect();
         let ranges = index.deletes.len() as u64 * RANGE_BYTES;
         if ranges == 0 && !firsts.is_empty() {
             let starts = std::iter::once(Key::new()).chain(firsts[1..].iter().cloned());
