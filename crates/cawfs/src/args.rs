@@ -115,7 +115,8 @@ pub struct Mkfs {
     /// Compression of what is stored
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     pub compression: Compression,
-    /// Overwrite what is there
+    /// Overwrite an existing file, or a device whose first MiB holds anything but zeros, and lose
+    /// what is there
     #[arg(long)]
     pub force: bool,
     /// Print the result as JSON
