@@ -264,7 +264,7 @@ Exit codes, as of fsck(8); 1 and 4 together are 5:
   0   the store is in order
   1   something was wrong and is mended (--repair)
   4   it is damaged; with --salvage: something could not be saved
-  8   it could not be checked (missing, in use, not a store)
+  8   it could not be done (missing, in use, not a store; cawfs-lost.txt cannot be written)
   16  the command line makes no sense")]
 pub struct Check {
     /// Store to check; it must not be mounted
