@@ -161,7 +161,18 @@ stop
 rm "$SCRATCH/store"
 umount "$below"
 
+# refuses WHAT: this lies on the device, and is not overwritten unasked.
+refuses() {
+    local code=0 said
+    said=$("$CAWFS" mkfs "$device" 2>&1) || code=$?
+    [[ $code == 1 && $said == *"$1 on it"* ]] || fail "mkfs on a device with $1: exit code $code, $said"
+}
+refuses "an ext2, ext3 or ext4 file system"
+mount "$device" "$below"
+umount "$below"
+
 "$CAWFS" mkfs "$device" --force >/dev/null
+refuses "a cawfs store"
 ln -s "$device" "$SCRATCH/store"
 start
 cycles "block device"

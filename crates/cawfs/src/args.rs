@@ -115,7 +115,8 @@ pub struct Mkfs {
     /// Compression of what is stored
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     pub compression: Compression,
-    /// Overwrite what is there
+    /// Overwrite an existing file, or a device whose first MiB holds anything but zeros, and lose
+    /// what is there
     #[arg(long)]
     pub force: bool,
     /// Print the result as JSON
@@ -263,7 +264,7 @@ Exit codes, as of fsck(8); 1 and 4 together are 5:
   0   the store is in order
   1   something was wrong and is mended (--repair)
   4   it is damaged; with --salvage: something could not be saved
-  8   it could not be checked (missing, in use, not a store)
+  8   it could not be done (missing, in use, not a store; cawfs-lost.txt cannot be written)
   16  the command line makes no sense")]
 pub struct Check {
     /// Store to check; it must not be mounted

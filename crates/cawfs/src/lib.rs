@@ -23,6 +23,7 @@ mod helper;
 mod ioctl;
 mod latency;
 mod mounts;
+mod occupant;
 mod options;
 mod output;
 mod report;

@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::mounts;
+use crate::occupant;
 use crate::stuck;
-use cawdb::disk::superblock;
 use cawdb::disk::{Access, Disk, Error as DiskError, FileDisk};
 use cawdb::{CreateOptions, Error, Options, Store};
 use std::path::Path;
@@ -62,9 +62,8 @@ pub fn create(path: &Path, options: &Create, tell: Tell<'_>) -> Result<Store, Fa
             .hint("give another name, or --force to overwrite it and lose what is in it"));
     }
     let disk = disk(path, Access::Create, tell)?;
-    if is_device && !options.force && superblock::has_magic(&disk).unwrap_or(false) {
-        return Err(Failure::at(path, "there is a store on it already")
-            .hint("--force overwrites it, and loses what is in it"));
+    if is_device && !options.force {
+        must_be_empty(path, &disk)?;
     }
     let create = CreateOptions {
         size: options.size.unwrap_or_else(|| room_below(path, &disk)),
@@ -81,6 +80,19 @@ pub fn create(path: &Path, options: &Create, tell: Tell<'_>) -> Result<Store, Fa
     })?;
     let store = Store::open(disk, Options::default()).map_err(|e| failure(path, e))?;
     Ok(store)
+}
+
+/// Refuses a device on which something lies, be it a store or what others made.
+fn must_be_empty(path: &Path, disk: &FileDisk) -> Result<(), Failure> {
+    let hint = "give another device, or --force to overwrite it and lose what is on it";
+    match occupant::of(disk) {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => {
+            let why = format!("there is {} on it, at byte {}", found.what, found.at);
+            Err(Failure::at(path, why).hint(hint))
+        }
+        Err(e) => Err(failure(path, e.into()).hint(hint)),
+    }
 }
 
 /// What the file system below, or the device, has room for; a sparse file never takes more than it needs.

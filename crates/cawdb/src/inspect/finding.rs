@@ -61,13 +61,13 @@ impl Fault {
         self as u16
     }
 
-    /// Whether [`crate::Store::repair`] mends it: nothing is lost, and nothing has to be guessed.
+    /// Whether [`crate::Store::repair`] mends it, also once the store was closed: nothing is lost, and nothing has to be
+    /// guessed. Not so [`Self::Table`]: closed, the store does not open again.
     pub fn is_repairable(self) -> bool {
         matches!(
             self,
             Self::SuperblockCopy
                 | Self::TableCopy
-                | Self::Table
                 | Self::Leak
                 | Self::UnderCount
                 | Self::OverCount

@@ -1,6 +1,8 @@
 //! Wrong counts are found by kind and mended; lost copies are found and healed; what is damaged is named.
 use super::Fault;
-use crate::{Batch, CreateOptions, KeyRange, Options, Store};
+use crate::image::MAX_DELTAS;
+use crate::{Batch, CreateOptions, Error, KeyRange, Options, Store};
+use cawdb_disk::layout::SLOTS;
 use cawdb_disk::{Disk, Extent, RamDisk};
 use cawdb_node::{Node, Slot};
 use std::sync::Arc;
@@ -151,8 +153,55 @@ fn either_copy_of_every_part_of_the_table_may_be_lost() {
     body.base.copies.iter().for_each(|c| spoil(&both, *c, 40));
     assert!(matches!(
         Store::open(both, Options::tiny(4)),
-        Err(crate::Error::Corrupt(_))
+        Err(Error::Corrupt(_))
     ));
+}
+
+/// Damages both copies of the base of the table, or of the newest superblock, beneath an open store.
+fn lose(disk: &RamDisk, store: &Store, fault: Fault) {
+    let anchors = cawdb_disk::sync::lock(&store.0.anchors);
+    let base = anchors.body.base;
+    let newest = SLOTS[(anchors.superblock.generation % 2) as usize];
+    let (copies, byte) = match fault {
+        Fault::Table => (base.copies, base.len - 1),
+        _ => (newest, 100),
+    };
+    copies.iter().for_each(|copy| spoil(disk, *copy, byte));
+}
+
+/// What both copies lose beneath an open store only that store still knows: closed then, it does not open again, so no
+/// repair is promised for later. A repair before that, or its next checkpoints, write it anew.
+#[test]
+fn what_is_lost_beneath_an_open_store_is_written_anew_by_it() {
+    for (fault, by_repair) in [
+        (Fault::Table, true),
+        (Fault::Table, false),
+        (Fault::Superblock, false),
+    ] {
+        let (disk, store) = made();
+        lose(&disk, &store, fault);
+        assert_eq!(faults(&store), [fault]);
+        assert!(!fault.is_repairable());
+        let left = Arc::new(RamDisk::from_image(disk.image()));
+        let opened = Store::open(left, Options::tiny(4));
+        assert!(matches!(opened, Err(Error::Corrupt(_))), "{fault:?}");
+        if by_repair {
+            assert_eq!(store.repair().unwrap().len(), 1);
+        }
+        // At the latest the last of these writes the table whole.
+        let checkpoints = if by_repair { 0 } else { MAX_DELTAS + 1 };
+        for n in 0..checkpoints {
+            let mut batch = Batch::new();
+            batch.put(format!("d{n}"), vec![n as u8; 20]);
+            store.commit(batch).unwrap();
+            store.checkpoint().unwrap();
+        }
+        assert_eq!(faults(&store), []);
+        let before = content(&store);
+        drop(store);
+        let store = Store::open(disk, Options::tiny(4)).unwrap();
+        assert_eq!((faults(&store), content(&store)), (vec![], before));
+    }
 }
 
 /// A damaged run is found once, whoever shares it, with its extent and all places where it shows.

@@ -57,13 +57,20 @@ pub fn run(path: &Path, dir: &Path, as_json: bool) -> Outcome {
     }
     bar.finish_and_clear();
     save(&Salvage::new(&store, bad), dir, &mut done);
-    if !done.lost.is_empty() {
-        let text: String = done.lost.iter().map(|l| format!("{l}\n")).collect();
-        let list = dir.join(LOST);
-        std::fs::write(&list, text).map_err(|e| Failure::io(&list, "cannot write it", e))?;
-    }
+    let listed = list(&dir.join(LOST), &done.lost);
+    // Also without the list, which says the same.
     report(path, dir, &done, as_json);
+    listed?;
     Ok(if done.lost.is_empty() { 0 } else { DAMAGED })
+}
+
+/// Writes what was lost into a file, a line each; no file if nothing was.
+fn list(file: &Path, lost: &[String]) -> Result<(), Failure> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let text: String = lost.iter().map(|l| format!("{l}\n")).collect();
+    std::fs::write(file, text).map_err(|e| Failure::io(file, "cannot write it", e).code(UNCHECKED))
 }
 
 fn report(path: &Path, dir: &Path, done: &Done, as_json: bool) {

@@ -7,6 +7,7 @@ use crate::control::{self, Refusal};
 use crate::failure::Failure;
 use crate::finding::{CANCELLED, DAMAGED, Finding, UNCHECKED};
 use crate::{Outcome, output};
+use cawdb::Fault;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -164,14 +165,69 @@ impl Seen {
             finding.lines("damage", &mut line);
         }
         if !self.findings.is_empty() {
-            let hint = match self.findings.iter().all(|f| f.repairable) {
-                true => "nothing is lost: unmount it, then cawfs check --repair STORE",
-                false => {
-                    "remove or restore what is named; docs/check.md says what each number means"
-                }
-            };
-            line("hint", hint.into());
+            line("hint", hint(&self.findings));
         }
         text
+    }
+}
+
+/// What to do, the most urgent first: what both copies have lost only the daemon still knows, until a checkpoint writes it anew.
+fn hint(findings: &[Finding]) -> String {
+    let urgent = [Fault::Table, Fault::Superblock].map(Fault::code);
+    if let Some(lost) = findings.iter().find(|f| urgent.contains(&f.code)) {
+        return format!(
+            "do not unmount it, it would not open again: copy out what matters, then change files until C{} is gone; see docs/check.md",
+            lost.code
+        );
+    }
+    let hint = match findings.iter().all(|f| f.repairable) {
+        true => "nothing is lost: unmount it, then cawfs check --repair STORE",
+        false => "remove or restore what is named; docs/check.md says what each number means",
+    };
+    hint.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What people are told after a scrub that found these.
+    fn told(faults: &[Fault]) -> String {
+        let finding = |fault: &Fault| Finding {
+            code: fault.code(),
+            what: "what was expected and what was found".into(),
+            extent: None,
+            hurt: Vec::new(),
+            repairable: fault.is_repairable(),
+        };
+        let seen = Seen {
+            findings: faults.iter().map(finding).collect(),
+            ..Seen::default()
+        };
+        seen.text(Path::new("/mnt"), true, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn nobody_is_told_to_unmount_what_does_not_open_again() {
+        let beside: [&[Fault]; 3] = [&[], &[Fault::TableCopy], &[Fault::Segment]];
+        for (fault, number) in [(Fault::Table, "C104"), (Fault::Superblock, "C105")] {
+            for others in beside {
+                let mut found = others.to_vec();
+                found.push(fault);
+                let text = told(&found);
+                let hint = text.lines().next_back().unwrap();
+                assert!(hint.contains("do not unmount it"), "{text}");
+                assert!(hint.contains(number), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_lost_copy_is_mended_after_an_unmount() {
+        let text = told(&[Fault::TableCopy, Fault::SuperblockCopy]);
+        assert!(text.contains("nothing is lost: unmount it"), "{text}");
+        let text = told(&[Fault::TableCopy, Fault::Segment]);
+        assert!(text.contains("remove or restore what is named"), "{text}");
+        assert!(!told(&[]).contains("hint"));
     }
 }

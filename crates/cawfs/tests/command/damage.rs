@@ -1,6 +1,6 @@
 //! Damaged stores at the command: what is wrong is named, what can be mended is mended, what can be read is saved.
 
-use crate::site::{cawfs, done};
+use crate::site::{cawfs, done, refused};
 use cawdb::disk::layout::SLOTS;
 use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{Caller, FormatOptions, Fs, MountOptions, NodeId, WriteFlags, XattrMode};
@@ -207,6 +207,36 @@ fn a_damaged_block_is_named_and_all_else_is_saved() {
     assert_eq!(lost.lines().count(), 2, "{lost}");
     let (code, _) = sample.check(&["--salvage", saved.to_str().unwrap()]);
     assert_eq!(code, 8, "the folder is not empty");
+}
+
+/// A directory of the store has the name of the list: what was lost is still told, and the exit code does not say `mended`.
+#[test]
+fn a_list_of_what_was_lost_that_cannot_be_written_is_a_failure() {
+    let sample = sample();
+    {
+        let wait = Duration::from_secs(5);
+        let store = Store::open_path(&sample.store(), Options::default(), wait).unwrap();
+        let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
+        fs.mkdir(&ME, NodeId::ROOT, b"cawfs-lost.txt", 0o755)
+            .unwrap();
+        fs.sync_all().unwrap();
+        drop(fs);
+        store.checkpoint().unwrap();
+    }
+    sample.hurt_content(140_000);
+    let saved = sample.folder.path().join("saved");
+    let output = cawfs([
+        "check".as_ref(),
+        "--json".as_ref(),
+        "--salvage".as_ref(),
+        saved.as_os_str(),
+        sample.store().as_os_str(),
+    ]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["damaged_files"], 2, "{report}");
+    assert_ne!(report["lost"], serde_json::json!([]));
+    refused(output, 8, "cawfs-lost.txt: cannot write it");
+    same(&saved.join("d/e"), b"small");
 }
 
 #[test]
