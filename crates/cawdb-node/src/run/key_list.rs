@@ -135,9 +135,9 @@ mod tests {
         let asked = all_keys(4);
         let mut rng = Rng::with_seed(5);
         let mut shared = [0; 4];
-        for round in 0..2000 {
+        for round in (0..40).cycle().take(2000) {
             let prefix = &all_keys(2)[rng.usize(..13)];
-            let chosen = |_: &&Vec<u8>| rng.u8(..4) == 0;
+            let chosen = |_: &&Vec<u8>| rng.u8(..2 + round % 40) == 0;
             let all = all_keys(3);
             let chosen: Vec<_> = all.iter().filter(chosen).collect();
             let pairs = chosen

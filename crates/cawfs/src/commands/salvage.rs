@@ -12,6 +12,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -64,13 +65,14 @@ pub fn run(path: &Path, dir: &Path, as_json: bool) -> Outcome {
     Ok(if done.lost.is_empty() { 0 } else { DAMAGED })
 }
 
-/// Writes what was lost into a file, a line each; no file if nothing was.
+/// Writes what was lost into a new file, a line each; no file if nothing was. What was saved under that name stays, be it a link that leads elsewhere.
 fn list(file: &Path, lost: &[String]) -> Result<(), Failure> {
     if lost.is_empty() {
         return Ok(());
     }
     let text: String = lost.iter().map(|l| format!("{l}\n")).collect();
-    std::fs::write(file, text).map_err(|e| Failure::io(file, "cannot write it", e).code(UNCHECKED))
+    let written = File::create_new(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|e| Failure::io(file, "cannot write it", e).code(UNCHECKED))
 }
 
 fn report(path: &Path, dir: &Path, done: &Done, as_json: bool) {
