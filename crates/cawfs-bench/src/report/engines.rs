@@ -26,7 +26,7 @@ impl Growing {
 }
 
 /// All of them.
-pub const GROWING: [Growing; 3] = [
+pub const GROWING: [Growing; 4] = [
     Growing {
         step: "random puts + sync",
         limit: 1.3,
@@ -41,6 +41,12 @@ pub const GROWING: [Growing; 3] = [
     },
     Growing {
         step: "cold point reads",
+        limit: 2.0,
+        counted: "read requests",
+        count: |counts| counts.reads,
+    },
+    Growing {
+        step: "more point reads",
         limit: 2.0,
         counted: "read requests",
         count: |counts| counts.reads,

@@ -15,6 +15,8 @@ const SHORT: u64 = 100;
 const DELETED: u64 = 200;
 /// Pairs of the scans of `growth`.
 const LONG: u64 = 10_000;
+/// Point reads that find what those before them left.
+const MORE: &str = "more point reads";
 
 /// Runs it.
 pub fn run(session: &mut Session) -> Result<()> {
@@ -142,9 +144,12 @@ pub fn growth(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
+/// Writes, and then looks: cold, and once more at keys at random. The first look pays for the index of each run that it meets, once; the second for what it
+/// looks at.
 fn questions(session: &mut Session, round: u32, keys: u64) -> Result<()> {
     let (writes, reads) = (session.sizes.engine_writes, session.sizes.engine_reads / 5);
     let seed = session.random.u64(1..u64::MAX);
+    let other = session.random.u64(1..u64::MAX);
     let scans = (reads / 100).max(1);
     let sync = || "sync a".to_owned();
     for (step, count, unit, lines) in [
@@ -166,8 +171,16 @@ fn questions(session: &mut Session, round: u32, keys: u64) -> Result<()> {
             "reads",
             vec![format!("reads a {reads} {keys} {seed}")],
         ),
+        (
+            MORE,
+            reads,
+            "reads",
+            vec![format!("reads a {reads} {keys} {other}")],
+        ),
     ] {
-        session.cold()?;
+        if step != MORE {
+            session.cold()?;
+        }
         session.ask(step, round, Some((count as f64, unit)), &lines)?;
     }
     Ok(())

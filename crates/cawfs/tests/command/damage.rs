@@ -5,6 +5,7 @@ use cawdb::disk::layout::SLOTS;
 use cawdb::{CreateOptions, Options, Store};
 use cawfs_fs::{Caller, FormatOptions, Fs, MountOptions, NodeId, WriteFlags, XattrMode};
 use serde_json::Value;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -209,15 +210,18 @@ fn a_damaged_block_is_named_and_all_else_is_saved() {
     assert_eq!(code, 8, "the folder is not empty");
 }
 
-/// A directory of the store has the name of the list: what was lost is still told, and the exit code does not say `mended`.
+/// A link in the store has the name of the list: what it leads to stays as it is, what was lost is still told, and the exit code does not say `mended`.
 #[test]
 fn a_list_of_what_was_lost_that_cannot_be_written_is_a_failure() {
     let sample = sample();
+    let elsewhere = sample.folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, "precious").unwrap();
     {
         let wait = Duration::from_secs(5);
         let store = Store::open_path(&sample.store(), Options::default(), wait).unwrap();
         let fs = Fs::mount(store.clone(), MountOptions::default()).unwrap();
-        fs.mkdir(&ME, NodeId::ROOT, b"cawfs-lost.txt", 0o755)
+        let target = elsewhere.as_os_str().as_bytes();
+        fs.symlink(&ME, NodeId::ROOT, b"cawfs-lost.txt", target)
             .unwrap();
         fs.sync_all().unwrap();
         drop(fs);
@@ -237,6 +241,11 @@ fn a_list_of_what_was_lost_that_cannot_be_written_is_a_failure() {
     assert_ne!(report["lost"], serde_json::json!([]));
     refused(output, 8, "cawfs-lost.txt: cannot write it");
     same(&saved.join("d/e"), b"small");
+    assert_eq!(
+        std::fs::read_link(saved.join("cawfs-lost.txt")).unwrap(),
+        elsewhere
+    );
+    same(&elsewhere, b"precious");
 }
 
 #[test]
