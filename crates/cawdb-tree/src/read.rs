@@ -3,11 +3,11 @@
 use crate::path::descend;
 use crate::stream::{Direction, Layer, ReadAhead, Stream};
 use bytes::Bytes;
-use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Shelf};
+use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Run, Shelf};
 use std::sync::Arc;
 
 /// The message that the tree holds for `key`, merged from the root down; `newer` is what lies above it.
-/// O(height) nodes; of each run that may hold the key one segment.
+/// O(height) nodes; of each run that may hold the key one segment. Where several indexes of a slot are to be read, the disk is told of all of them at once.
 ///
 /// # Errors
 /// If a node or a run cannot be read.
@@ -22,10 +22,17 @@ pub fn get(
     let mut local = Key::copy_from_slice(key);
     loop {
         let slot = &node.slots[node.find(&local)];
-        for layer in slot.layers.iter() {
+        let mut told = false;
+        for (i, layer) in slot.layers.iter().enumerate() {
+            let older = slot.layers.iter().skip(i + 1);
+            let mut tell = || {
+                if !std::mem::replace(&mut told, true) {
+                    tell_of_indexes(shelf, older.clone().map(|layer| &layer.run));
+                }
+            };
             let found = match layer.tr.is_identity() {
-                true => layer.run.get(&local)?,
-                false => layer.run.get(&layer.tr.key_down(&local))?,
+                true => layer.run.get_telling(&local, &mut tell)?,
+                false => (layer.run).get_telling(&layer.tr.key_down(&local), &mut tell)?,
             };
             let Some(older) = found else { continue };
             let now = match merged {
@@ -49,6 +56,12 @@ pub fn get(
         node = below;
     }
     Ok(merged.and_then(Message::resolve))
+}
+
+/// Tells the disk of the indexes of runs that are not in memory, so that who looks through all of them does not wait for each in turn.
+fn tell_of_indexes<'a>(shelf: &Shelf, runs: impl Iterator<Item = &'a Arc<Run>>) {
+    let missing = runs.filter_map(|run| run.missing_index());
+    missing.for_each(|extent| shelf.disk.will_read(extent));
 }
 
 /// Makes the layer that lies above the tree (a memtable) for one interval.
@@ -120,6 +133,10 @@ impl Scan {
         if let Some(top) = &self.top {
             layers.push(top(&interval, self.direction)?);
         }
+        // The first that is missing is read at once.
+        let missing = path.layers.iter().map(|(run, _)| run);
+        let missing = missing.filter(|run| run.missing_index().is_some());
+        tell_of_indexes(&self.shelf, missing.skip(1));
         for (run, tr) in &path.layers {
             let way = (self.direction, self.ahead);
             layers.push(Layer::of_run(run, tr, &interval, way)?);

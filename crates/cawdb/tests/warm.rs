@@ -86,8 +86,8 @@ fn a_first_clone_after_opening_finds_everything() {
     assert_eq!(reads(&store), before + 1);
 }
 
-/// Requests of a clone between pivots, of a tree over all of which something was written, or nothing.
-fn reads_between_pivots(layers: usize) -> u64 {
+/// A store of which one tree, between pivots, has so many layers over what lies below.
+fn layered(layers: usize) -> Arc<RamDisk> {
     let disk = Arc::new(RamDisk::new());
     fill(disk.clone());
     let store = Store::open(disk.clone(), options()).unwrap();
@@ -107,8 +107,12 @@ fn reads_between_pivots(layers: usize) -> u64 {
     let slot = dump.lines().find(|line| line.starts_with("  [2/]"));
     let found = slot.map(|line| line.matches(" r").count());
     assert_eq!(found, Some(layers), "{dump}");
-    drop(store);
-    let store = Store::open(disk, options()).unwrap();
+    disk
+}
+
+/// Requests of a clone between pivots, of a tree over all of which something was written, or nothing.
+fn reads_between_pivots(layers: usize) -> u64 {
+    let store = Store::open(layered(layers), options()).unwrap();
     let before = reads(&store);
     clone(&store, 2, "y/");
     reads(&store) - before
@@ -191,6 +195,16 @@ struct Told {
     untold: AtomicU64,
 }
 
+impl Told {
+    fn of(disk: &Arc<RamDisk>) -> Self {
+        Self {
+            disk: disk.clone(),
+            told: Mutex::default(),
+            untold: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Disk for Told {
     fn len(&self) -> u64 {
         self.disk.len()
@@ -233,11 +247,7 @@ impl Disk for Told {
 fn the_disk_is_told_before_somebody_waits() {
     let disk = Arc::new(RamDisk::new());
     fill(disk.clone());
-    let told = || Told {
-        disk: disk.clone(),
-        told: Mutex::default(),
-        untold: AtomicU64::new(0),
-    };
+    let told = || Told::of(&disk);
     // A cold clone: all but what it finds alone.
     let watched = Arc::new(told());
     let store = Store::open(watched.clone(), options()).unwrap();
@@ -254,4 +264,27 @@ fn the_disk_is_told_before_somebody_waits() {
     let before = watched.untold.load(Ordering::Relaxed);
     Warming::start(&store, Vec::new).wait();
     assert_eq!(watched.untold.load(Ordering::Relaxed), before);
+}
+
+/// How many requests the disk was told of before, of what `look` reads of a tree of three layers and a base.
+fn told_of_layers(look: fn(&Store)) -> u64 {
+    let watched = Arc::new(Told::of(&layered(3)));
+    let store = Store::open(watched.clone(), options()).unwrap();
+    let before = (reads(&store), watched.untold.load(Ordering::Relaxed));
+    look(&store);
+    let untold = watched.untold.load(Ordering::Relaxed) - before.1;
+    reads(&store) - before.0 - untold
+}
+
+/// Of the indexes of one slot the first is read at once, with the others on their way.
+#[test]
+fn who_looks_through_layers_waits_for_their_indexes_together() {
+    // None of them holds the key, so all are asked.
+    let nowhere = told_of_layers(|store| assert!(store.get(b"2/00700x").unwrap().is_none()));
+    assert_eq!(nowhere, 2, "layers behind the first");
+    let newest = told_of_layers(|store| {
+        let pair = store.scan(KeyRange::prefix("2/")).next();
+        assert_eq!(&pair.unwrap().unwrap().1[..], [2; 100]);
+    });
+    assert_eq!(newest, 3, "those and the base");
 }

@@ -101,9 +101,15 @@ impl DiskRun {
 
     /// The index; from disk it takes one request.
     pub(super) fn index(&self) -> Result<Arc<RunIndex>> {
+        self.index_telling(&mut || ())
+    }
+
+    /// The same; `before_reading` is called if it is not cached.
+    fn index_telling(&self, before_reading: &mut dyn FnMut()) -> Result<Arc<RunIndex>> {
         if let Some(Cached::Index(index)) = self.cache.get(self.id, INDEX) {
             return Ok(index);
         }
+        before_reading();
         if self.is_small() {
             let image = self.read(0, self.meta.len as usize)?;
             return self.keep_small(&image);
@@ -255,9 +261,13 @@ impl DiskRun {
         Ok(segment)
     }
 
-    /// See [`crate::Run::get`].
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Message>> {
-        let index = self.index()?;
+    /// See [`crate::Run::get_telling`].
+    pub(super) fn get(
+        &self,
+        key: &[u8],
+        before_reading: &mut dyn FnMut(),
+    ) -> Result<Option<Message>> {
+        let index = self.index_telling(before_reading)?;
         let i = index.first_reaching(key);
         let candidate = i < index.segments.len() && index.compare_first(i, key).is_le();
         if candidate && index.bloom.may_hold(bloom::hash(key)) {

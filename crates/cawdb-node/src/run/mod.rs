@@ -250,9 +250,21 @@ impl Run {
     /// # Errors
     /// As for all below: if the index or a segment cannot be read, or is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Message>> {
+        self.get_telling(key, &mut || ())
+    }
+
+    /// The same; `before_reading` is called if the index has to be read, before it is: who looks through several runs tells the disk of the others.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub fn get_telling(
+        &self,
+        key: &[u8],
+        before_reading: &mut dyn FnMut(),
+    ) -> Result<Option<Message>> {
         match self.body() {
             Body::Memory(content) => Ok(content.get(key)),
-            Body::Disk(disk) => disk.get(key),
+            Body::Disk(disk) => disk.get(key, before_reading),
         }
     }
 
