@@ -1,20 +1,27 @@
 #!/usr/bin/env bash
-# All acceptance scripts; options go to each. A slice of what measures nothing runs two at a time, as much of it is waiting.
+# All acceptance scripts; options go to each. A slice of what measures no times runs three at a time: `space` mostly waits for background work to come to rest,
+# and of the others, two at a time, much is waiting too.
 set -euo pipefail
 here=$(dirname "$0")
-together="suites links maps twin linear identity limits tree git full kill cargo sqlite rsync two"
-alone="space latency memory bench"
-lanes=2
+together="space suites links maps twin linear identity limits tree git full kill cargo sqlite rsync two"
+alone="latency memory bench"
+lanes=3
 for argument in "$@"; do
     [ "$argument" != --full ] || lanes=1
 done
 export here
 failed=0
-run() { "$here/$0.sh" "$@" || { echo "acceptance failed: $0" >&2; exit 1; }; }
+# run SCRIPT OPTION...: one of them, and how long it took.
+run() {
+    local script=$1 start=$SECONDS
+    shift
+    "$here/$script.sh" "$@" || { echo "acceptance failed: $script" >&2; return 1; }
+    printf '%-10s took %d s\n' "$script" $((SECONDS - start))
+}
 export -f run
-for script in $together; do echo "$script"; done | xargs -P $lanes -I{} bash -c 'run "$@"' {} "$@" || failed=1
+for script in $together; do echo "$script"; done | xargs -P $lanes -I{} bash -c 'run "$@"' run {} "$@" || failed=1
 for script in $alone; do
-    "$here/$script.sh" "$@" || { echo "acceptance failed: $script" >&2; failed=1; }
+    run "$script" "$@" || failed=1
 done
 [ $failed = 0 ] || exit 1
 echo "acceptance: all passed"
