@@ -5,7 +5,8 @@
 //!              unwritten bytes, unwritten memory, unwritten nodes
 //!   held memory (of runs)
 //! ```
-//! Unwritten is what a checkpoint would write: what the table counts, and no longer what only readers hold, of which no checkpoint makes less.
+//! Unwritten is what a checkpoint would write, or is writing: runs and nodes that the table counts, and runs of a cut; no longer what only readers hold, of which no
+//! checkpoint makes less.
 //!
 //! Invariant: each sum is that of the entries of the table, or of the contents that live, at every moment; nobody adds or takes by hand.
 
@@ -85,9 +86,9 @@ impl Drop for UnwrittenNode {
     }
 }
 
-/// The share of one run in what is unwritten.
+/// The share of one run in what is unwritten, for as long as the table, or a checkpoint that is going to write it, has it.
 #[derive(Debug)]
-pub(crate) struct Unwritten {
+pub struct Unwritten {
     gauge: Arc<Gauge>,
     bytes: u64,
     memory: u64,

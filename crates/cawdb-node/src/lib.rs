@@ -21,7 +21,7 @@ mod translation;
 pub use cache::{Cache, CacheStats};
 pub use compress::Compression;
 pub use error::{Error, Result};
-pub use gauge::Gauge;
+pub use gauge::{Gauge, Unwritten};
 pub use key::{Key, KeyRange, common_prefix, hi_less, successor};
 pub use message::Message;
 pub use node::{Node, NodeHandle, NodeId, NodeState};

@@ -32,7 +32,14 @@ pub struct RunEntry {
     /// Bytes that those references show, summed.
     pub shown: u64,
     /// Its share in what waits to be written, if it lies nowhere on disk.
-    unwritten: Option<Unwritten>,
+    unwritten: Option<Arc<Unwritten>>,
+}
+
+impl RunEntry {
+    /// Its share in what waits to be written, to be held until it is.
+    pub fn unwritten(&self) -> Option<Arc<Unwritten>> {
+        self.unwritten.clone()
+    }
 }
 
 /// Ids whose entries changed since the last checkpoint was cut.
@@ -156,7 +163,7 @@ impl Table {
             run: layer.run.clone(),
             count: 0,
             shown: 0,
-            unwritten: layer.run.unwritten(&self.gauge),
+            unwritten: layer.run.unwritten(&self.gauge).map(Arc::new),
         };
         let entry = self.runs.entry(id).or_insert_with(fresh);
         entry.count += 1;

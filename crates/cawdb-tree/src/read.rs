@@ -7,7 +7,7 @@ use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Run, Shelf};
 use std::sync::Arc;
 
 /// The message that the tree holds for `key`, merged from the root down; `newer` is what lies above it.
-/// O(height) nodes; of each run that may hold the key one segment. Where several indexes of a slot are to be read, the disk is told of all of them at once.
+/// O(height) nodes; of each run that may hold the key one segment. Where several indexes of a slot are to be read, the disk is told of all behind the second at once.
 ///
 /// # Errors
 /// If a node or a run cannot be read.
@@ -26,7 +26,8 @@ pub fn get(
         for (i, layer) in slot.layers.iter().enumerate() {
             let older = slot.layers.iter().skip(i + 1);
             let mut tell = || {
-                if !std::mem::replace(&mut told, true) {
+                // Of those behind the first nothing is known to be wanted before that was asked in vain.
+                if i > 0 && !std::mem::replace(&mut told, true) {
                     tell_of_indexes(shelf, older.clone().map(|layer| &layer.run));
                 }
             };

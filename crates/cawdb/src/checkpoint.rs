@@ -16,7 +16,10 @@ use crate::store::{Inner, read_only};
 use cawdb_disk::meter::{self, Reason};
 use cawdb_disk::sync::lock;
 use cawdb_disk::{Class, Place, Superblock, UNIT, round_up, superblock};
-use cawdb_node::{Changed, Node, NodeHandle, NodeId, PlacedImage, Run, Table, node_wire};
+use cawdb_node::{
+    Changed, Node, NodeEntry, NodeHandle, NodeId, PlacedImage, Run, RunEntry, Table, Unwritten,
+    node_wire,
+};
 use cawdb_tree::Upkeep;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,7 +68,39 @@ struct NodeCut {
     place: Option<Arc<Place>>,
 }
 
-/// One immutable cut through the live state.
+impl NodeCut {
+    fn of(entry: &NodeEntry) -> Self {
+        let state = entry.handle.state();
+        Self {
+            handle: entry.handle.clone(),
+            count: entry.count,
+            rep: state.rep.filter(|_| state.place.is_none()),
+            place: state.place,
+        }
+    }
+}
+
+/// A run of the cut.
+struct RunCut {
+    run: Arc<Run>,
+    count: u32,
+    shown: u64,
+    /// Also if the table lets go of it meanwhile, it takes memory, and room on the disk.
+    unwritten: Option<Arc<Unwritten>>,
+}
+
+impl RunCut {
+    fn of(entry: &RunEntry) -> Self {
+        Self {
+            run: entry.run.clone(),
+            count: entry.count,
+            shown: entry.shown,
+            unwritten: entry.unwritten(),
+        }
+    }
+}
+
+/// One cut through the live state; nothing of it changes but that runs are written.
 struct Cut {
     root: Arc<Node>,
     seq: u64,
@@ -73,7 +108,7 @@ struct Cut {
     space: u64,
     next_ids: (u64, u64),
     nodes: Vec<NodeCut>,
-    runs: Vec<(Arc<Run>, u32, u64)>,
+    runs: Vec<RunCut>,
     /// What is gone, and what merges came to.
     others: Vec<Entry>,
     changed: Changed,
@@ -115,8 +150,8 @@ impl Inner {
             self.seal_aside(MUCH, PIECE)?;
         }
         let cut = self.cut(&anchors, closing)?;
-        let Some(cut) = cut else { return Ok(()) };
-        match self.write_cut(&mut anchors, &cut) {
+        let Some(mut cut) = cut else { return Ok(()) };
+        match self.write_cut(&mut anchors, &mut cut) {
             Ok(()) => {
                 self.became_durable(&cut);
                 drop(cut);
@@ -147,31 +182,20 @@ impl Inner {
         }
         let full = anchors.worn || wants_base(&anchors.body, &table);
         let changed = table.take_changed();
-        let node_cut = |e: &cawdb_node::NodeEntry| {
-            let state = e.handle.state();
-            let rep = state.rep.filter(|_| state.place.is_none());
-            NodeCut {
-                handle: e.handle.clone(),
-                count: e.count,
-                rep,
-                place: state.place,
-            }
-        };
-        let run_cut = |e: &cawdb_node::RunEntry| (e.run.clone(), e.count, e.shown);
         let (mut nodes, mut runs, mut others) = (Vec::new(), Vec::new(), Vec::new());
         if full {
-            nodes.extend(table.nodes().map(node_cut));
-            runs.extend(table.runs().map(run_cut));
+            nodes.extend(table.nodes().map(NodeCut::of));
+            runs.extend(table.runs().map(RunCut::of));
         } else {
             for id in &changed.nodes {
                 match table.node(*id) {
-                    Some(entry) => nodes.push(node_cut(entry)),
+                    Some(entry) => nodes.push(NodeCut::of(entry)),
                     None => others.push(Entry::NodeGone(id.0)),
                 }
             }
             for id in &changed.runs {
                 match table.run(*id) {
-                    Some(entry) => runs.push(run_cut(entry)),
+                    Some(entry) => runs.push(RunCut::of(entry)),
                     None => others.push(Entry::RunGone(id.0)),
                 }
             }
@@ -181,13 +205,13 @@ impl Inner {
         for place in nodes.iter().filter_map(|n| n.place.as_ref()) {
             place.mark_persistent();
         }
-        for place in runs.iter().filter_map(|(run, ..)| run.place()) {
+        for place in runs.iter().filter_map(|cut| cut.run.place()) {
             place.mark_persistent();
         }
         let seq = writer.seq;
         writer.pending.cut(seq);
         nodes.sort_by_key(|n| n.handle.id());
-        runs.sort_by_key(|(run, ..)| run.id());
+        runs.sort_by_key(|cut| cut.run.id());
         Ok(Some(Cut {
             root,
             seq: writer.seq,
@@ -204,11 +228,11 @@ impl Inner {
         }))
     }
 
-    fn write_cut(&self, anchors: &mut Anchors, cut: &Cut) -> Result<()> {
+    fn write_cut(&self, anchors: &mut Anchors, cut: &mut Cut) -> Result<()> {
         let mut entries = cut.others.clone();
         let way = self.way_of_bulk(cut);
-        for (run, count, shown) in &cut.runs {
-            entries.push(self.run_entry(run, *count, *shown, way)?);
+        for run in &mut cut.runs {
+            entries.push(self.run_entry(run, way)?);
         }
         for node in &cut.nodes {
             entries.push(self.node_entry(node)?);
@@ -243,15 +267,17 @@ impl Inner {
     /// Bulk data that fills most of a memtable in one cut is a long stream, of which nobody reads much again before it would have
     /// pushed all else out of the machine's cache: so it goes past it.
     fn way_of_bulk(&self, cut: &Cut) -> Way {
-        let bulk = cut.runs.iter().filter(|(run, ..)| run.is_dirty_bulk());
-        let bytes: u64 = bulk.map(|(run, ..)| run.bytes()).sum();
+        let runs = cut.runs.iter().map(|cut| &cut.run);
+        let bulk = runs.filter(|run| run.is_dirty_bulk());
+        let bytes: u64 = bulk.map(|run| run.bytes()).sum();
         match bytes >= self.options.memtable_bytes / 2 {
             true => Way::PastCache,
             false => Way::Cached,
         }
     }
 
-    fn run_entry(&self, run: &Arc<Run>, count: u32, shown: u64, bulk: Way) -> Result<Entry> {
+    fn run_entry(&self, cut: &mut RunCut, bulk: Way) -> Result<Entry> {
+        let run = &cut.run;
         if run.is_dirty() {
             let way = if run.is_dirty_bulk() {
                 bulk
@@ -263,6 +289,7 @@ impl Inner {
             let source = Arc::new(PlacedImage::new(self.disk.clone(), place));
             run.settle(source, &encoded, self.shelf.cache.clone());
             self.shelf.run_written(run);
+            cut.unwritten = None;
             self.throttle.freed();
             self.counters.runs_written.fetch_add(1, Ordering::Relaxed);
         }
@@ -271,8 +298,8 @@ impl Inner {
         };
         place.mark_persistent();
         let record = RunRecord {
-            count,
-            shown,
+            count: cut.count,
+            shown: cut.shown,
             extent: place.extent(),
             meta,
         };
@@ -367,4 +394,44 @@ fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {
         body.deltas.push(table);
     }
     body
+}
+
+#[cfg(all(test, not(feature = "interleave")))]
+mod tests {
+    use super::*;
+    use crate::{Batch, CreateOptions, Options, Store};
+    use cawdb_disk::RamDisk;
+    use cawdb_node::KeyRange;
+
+    /// It takes memory until then, and will take room on the disk, also if it is deleted meanwhile.
+    #[test]
+    fn what_was_cut_waits_until_it_is_written() {
+        let disk = Arc::new(RamDisk::new());
+        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
+        let store = Store::open(disk, Options::tiny(8)).unwrap();
+        let inner = &store.0;
+        for n in 0..20 {
+            let mut batch = Batch::new();
+            batch.put(format!("{n:02}"), vec![n; 400]);
+            store.commit(batch).unwrap();
+        }
+        let mut anchors = lock(&inner.anchors);
+        let mut cut = inner.cut(&anchors, false).unwrap().unwrap();
+        let waiting = inner.unwritten_memory();
+        assert!(waiting > 0);
+        let mut batch = Batch::new();
+        batch.delete_range(KeyRange::all());
+        store.commit(batch).unwrap();
+        inner.seal_aside(1, PIECE).unwrap();
+        let gone = |cut: &&RunCut| inner.shelf.table().run(cut.run.id()).is_none();
+        assert!(
+            cut.runs
+                .iter()
+                .any(|cut| cut.unwritten.is_some() && gone(&cut))
+        );
+        assert!(inner.unwritten_memory() >= waiting);
+        inner.write_cut(&mut anchors, &mut cut).unwrap();
+        inner.became_durable(&cut);
+        assert!(inner.unwritten_memory() < waiting);
+    }
 }

@@ -73,8 +73,10 @@ impl Inner {
         }
         match self.tree.warm(&self.root(), &clones) {
             Err(error @ cawdb_node::Error::Invalid(_)) => Err(error.into()),
+            // If it cannot be done either, that is better found out here than under the lock.
             Err(error) => {
                 tracing::debug!(%error, "reading ahead of a clone");
+                self.tree.clone_ranges(&self.root(), &clones)?;
                 Ok(())
             }
             Ok(()) => Ok(()),

@@ -115,11 +115,14 @@ impl Inner {
     }
 
     /// Makes nodes, segments and indexes fit into what the other structures leave of the memory for what was read: the
-    /// table of nodes and runs, the memo of merges, and what the caller keeps. A quarter is theirs in any case.
+    /// table of nodes and runs, the memo of merges, runs that only readers hold, and what the caller keeps. A quarter is theirs in any case.
     pub(crate) fn keep_budget(&self) {
         let budget = self.options.cache_bytes;
         self.shelf.evict(budget / 4);
-        let others = self.shelf.node_memory()
+        let gauge = &self.shelf.gauge;
+        let held = gauge.held_memory();
+        let others = held.saturating_sub(gauge.unwritten_memory())
+            + self.shelf.node_memory()
             + self.shelf.table_memory()
             + self.tree.memo_memory()
             + self.charged.load(Ordering::Relaxed);

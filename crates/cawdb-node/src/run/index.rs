@@ -94,7 +94,8 @@ impl RunIndex {
         let ends = |range: &KeyRange| range.lo.len() + range.hi.as_ref().map_or(0, Key::len);
         // Ends of ranges are slices of unpacked buffers; each is counted as its slice, as it is not known to share.
         let deletes = self.deletes.iter().map(|r| ends(r) + size_of::<KeyRange>());
-        self.bloom.as_bytes().len()
+        size_of::<Self>()
+            + self.bloom.as_bytes().len()
             + self.keys.memory()
             + self.segments.len() * size_of::<SegmentInfo>()
             + deletes.sum::<usize>()

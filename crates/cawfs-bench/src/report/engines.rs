@@ -81,6 +81,8 @@ pub fn growth(found: &mut Vec<Target>, of: Of) {
             let rounds = of.rounds(of.ours(), &[step], number);
             let first = rounds.first().map(|(_, cost)| *cost);
             let worst = rounds.iter().map(|(_, cost)| *cost).reduce(f64::max);
+            // Small sizes may need nothing of the disk.
+            let first = first.filter(|first| *first > 0.0);
             let ratio = worst.zip(first).map(|(worst, first)| worst / first);
             absolute(found, of, &what, ratio, limit, times);
         };
