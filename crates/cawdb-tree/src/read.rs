@@ -28,7 +28,7 @@ pub fn get(
             let mut tell = || {
                 // Of those behind the first nothing is known to be wanted before that was asked in vain.
                 if i > 0 && !std::mem::replace(&mut told, true) {
-                    tell_of_indexes(shelf, older.clone().map(|layer| &layer.run));
+                    tell_of_indexes(shelf, older.clone().map(|layer| &layer.run), 0);
                 }
             };
             let found = match layer.tr.is_identity() {
@@ -59,10 +59,16 @@ pub fn get(
     Ok(merged.and_then(Message::resolve))
 }
 
-/// Tells the disk of the indexes of runs that are not in memory, so that who looks through all of them does not wait for each in turn.
-fn tell_of_indexes<'a>(shelf: &Shelf, runs: impl Iterator<Item = &'a Arc<Run>>) {
+/// Tells the disk of the indexes of runs that are not in memory, so that who looks through all of them does not wait for each in turn; but for the
+/// first few, which are read at once.
+fn tell_of_indexes<'a>(
+    shelf: &Shelf,
+    runs: impl Iterator<Item = &'a Arc<Run>>,
+    read_at_once: usize,
+) {
     let missing = runs.filter_map(|run| run.missing_index());
-    missing.for_each(|extent| shelf.disk.will_read(extent));
+    let told = missing.skip(read_at_once);
+    told.for_each(|extent| shelf.disk.will_read(extent));
 }
 
 /// Makes the layer that lies above the tree (a memtable) for one interval.
@@ -134,10 +140,7 @@ impl Scan {
         if let Some(top) = &self.top {
             layers.push(top(&interval, self.direction)?);
         }
-        // The first that is missing is read at once.
-        let missing = path.layers.iter().map(|(run, _)| run);
-        let missing = missing.filter(|run| run.missing_index().is_some());
-        tell_of_indexes(&self.shelf, missing.skip(1));
+        tell_of_indexes(&self.shelf, path.layers.iter().map(|(run, _)| run), 1);
         for (run, tr) in &path.layers {
             let way = (self.direction, self.ahead);
             layers.push(Layer::of_run(run, tr, &interval, way)?);
