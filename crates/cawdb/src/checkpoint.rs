@@ -399,16 +399,13 @@ fn next_body(last: &Body, cut: &Cut, root: &Place, table: Twice) -> Body {
 #[cfg(all(test, not(feature = "interleave")))]
 mod tests {
     use super::*;
-    use crate::{Batch, CreateOptions, Options, Store};
-    use cawdb_disk::RamDisk;
+    use crate::{Batch, Options, Store};
     use cawdb_node::KeyRange;
 
     /// It takes memory until then, and will take room on the disk, also if it is deleted meanwhile.
     #[test]
     fn what_was_cut_waits_until_it_is_written() {
-        let disk = Arc::new(RamDisk::new());
-        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
-        let store = Store::open(disk, Options::tiny(8)).unwrap();
+        let store = Store::in_memory_with(Options::tiny(8));
         let inner = &store.0;
         for n in 0..20 {
             let mut batch = Batch::new();

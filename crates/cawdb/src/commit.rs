@@ -316,7 +316,7 @@ fn mem_op(op: &Op) -> Option<MemOp> {
 mod tests {
     use super::*;
     use crate::{CreateOptions, KeyRange, Options, Store};
-    use cawdb_disk::RamDisk;
+    use cawdb_disk::{Disk, RamDisk};
     use fastrand::Rng;
 
     #[test]
@@ -404,5 +404,50 @@ mod tests {
             assert_eq!(reads(), warm, "seed {seed}");
         }
         assert!(read_ahead > 300, "{read_ahead} is hardly anything");
+    }
+
+    fn cloned(from: &str, to: &str) -> Batch {
+        let mut batch = Batch::new();
+        batch.clone_prefix(from.to_owned(), to.to_owned());
+        batch
+    }
+
+    /// A ninth clone replaces what a tenth would cut if it were alone: that it cannot be read is nobody's business then.
+    #[test]
+    fn a_clone_fails_by_what_it_reads_and_not_by_what_was_read_ahead() {
+        let disk = Arc::new(RamDisk::new());
+        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
+        let store = Store::open(disk.clone(), Options::default()).unwrap();
+        let put = |key: &str| {
+            let mut batch = Batch::new();
+            batch.put(key.to_owned(), key.to_owned());
+            store.commit(batch).unwrap();
+        };
+        ["a/1", "b/1"].into_iter().for_each(put);
+        store.commit(cloned("a/", "d/")).unwrap();
+        ["d/w", "d/y"].into_iter().for_each(put);
+        store.checkpoint().unwrap();
+        let written = KeyRange::prefix("d/");
+        let table = store.0.shelf.table();
+        let runs: Vec<_> = table.runs().map(|entry| entry.run.clone()).collect();
+        drop(table);
+        let over = runs.iter().find(|run| run.holds(&written).unwrap());
+        let extent = over.and_then(|run| run.place()).unwrap().extent();
+        drop((runs, store));
+        disk.write_at(&vec![0x55; extent.len as usize], extent.offset)
+            .unwrap();
+        let store = Store::open(disk, Options::default()).unwrap();
+        assert!(store.commit(cloned("d/x/", "z/")).is_err(), "it is cut");
+        let mut batch = Batch::new();
+        for n in 0..8 {
+            batch.clone_prefix("a/", format!("f{n}/"));
+        }
+        batch.clone_prefix("a/", "d/");
+        batch.clone_prefix("b/", "d/x/");
+        store.commit(batch).unwrap();
+        let value = |key: &str| store.get(key.as_bytes()).unwrap();
+        assert_eq!(value("d/x/1").as_deref(), Some(&b"b/1"[..]));
+        assert_eq!(value("d/1").as_deref(), Some(&b"a/1"[..]));
+        assert_eq!(value("d/y"), None);
     }
 }

@@ -215,24 +215,15 @@ pub(crate) fn fitted(options: &Options, data: u64) -> Policy {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Batch, CreateOptions, Options, Store};
-    use cawdb_disk::RamDisk;
+    use crate::{Batch, Options, Store};
     use cawdb_node::{Edge, Key, KeyRange, Node, Slot, Translation};
-    use std::sync::Arc;
 
     #[test]
     fn nodes_that_wait_lead_to_a_checkpoint_and_no_more_to_one_when_they_are_written() {
-        let disk = Arc::new(RamDisk::new());
-        let create = CreateOptions {
-            size: 64 << 20,
-            ..CreateOptions::default()
-        };
-        Store::create(disk.clone(), &create).unwrap();
-        let options = Options {
+        let store = Store::in_memory_with(Options {
             memtable_bytes: 64 << 10,
             ..Options::default()
-        };
-        let store = Store::open(disk, options).unwrap();
+        });
         let inner = &store.0;
         let slot = |n: u32| Slot::empty(Key::copy_from_slice(&n.to_be_bytes()));
         let named = |_| {
@@ -258,9 +249,7 @@ mod tests {
     /// What is deleted before it was written is nothing that a checkpoint could write, whoever still reads it.
     #[test]
     fn what_only_readers_hold_does_not_wait_to_be_written() {
-        let disk = Arc::new(RamDisk::new());
-        Store::create(disk.clone(), &CreateOptions::default()).unwrap();
-        let store = Store::open(disk, Options::tiny(8)).unwrap();
+        let store = Store::in_memory_with(Options::tiny(8));
         let inner = &store.0;
         let fill = || {
             for n in 0..60 {

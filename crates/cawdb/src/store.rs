@@ -109,13 +109,21 @@ impl Store {
     /// # Panics
     /// Never: memory can be formatted and opened.
     pub fn in_memory() -> Self {
+        Self::in_memory_with(Options::default())
+    }
+
+    /// The same with other options.
+    ///
+    /// # Panics
+    /// If the options are not valid.
+    pub fn in_memory_with(options: Options) -> Self {
         let disk = Arc::new(RamDisk::new());
         let create = CreateOptions {
             journal_bytes: Some(4 << 20),
             ..CreateOptions::default()
         };
         Self::create(disk.clone(), &create).expect("memory can be formatted");
-        Self::open(disk, Options::default()).expect("a new store opens")
+        Self::open(disk, options).expect("a new store opens")
     }
 
     /// Makes `disk` an empty store, whatever it held.
