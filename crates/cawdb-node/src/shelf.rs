@@ -358,4 +358,26 @@ mod tests {
         assert_eq!(waiting(), node(2).memory(), "a reader brought it back");
         Ok(())
     }
+
+    /// Else the next look for room would take first what was read ahead for somebody.
+    #[test]
+    fn a_node_that_was_just_read_counts_as_used() -> Result<()> {
+        let shelf = shelf();
+        let handle = shelf.new_node(node(3));
+        shelf.exchange_root(&[], &named(&handle));
+        let rep = shelf.load(&handle)?;
+        let (mut image, checksum) = node_wire::encode(handle.id(), &rep, shelf.compression);
+        image.resize(image.len().next_multiple_of(512), 0);
+        let extent = shelf
+            .space
+            .allocate(image.len() as u64, Class::Checkpoint)?;
+        shelf.disk.write_at(&image, extent.offset)?;
+        let place = Arc::new(Place::new(extent, checksum.0, shelf.space.clone()));
+        shelf.written(&handle, &rep, &place);
+        shelf.evict(0);
+        assert!(handle.loaded().is_none() && !handle.take_used());
+        shelf.load(&handle)?;
+        assert!(handle.take_used());
+        Ok(())
+    }
 }
