@@ -22,8 +22,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Where requests begin and end, in the file and in memory: no medium asks for more.
 const BLOCK: u64 = 4096;
-/// Less is in two pages or three, and not worth a way of its own, in bytes.
-const LEAST: usize = 8 << 10;
+/// Less is in a page or two, and not worth a way of its own, in bytes: the shortest is a page of a large value.
+const LEAST: usize = 4 << 10;
 /// Less than this is short: whether it goes this way is decided by what that is worth (see `ways.rs`).
 const LONG: usize = 32 << 10;
 /// The longest request, in bytes.
@@ -32,8 +32,8 @@ const MOST: usize = (1 << 20) + (128 << 10);
 const SPARE: usize = 4;
 /// Sizes of buffers: each twice the one before, but the last for the longest request.
 const SIZES: usize = 7;
-/// The least of them, in bytes that can be asked for.
-const SMALL: usize = 2 * LEAST;
+/// The shortest of them, in bytes that can be asked for.
+const SMALL: usize = 16 << 10;
 
 /// The way past the cache, from one file.
 #[derive(Debug, Default)]
