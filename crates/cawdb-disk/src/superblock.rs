@@ -22,7 +22,7 @@ use crate::layout::{JOURNAL_OFFSET, Layout, SLOT_BYTES};
 use crate::{Checksum, Error, Extent, Result};
 
 /// Version of the format of a store as a whole.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// The oldest version that is read; the next checkpoint makes it the newest.
 pub const OLDEST_VERSION: u32 = 2;

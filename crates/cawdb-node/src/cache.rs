@@ -65,6 +65,8 @@ pub struct CacheStats {
     pub misses: u64,
     /// Entries that had to go.
     pub evictions: u64,
+    /// Parts of large values that were read without the rest, and past the cache.
+    pub parts: u64,
     /// Bytes held now.
     pub bytes: u64,
     /// Of these, of run indexes with their filters.
@@ -82,6 +84,7 @@ pub struct Cache {
     hits: AtomicU64,
     misses: AtomicU64,
     evictions: AtomicU64,
+    parts: AtomicU64,
 }
 
 impl Cache {
@@ -97,6 +100,7 @@ impl Cache {
             hits: zero(),
             misses: zero(),
             evictions: zero(),
+            parts: zero(),
         }
     }
 
@@ -117,9 +121,15 @@ impl Cache {
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
+            parts: self.parts.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             index_bytes: (0..SHARDS).map(|i| self.shard(i).bytes_of(INDEX)).sum(),
         }
+    }
+
+    /// Says that part of a value was read without the rest.
+    pub(crate) fn count_part(&self) {
+        self.parts.fetch_add(1, Relaxed);
     }
 
     /// Forgets all parts of a run: it is gone, and its id is never used again.

@@ -16,12 +16,12 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "run_index",
         run: run_index,
-        seeds: || vec![parts().0],
+        seeds: || vec![parts(sample_run()).0, parts(large_values()).0],
     },
     Target {
         name: "segment",
         run: segment,
-        seeds: || vec![parts().1],
+        seeds: || vec![parts(sample_run()).1],
     },
     Target {
         name: "node",
@@ -65,9 +65,21 @@ fn sample_run() -> crate::MemRun {
     builder.finish()
 }
 
+/// Values whose pages have checksums, between others.
+fn large_values() -> crate::MemRun {
+    let mut builder = MemRunBuilder::new();
+    for n in 0..4u8 {
+        let key = Bytes::from(format!("dir{n}/large"));
+        // Longer than a segment when it meets the one before; one of them is none.
+        let len = usize::from(n) * 30_000;
+        builder.push(key, Message::Put(Bytes::from(vec![n; len])));
+    }
+    builder.finish()
+}
+
 /// An index block with its meta before it, and a segment.
-fn parts() -> (Vec<u8>, Vec<u8>) {
-    let run = Run::in_memory(RunId(1), sample_run());
+fn parts(run: crate::MemRun) -> (Vec<u8>, Vec<u8>) {
+    let run = Run::in_memory(RunId(1), run);
     let encoded = run.encode(Compression::None);
     let at = encoded.meta.index_offset() as usize;
     let mut w = cawdb_disk::codec::Writer::new();
@@ -90,6 +102,9 @@ fn run_index(bytes: &[u8]) {
             let _ = index.bloom.may_hold(crate::run::bloom::hash(key));
         }
         let _ = index.overlapping(&KeyRange::prefix("dir2"));
+        for i in 0..index.segments.len() {
+            let _ = index.paged(i);
+        }
     }
 }
 
@@ -176,5 +191,20 @@ fn compression(bytes: &[u8]) {
     for kind in [Compression::None, Compression::Lz4, Compression::Zstd] {
         let _ = compress::decompress(kind, packed, raw_len);
         let _ = compress::decompress(kind, bytes, 600);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_has_pages() {
+        let run = Run::in_memory(RunId(1), large_values());
+        let encoded = run.encode(Compression::None);
+        let block = &encoded.bytes[encoded.meta.index_offset() as usize..];
+        let index = RunIndex::decode(RunId(1), &encoded.meta, block);
+        let index = index.unwrap_or_else(|e| unreachable!("it was just encoded: {e}"));
+        assert!((0..index.segments.len()).any(|i| index.paged(i).is_some()));
     }
 }

@@ -9,6 +9,7 @@ mod key;
 mod message;
 mod node;
 pub mod node_wire;
+mod part;
 mod patch;
 mod ranges;
 mod resident;
@@ -25,6 +26,7 @@ pub use gauge::{Gauge, Unwritten};
 pub use key::{Key, KeyRange, common_prefix, hi_less, successor};
 pub use message::Message;
 pub use node::{Node, NodeHandle, NodeId, NodeState};
+pub use part::{Found, Part, WHOLE};
 pub use patch::{MAX_VALUE, Patch};
 pub use ranges::RangeSet;
 pub use run::{

@@ -12,6 +12,7 @@
 //! - touching pieces are joined while that copies little ([`JOIN_BYTES`]), so that many small appends stay few pieces;
 //! - a piece ends at or below [`MAX_VALUE`].
 
+use crate::part::{Part, WHOLE};
 use bytes::{Bytes, BytesMut};
 
 /// The longest value, in bytes; also the highest end of a patch.
@@ -125,30 +126,9 @@ impl Patch {
 
     /// The value that results on `base`, or on nothing.
     pub fn on(&self, base: Option<&Bytes>) -> Bytes {
-        let base: &[u8] = base.map_or(&[], |b| b);
-        let len = base.len().max(self.end());
-        if let [(0, all)] = &self.pieces[..]
-            && all.len() == len
-        {
-            return all.clone();
-        }
-        let mut value = Vec::with_capacity(len);
-        for (offset, bytes) in &self.pieces {
-            fill(&mut value, base, *offset as usize);
-            value.extend_from_slice(bytes);
-        }
-        fill(&mut value, base, len);
-        value.into()
+        let base = base.map(|value| Part::whole(value.clone()));
+        self.within(base.as_ref(), &WHOLE)
     }
-}
-
-/// Extends `value` to `len` bytes with what `base` has there, then zeros.
-fn fill(value: &mut Vec<u8>, base: &[u8], len: usize) {
-    value.extend_from_slice(
-        base.get(value.len()..len.min(base.len()))
-            .unwrap_or_default(),
-    );
-    value.resize(len, 0);
 }
 
 impl PartialEq for Patch {

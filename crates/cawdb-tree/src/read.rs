@@ -3,11 +3,13 @@
 use crate::path::descend;
 use crate::stream::{Direction, Layer, ReadAhead, Stream};
 use bytes::Bytes;
-use cawdb_node::{Error, Key, KeyRange, Message, Node, Result, Run, Shelf};
+use cawdb_node::{Error, Found, Key, KeyRange, Message, Node, Part, Patch, Result, Run, Shelf};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// The message that the tree holds for `key`, merged from the root down; `newer` is what lies above it.
-/// O(height) nodes; of each run that may hold the key one segment. Where several indexes of a slot are to be read, the disk is told of all behind the second at once.
+/// The bytes `want` of the value that the tree holds for `key`, merged from the root down, fewer where it ends; none if there is no value.
+/// `newer` is what lies above the tree. O(height) nodes; of each run that may hold the key one segment, or a few pages of one. Where several
+/// indexes of a slot are to be read, the disk is told of all behind the second at once.
 ///
 /// # Errors
 /// If a node or a run cannot be read.
@@ -15,9 +17,17 @@ pub fn get(
     shelf: &Shelf,
     root: &Arc<Node>,
     key: &[u8],
-    newer: Option<Message>,
+    want: &Range<usize>,
+    newer: Option<Patch>,
 ) -> Result<Option<Bytes>> {
-    let mut merged = newer;
+    let covered = |newer: &Option<Patch>| {
+        let all = newer.as_ref().filter(|patch| patch.covers(want));
+        all.map(|patch| patch.within(None, want))
+    };
+    if let Some(bytes) = covered(&newer) {
+        return Ok(Some(bytes));
+    }
+    let mut newer = newer;
     let mut node = root.clone();
     let mut local = Key::copy_from_slice(key);
     loop {
@@ -32,18 +42,20 @@ pub fn get(
                 }
             };
             let found = match layer.tr.is_identity() {
-                true => layer.run.get_telling(&local, &mut tell)?,
-                false => (layer.run).get_telling(&layer.tr.key_down(&local), &mut tell)?,
+                true => layer.run.get_part(&local, want, &mut tell)?,
+                false => (layer.run).get_part(&layer.tr.key_down(&local), want, &mut tell)?,
             };
-            let Some(older) = found else { continue };
-            let now = match merged {
-                Some(newer) => newer.over(older),
-                None => older,
+            newer = match (newer, found) {
+                (newer, None) => newer,
+                (None, Some(Found::Message(Message::Patch(patch)))) => Some(patch),
+                (Some(newer), Some(Found::Message(Message::Patch(patch)))) => {
+                    Some(newer.over(patch))
+                }
+                (newer, Some(base)) => return Ok(on_base(newer, base, want)),
             };
-            if !matches!(now, Message::Patch(_)) {
-                return Ok(now.resolve());
+            if let Some(bytes) = covered(&newer) {
+                return Ok(Some(bytes));
             }
-            merged = Some(now);
         }
         let Some(edge) = &slot.below else { break };
         if !edge.tr.is_identity() {
@@ -56,7 +68,19 @@ pub fn get(
         }
         node = below;
     }
-    Ok(merged.and_then(Message::resolve))
+    Ok(newer.map(|patch| patch.within(None, want)))
+}
+
+/// What comes of a patch, if there is one, on what does not lie on anything.
+fn on_base(newer: Option<Patch>, base: Found, want: &Range<usize>) -> Option<Bytes> {
+    let part = match base {
+        Found::Part(part) => Some(part),
+        Found::Message(message) => message.resolve().map(Part::whole),
+    };
+    match newer {
+        Some(patch) => Some(patch.within(part.as_ref(), want)),
+        None => part.map(|part| part.within(want)),
+    }
 }
 
 /// Tells the disk of the indexes of runs that are not in memory, so that who looks through all of them does not wait for each in turn; but for the

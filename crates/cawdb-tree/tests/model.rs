@@ -7,9 +7,9 @@
 
 mod owner;
 
-use cawdb_node::{Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Slot};
+use cawdb_node::{Key, KeyRange, MemRunBuilder, Message, Node, RunRef, Slot, WHOLE};
 use cawdb_tree::{CloneSpec, Direction, Policy, ReadAhead, Roots, Scan, get, inspect};
-use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, run};
+use cawfs_sim::{Engine, KvOp, Limits, Mix, Pair, Plan, Span, parts_are_of, run};
 use owner::{Owner, owner};
 use std::sync::{Arc, Mutex};
 
@@ -93,8 +93,15 @@ impl Engine for &Owner {
         Ok(self.root())
     }
     fn get_at(&mut self, at: &Arc<Node>, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let value = get(&self.tree.shelf, at, key, None).map_err(|e| e.to_string())?;
-        Ok(value.map(|v| v.to_vec()))
+        let part = |want: &std::ops::Range<usize>| {
+            let bytes = get(&self.tree.shelf, at, key, want, None).map_err(|e| e.to_string())?;
+            Ok(bytes.map(|bytes| bytes.to_vec()))
+        };
+        let value = part(&WHOLE)?;
+        match parts_are_of(value.as_deref(), part)? {
+            true => Ok(value),
+            false => Err(format!("parts of {key:?} are not those of its value")),
+        }
     }
     fn scan_at(&mut self, at: &Arc<Node>, span: &Span, down: bool) -> Result<Vec<Pair>, String> {
         Owner::scan(self, at, range(span), down)

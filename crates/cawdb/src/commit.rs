@@ -138,7 +138,7 @@ impl Inner {
                 MemOp::DeleteRange(range) => range.contains(key),
             };
             if !ops.iter().take(index).any(removed) {
-                let found = self.get_at(pinned, key);
+                let found = self.get_at(pinned, key, &cawdb_node::WHOLE);
                 assert!(!matches!(found, Ok(Some(_))), "{key:?} has a value");
             }
         }

@@ -5,10 +5,10 @@ use crate::memtable::{Lookup, Memtable};
 use crate::store::Inner;
 use crate::view::Pinned;
 use bytes::Bytes;
-use cawdb_node::{Key, KeyRange, Message};
+use cawdb_node::{Key, KeyRange, Message, Part, WHOLE};
 use cawdb_tree::{Direction, Layer, Points, ReadAhead, get};
 use std::collections::VecDeque;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 /// Points taken from a memtable at a time.
@@ -33,7 +33,17 @@ impl Snapshot {
     /// # Errors
     /// If it cannot be read, or is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        self.inner.get_at(&self.pinned, key)
+        self.inner.get_at(&self.pinned, key, &WHOLE)
+    }
+
+    /// The bytes `want` of the value of a key, fewer where it ends. Of a large value that was not compressed only the pages are read in which
+    /// they lie, unless there was reading nearby just before.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub fn get_part(&self, key: &[u8], want: Range<usize>) -> Result<Option<Bytes>> {
+        let want = want.start..want.end.max(want.start);
+        self.inner.get_at(&self.pinned, key, &want)
     }
 
     /// The value of a key, if the newest changes, those that are no run yet, say it alone. To clone such a key makes runs of all of them; to put
@@ -74,15 +84,22 @@ impl Snapshot {
 }
 
 impl Inner {
-    pub(crate) fn get_at(&self, pinned: &Pinned, key: &[u8]) -> Result<Option<Bytes>> {
+    pub(crate) fn get_at(
+        &self,
+        pinned: &Pinned,
+        key: &[u8],
+        want: &Range<usize>,
+    ) -> Result<Option<Bytes>> {
         let newer = match pinned.view.mem.get(key, pinned.seq) {
             Lookup::Covered => return Ok(None),
-            Lookup::Found(patch @ Message::Patch(_)) => Some(patch),
-            Lookup::Found(message) => return Ok(message.resolve()),
+            Lookup::Found(Message::Patch(patch)) => Some(patch),
+            Lookup::Found(message) => {
+                return Ok(message.resolve().map(|all| Part::whole(all).within(want)));
+            }
             Lookup::Nothing => None,
         };
         let root = &pinned.view.root;
-        let read = || get(&self.shelf, root, key, newer);
+        let read = || get(&self.shelf, root, key, want, newer);
         Ok(self.courtesy.reading(read)?)
     }
 }

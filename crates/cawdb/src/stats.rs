@@ -193,6 +193,7 @@ impl Store {
             stats.counters.push((name, counter.load(Ordering::Relaxed)));
         }
         stats.counters.push(("nodes_read", inner.shelf.loads()));
+        stats.counters.push(("parts_read", cache.parts));
         let (delays, delayed) = inner.throttle.delays();
         let delayed = u64::try_from(delayed.as_micros()).unwrap_or(u64::MAX);
         stats.counters.push(("throttle_delays", delays));

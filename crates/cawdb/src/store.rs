@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cawdb_disk::sync::Mutex;
 use cawdb_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use cawdb_disk::{Access, Disk, FileDisk, Journal, RamDisk, SpaceMap, sync};
-use cawdb_node::{KeyRange, Node, Shelf};
+use cawdb_node::{KeyRange, Node, Shelf, WHOLE};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -181,7 +181,7 @@ impl Store {
     /// # Errors
     /// If it cannot be read, or is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        self.0.get_at(&self.0.published.pin(), key)
+        self.0.get_at(&self.0.published.pin(), key, &WHOLE)
     }
 
     /// Applies a batch atomically. It is seen at once, and durable after the next [`Self::sync`].

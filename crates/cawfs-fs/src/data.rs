@@ -52,8 +52,10 @@ pub(crate) fn read(
     }
     let first = offset / BLOCK_BYTES;
     if blocks_of(end) == first + 1 {
-        let value = view.get(&at.block(first))?.unwrap_or_default();
-        out.block(first, &value, end);
+        let within = |position: u64| (position - first * BLOCK_BYTES) as usize;
+        let want = within(offset)..within(end);
+        let bytes = view.get_part(&at.block(first), want)?.unwrap_or_default();
+        out.push(bytes);
     } else {
         let blocks = at.block_range(first, Some(blocks_of(end)));
         for item in view.scan_whole(blocks, end - offset) {
@@ -93,8 +95,15 @@ impl Assembly {
         let within = |position: u64| position.saturating_sub(start).min(BLOCK_BYTES) as usize;
         let (from, to) = (within(self.position), within(end).min(value.len()));
         if from < to {
-            self.pieces.push(value.slice(from..to));
-            self.position += (to - from) as u64;
+            self.push(value.slice(from..to));
+        }
+    }
+
+    /// Appends what comes next.
+    fn push(&mut self, bytes: Bytes) {
+        self.position += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.pieces.push(bytes);
         }
     }
 

@@ -13,6 +13,7 @@
 //! * `generate`: random lists of steps over a tiny alphabet;
 //! * `shrink`: makes a failing list short;
 //! * `harness`: replays a list on an engine and the model and compares;
+//! * `parts`: what parts of a value are;
 //! * `report`: runs many seeds and prints the shortest list that fails, for steps of any kind.
 //!
 //! The kit knows no floor of the project: it is a dev-dependency of all of them.
@@ -20,6 +21,7 @@ mod generate;
 mod harness;
 mod kv_model;
 mod ops;
+mod parts;
 mod quiet;
 mod report;
 mod seed;
@@ -31,6 +33,7 @@ pub use generate::{Mix, generate};
 pub use harness::{Engine, Failure, Progress, replay};
 pub use kv_model::{KvModel, KvOp, Pair, Span, successor};
 pub use ops::{Limits, PickKey, PickOp, PickPrefix, PickSpan, PickTarget, Step, fill, resolve};
+pub use parts::parts_are_of;
 pub use quiet::catch;
 pub use report::{run, search};
 pub use seed::{Plan, for_each_seed};

@@ -84,6 +84,16 @@ impl KeyChain {
         }
     }
 
+    /// The last two keys; empty if there are none.
+    pub(super) fn last_two(&self) -> (&[u8], &[u8]) {
+        let last = self.last();
+        let before = match self.ends.len() {
+            0..=2 => 0,
+            n => self.ends[n - 3],
+        };
+        (&self.bytes[before..last.start], &self.bytes[last])
+    }
+
     /// Reads one packed key from `r`.
     pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<()> {
         let shared = r.varint_usize()?;

@@ -8,11 +8,12 @@ use super::ahead::Reader;
 use super::index::{RunIndex, SegmentInfo};
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
 use super::segment::Segment;
-use super::{RunId, RunMeta, bloom};
+use super::{RunId, RunMeta, bloom, pages};
 use crate::cache::{Cached, INDEX};
-use crate::{Cache, Error, Key, KeyRange, Message, Result, compress};
+use crate::{Cache, Error, Found, Key, KeyRange, Message, Part, Result, compress};
 use bytes::Bytes;
 use cawdb_disk::{Extent, Place};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An image up to this long is read as a whole when the run is opened.
@@ -192,26 +193,27 @@ impl DiskRun {
         stored: Bytes,
     ) -> Result<Arc<Segment>> {
         let info = &index.segments[i];
-        let verified = info.checksum.verify(&stored, "stored bytes");
-        let raw = if let Err(damage) = verified {
-            Err(damage.into())
+        let raw = if let Err(damage) = index.verify(i, &stored) {
+            Err(damage)
         } else if info.compression == crate::Compression::None && info.raw_len() == stored.len() {
             Ok(stored)
         } else {
             compress::decompress(info.compression, &stored, info.raw_len()).map(Bytes::from)
         };
         let segment = raw.and_then(Segment::open);
-        segment
-            .map_err(|e| {
-                let place = self.whereabouts(info.offset, info.stored_len());
-                let (first, last) = (index.first(i), index.last(i));
-                let keys = format_args!("{first:?} to {last:?}");
-                e.within(format_args!(
-                    "run {}, segment {i}{place}, keys {keys}",
-                    self.id.0
-                ))
-            })
-            .map(Arc::new)
+        segment.map_err(|e| self.damaged(index, i, e)).map(Arc::new)
+    }
+
+    /// Says of which segment something is wrong.
+    fn damaged(&self, index: &RunIndex, i: usize, error: Error) -> Error {
+        let info = &index.segments[i];
+        let place = self.whereabouts(info.offset, info.stored_len());
+        let (first, last) = (index.first(i), index.last(i));
+        let keys = format_args!("{first:?} to {last:?}");
+        error.within(format_args!(
+            "run {}, segment {i}{place}, keys {keys}",
+            self.id.0
+        ))
     }
 
     /// Whether a segment is cached.
@@ -261,22 +263,51 @@ impl DiskRun {
         Ok(segment)
     }
 
-    /// See [`crate::Run::get_telling`].
+    /// Bytes `want` of the value of segment `i`, if it has pages, few of which hold them, and nobody who may come back for more led there.
+    /// Who comes back, here or nearby, is taken for who goes on, and reads all.
+    fn part(&self, index: &RunIndex, i: usize, want: &Range<usize>) -> Result<Option<Part>> {
+        let Some((value, sums)) = index.paged(i) else {
+            return Ok(None);
+        };
+        let Some(pages) = pages::covering(value.len(), want) else {
+            return Ok(None);
+        };
+        let from = pages.start * pages::PAGE;
+        if pages.is_empty() {
+            return Ok(Some(Part::new(value.len(), from, Bytes::new())));
+        }
+        if self.has(i) || !self.cache.leads.begin(self.id, i) {
+            return Ok(None);
+        }
+        let to = (pages.end * pages::PAGE).min(value.len());
+        let start = index.segments[i].offset + (value.start + from) as u64;
+        let bytes = self.read_bulk(start, to - from)?;
+        pages::verify(&bytes, pages.start, &sums[pages]).map_err(|e| self.damaged(index, i, e))?;
+        self.cache.count_part();
+        Ok(Some(Part::new(value.len(), from, bytes)))
+    }
+
+    /// See [`crate::Run::get_part`].
     pub(super) fn get(
         &self,
         key: &[u8],
+        want: &Range<usize>,
         before_reading: &mut dyn FnMut(),
-    ) -> Result<Option<Message>> {
+    ) -> Result<Option<Found>> {
         let index = self.index_telling(before_reading)?;
         let i = index.first_reaching(key);
         let candidate = i < index.segments.len() && index.compare_first(i, key).is_le();
         if candidate && index.bloom.may_hold(bloom::hash(key)) {
+            if let Some(part) = self.part(&index, i, want)? {
+                return Ok(Some(Found::Part(part)));
+            }
             let found = self.segment(&index, i)?.get(key);
             if let Some(message) = self.named(format_args!("segment {i}"), found)? {
-                return Ok(Some(message));
+                return Ok(Some(Found::Message(message)));
             }
         }
-        Ok(index.deletes.covers_key(key).then_some(Message::Delete))
+        let deleted = index.deletes.covers_key(key);
+        Ok(deleted.then_some(Found::Message(Message::Delete)))
     }
 
     /// See [`crate::Run::holds`].

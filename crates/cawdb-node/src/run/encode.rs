@@ -1,7 +1,8 @@
 //! A run as bytes: its segments one after the other, then its index block.
 
 use super::bloom::{Bloom, hash};
-use super::index::{RunIndex, SegmentInfo};
+use super::index::{NO_PAGES, RunIndex, SegmentInfo};
+use super::pages;
 use super::segment_writer::SegmentWriter;
 use super::{RunId, RunMeta};
 use crate::compress::Packer;
@@ -21,6 +22,8 @@ struct Segments {
     infos: Vec<SegmentInfo>,
     /// Of each the first and the last.
     keys: Vec<Key>,
+    /// Of the pages of those that have such.
+    sums: Vec<u32>,
     packer: Packer,
 }
 
@@ -37,10 +40,19 @@ impl Segments {
             image.extend_from_slice(packed);
         }
         let stored = &image[start..];
+        let large = segment.value.filter(|value| value.len() >= pages::LEAST);
+        let (checksum, pages) = match (compression, large) {
+            (Compression::None, Some(value)) => {
+                let first = self.sums.len() as u32;
+                (pages::sum(stored, &value, &mut self.sums), first)
+            }
+            _ => (Checksum::of(stored), NO_PAGES),
+        };
         self.keys.extend([segment.first, segment.last]);
         self.infos.push(SegmentInfo {
             offset: start as u64,
-            checksum: Checksum::of(stored),
+            checksum,
+            pages,
             stored: stored.len() as u32,
             raw: raw_len as u32,
             entries: segment.entries,
@@ -56,6 +68,7 @@ pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> Encod
     let mut segments = Segments {
         infos: Vec::new(),
         keys: Vec::new(),
+        sums: Vec::new(),
         packer: Packer::new(compression),
     };
     let mut writer = SegmentWriter::behind(Vec::with_capacity(run.bytes() as usize));
@@ -71,8 +84,14 @@ pub(super) fn encode(id: RunId, run: &MemRun, compression: Compression) -> Encod
         true => Vec::new(),
         false => segments.end(writer),
     };
-    let (infos, keys) = (segments.infos, &segments.keys);
-    let index = RunIndex::new(infos, keys, run.ranges().clone(), Bloom::build(&hashes));
+    let (infos, sums) = (segments.infos, segments.sums);
+    let deletes = run.ranges().clone();
+    let index = RunIndex::new(
+        (infos, sums),
+        &segments.keys,
+        deletes,
+        Bloom::build(&hashes),
+    );
     let block = index.encode(id);
     bytes.extend_from_slice(&block);
     let meta = RunMeta {

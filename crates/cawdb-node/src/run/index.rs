@@ -3,7 +3,7 @@
 //! ```text
 //!  magic "cawfsrun" | version u16 | 0 u16 | body length u32 | run id u64                     24 bytes
 //!  body: segments n | per segment: first key | last key | stored length | raw length | compression u8
-//!                                  | checksum u64 | entries | logical bytes
+//!                                  | checksum u64 | entries | logical bytes | of each page of a large value: u32
 //!        delete-ranges n | open u8 | per range: lo | hi (not of the last one if open = 1)
 //!        filter: length, bits
 //! ```
@@ -17,15 +17,20 @@
 use super::bloom::Bloom;
 use super::chain::{KeyChain, write_key};
 use super::key_list::KeyList;
-use super::mem::RANGE_BYTES;
-use super::{RunId, RunMeta};
+use super::mem::{POINT_OVERHEAD, RANGE_BYTES};
+use super::{RunId, RunMeta, pages};
 use crate::{Compression, Error, Key, KeyRange, RangeSet, Result};
 use cawdb_disk::Checksum;
 use cawdb_disk::codec::{Reader, Writer};
 use std::cmp::Ordering;
+use std::ops::Range;
 
 const MAGIC: &[u8; 8] = b"cawfsrun";
 const VERSION: u16 = 1;
+/// Stands for the compression of a segment that is not compressed, and whose pages have checksums; beside [`Compression::code`].
+pub(super) const PAGED: u8 = 3;
+/// Of a segment whose pages have none.
+pub(super) const NO_PAGES: u32 = u32::MAX;
 
 /// What the index says about a segment, beside its keys. No segment, and nothing counted of it, comes to 4 GiB.
 pub(crate) struct SegmentInfo {
@@ -41,6 +46,8 @@ pub(crate) struct SegmentInfo {
     pub(super) entries: u32,
     /// Logical bytes of its points.
     pub(super) bytes: u32,
+    /// Which of the index's sums is that of its first page.
+    pub(super) pages: u32,
     pub(super) compression: Compression,
 }
 
@@ -58,6 +65,11 @@ impl SegmentInfo {
         self.raw as usize
     }
 
+    /// How long the value of the only point is, if that is a put with a key of so many bytes.
+    fn value_len(&self, key: usize) -> usize {
+        (self.bytes as usize).saturating_sub(key + POINT_OVERHEAD as usize)
+    }
+
     /// Whether it holds one large point: who read that has all there is.
     pub(super) fn is_large(&self) -> bool {
         self.entries == 1 && self.stored_len() >= LARGE
@@ -69,6 +81,8 @@ pub(crate) struct RunIndex {
     pub(crate) segments: Vec<SegmentInfo>,
     /// Of each segment the first key and the last.
     keys: KeyList,
+    /// Of the pages of large values, one value after the other.
+    sums: Box<[u32]>,
     pub(super) deletes: RangeSet,
     pub(crate) bloom: Bloom,
 }
@@ -76,7 +90,7 @@ pub(crate) struct RunIndex {
 impl RunIndex {
     /// Joins the parts of an index to be written; `keys` are of each segment the first and the last.
     pub(super) fn new(
-        segments: Vec<SegmentInfo>,
+        (segments, sums): (Vec<SegmentInfo>, Vec<u32>),
         keys: &[Key],
         deletes: RangeSet,
         bloom: Bloom,
@@ -84,6 +98,7 @@ impl RunIndex {
         Self {
             segments,
             keys: KeyList::new(keys.iter().map(|key| &key[..])),
+            sums: sums.into(),
             deletes,
             bloom,
         }
@@ -98,6 +113,7 @@ impl RunIndex {
             + self.bloom.as_bytes().len()
             + self.keys.memory()
             + self.segments.len() * size_of::<SegmentInfo>()
+            + size_of_val(&*self.sums)
             + deletes.sum::<usize>()
     }
 
@@ -109,6 +125,37 @@ impl RunIndex {
     /// The last key of a segment. O(length).
     pub(super) fn last(&self, segment: usize) -> Key {
         self.keys.get(2 * segment + 1)
+    }
+
+    /// Where in a segment the value lies whose pages have checksums, and those; none if they have not.
+    pub(crate) fn paged(&self, segment: usize) -> Option<(Range<usize>, &[u32])> {
+        let info = &self.segments[segment];
+        if info.pages == NO_PAGES {
+            return None;
+        }
+        let key = self.keys.len_of(2 * segment);
+        let value = pages::layout(key, info.value_len(key)).0;
+        let first = info.pages as usize;
+        let sums = self.sums.get(first..first + pages::count(value.len()));
+        sums.map(|sums| (value, sums))
+    }
+
+    /// Checks the stored bytes of a segment.
+    ///
+    /// # Errors
+    /// If they are not what was written.
+    pub(super) fn verify(&self, segment: usize, stored: &[u8]) -> Result<()> {
+        let found = match self.paged(segment) {
+            Some((value, sums)) if value.end <= stored.len() => {
+                let mut found = Vec::with_capacity(sums.len());
+                let checksum = pages::sum(stored, &value, &mut found);
+                pages::compare(&found, 0, sums)?;
+                checksum
+            }
+            _ => Checksum::of(stored),
+        };
+        let expected = self.segments[segment].checksum;
+        Ok(expected.expect(found, "stored bytes")?)
     }
 
     /// How the first key of a segment compares with another.
@@ -142,7 +189,7 @@ impl RunIndex {
     }
 
     /// The segments that may hold keys of `range`.
-    pub(crate) fn overlapping(&self, range: &KeyRange) -> std::ops::Range<usize> {
+    pub(crate) fn overlapping(&self, range: &KeyRange) -> Range<usize> {
         let lo = self.first_reaching(&range.lo);
         lo..self.starting_below(range.hi.as_ref()).max(lo)
     }
@@ -166,10 +213,14 @@ impl RunIndex {
             self.write_key(&mut body, 2 * i + 1);
             body.varint(s.stored.into());
             body.varint(s.raw.into());
-            body.u8(s.compression.code());
+            let paged = self.paged(i);
+            body.u8(paged.as_ref().map_or(s.compression.code(), |_| PAGED));
             body.u64(s.checksum.0);
             body.varint(s.entries.into());
             body.varint(s.bytes.into());
+            for sum in paged.map_or(&[][..], |(_, sums)| sums) {
+                body.u32(*sum);
+            }
         }
         let open = self.deletes.iter().any(|r| r.hi.is_none());
         body.varint(self.deletes.len() as u64);
@@ -196,13 +247,14 @@ impl RunIndex {
     pub(crate) fn decode(id: RunId, meta: &RunMeta, block: &[u8]) -> Result<Self> {
         let mut r = Reader::new("index block", block);
         check_header(&mut r, id)?;
-        let (segments, keys) = read_segments(&mut r)?;
+        let (segments, keys, sums) = read_segments(&mut r)?;
         let deletes = read_deletes(&mut r)?;
         let bloom = Bloom::from_bytes(r.bytes()?);
         r.finish()?;
         let index = Self {
             segments,
             keys,
+            sums,
             deletes,
             bloom,
         };
@@ -273,27 +325,59 @@ fn read_u32(r: &mut Reader<'_>) -> Result<u32> {
     u32::try_from(found).map_err(too_much)
 }
 
-fn read_segments(r: &mut Reader<'_>) -> Result<(Vec<SegmentInfo>, KeyList)> {
+/// What the index says about a segment from `offset` on, whose keys were read; the sums of its pages are added to those of others.
+fn read_segment(
+    r: &mut Reader<'_>,
+    (offset, first, last): (u64, &[u8], &[u8]),
+    sums: &mut Vec<u32>,
+) -> Result<SegmentInfo> {
+    let (stored, raw) = (read_u32(r)?, read_u32(r)?);
+    let code = r.u8()?;
+    let compression = match code {
+        PAGED => Compression::None,
+        code => Compression::from_code(code)?,
+    };
+    let mut info = SegmentInfo {
+        offset,
+        stored,
+        raw,
+        compression,
+        checksum: Checksum(r.u64()?),
+        entries: read_u32(r)?,
+        bytes: read_u32(r)?,
+        pages: NO_PAGES,
+    };
+    if info.entries == 0 {
+        return Err(Error::Corrupt("a segment without points".into()));
+    }
+    if code == PAGED {
+        let value = info.value_len(first.len());
+        let (_, len) = pages::layout(first.len(), value);
+        let fits = (info.entries, first) == (1, last) && value >= pages::LEAST;
+        if !fits || (info.stored_len(), info.raw_len()) != (len, len) {
+            let what = "segment with pages: points, bytes of the value, stored and raw";
+            let expected = (1, "16 KiB and more", len, len);
+            let found = (info.entries, value, stored, raw);
+            return Err(Error::mismatch(what, expected, found));
+        }
+        info.pages = sums.len() as u32;
+        for _ in 0..pages::count(value) {
+            sums.push(r.u32()?);
+        }
+    }
+    Ok(info)
+}
+
+fn read_segments(r: &mut Reader<'_>) -> Result<(Vec<SegmentInfo>, KeyList, Box<[u32]>)> {
     let count = r.varint_usize()?;
-    let (mut keys, mut segments) = (KeyChain::default(), Vec::new());
+    let (mut keys, mut segments, mut sums) = (KeyChain::default(), Vec::new(), Vec::new());
     let mut offset = 0_u64;
     for _ in 0..count {
         keys.read(r)?;
         keys.read(r)?;
-        let (stored, raw) = (read_u32(r)?, read_u32(r)?);
-        let info = SegmentInfo {
-            offset,
-            stored,
-            raw,
-            compression: Compression::from_code(r.u8()?)?,
-            checksum: Checksum(r.u64()?),
-            entries: read_u32(r)?,
-            bytes: read_u32(r)?,
-        };
-        offset = offset.saturating_add(stored.into());
-        if info.entries == 0 {
-            return Err(Error::Corrupt("a segment without points".into()));
-        }
+        let (first, last) = keys.last_two();
+        let info = read_segment(r, (offset, first, last), &mut sums)?;
+        offset = offset.saturating_add(info.stored.into());
         segments.push(info);
     }
     segments.shrink_to_fit();
@@ -308,7 +392,7 @@ fn read_segments(r: &mut Reader<'_>) -> Result<(Vec<SegmentInfo>, KeyList)> {
             ));
         }
     }
-    Ok((segments, KeyList::new(keys.keys())))
+    Ok((segments, KeyList::new(keys.keys()), sums.into()))
 }
 
 fn read_deletes(r: &mut Reader<'_>) -> Result<RangeSet> {

@@ -59,6 +59,11 @@ impl KeyList {
         &self.bytes[start..self.ends[i] as usize]
     }
 
+    /// How long key number `i` is.
+    pub(super) fn len_of(&self, i: usize) -> usize {
+        self.shared + self.rest(i).len()
+    }
+
     /// Key number `i`, copied.
     pub(super) fn get(&self, i: usize) -> Key {
         [self.shared(), self.rest(i)].concat().into()

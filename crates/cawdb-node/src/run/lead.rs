@@ -6,7 +6,8 @@
 //!   leads           [ s3 ─► s4 ───────────── s5 ─► s6 ]     [ s9 ─► ]
 //! ```
 //! A point read follows a lead for one segment, a cursor as long as it goes on. Who leaves what was read ahead for what lies behind it begins a lead
-//! of his own: a directory is listed before what is in its subdirectories, and read with them in between.
+//! of his own: a directory is listed before what is in its subdirectories, and read with them in between. Who reads a little of a large point begins
+//! one that read nothing yet: it tells who comes back, and reads all of it, from who reads here and there ([`Leads::begin`]).
 //!
 //! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, with [`HELD`] bytes, and those go first of
 //! which nothing is left that nobody asked for, then those that were followed longest ago; who takes a lead does not come into what another one, which
@@ -18,7 +19,7 @@ use super::index::RunIndex;
 use super::segment::Segment;
 use super::turns::Turns;
 use crate::{Result, RunId};
-use cawdb_disk::sync::{Mutex, lock};
+use cawdb_disk::sync::{Mutex, MutexGuard, lock};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -57,20 +58,28 @@ impl Leads {
     pub(super) fn take(&self, run: RunId, index: &RunIndex, number: usize) -> Lead {
         let mut leads = lock(&self.waiting);
         let mut lead = take(&mut leads, run, number);
-        let others = leads.iter().filter(|lead| lead.run == run);
+        let others = leads.iter().filter(|l| l.run == run && l.ahead.bytes() > 0);
         let ahead = others.map(|lead| lead.from).filter(|&from| from > number);
         lead.rest = Some(number..ahead.min().unwrap_or(index.segments.len()));
         lead
     }
 
+    /// Begins a lead for who reads part of segment `number`, and none of it with any other: whether nobody led there. Whoever comes
+    /// back follows it.
+    pub(super) fn begin(&self, run: RunId, number: usize) -> bool {
+        let leads = lock(&self.waiting);
+        if leads.iter().any(|lead| lead.leads_to(run, number)) {
+            return false;
+        }
+        let mut lead = Lead::new(run, number, Ahead::default());
+        lead.next = number;
+        add(leads, lead);
+        true
+    }
+
     /// Gives a lead back.
     pub(super) fn put(&self, lead: Lead) {
-        let mut leads = lock(&self.waiting);
-        leads.push(lead);
-        // What goes, goes outside of the lock: it may be the last owner of what it read.
-        let gone = too_many(&mut leads);
-        drop(leads);
-        drop(gone);
+        add(lock(&self.waiting), lead);
     }
 
     /// How many wait.
@@ -95,11 +104,22 @@ impl Leads {
     }
 }
 
+/// Adds one, for which others go.
+fn add(mut leads: MutexGuard<'_, Vec<Lead>>, lead: Lead) {
+    leads.push(lead);
+    // What goes, goes outside of the lock: it may be the last owner of what it read.
+    let gone = too_many(&mut leads);
+    drop(leads);
+    drop(gone);
+}
+
 /// Those that are too many, and what some of those hold that stay. Of whom something goes that nobody asked for, he begins anew with short windows: so what is
 /// read in vain is not much more than what is not.
 fn too_many(leads: &mut Vec<Lead>) -> (Option<Lead>, Vec<Ahead>) {
     let one = (leads.len() > LEADS).then(|| {
-        let read = leads.iter().position(|lead| !lead.ahead.waits());
+        // Not the one that came last: who is about to follow it would find none.
+        let others = &leads[..leads.len() - 1];
+        let read = others.iter().position(|lead| !lead.ahead.waits());
         leads.remove(read.unwrap_or(0))
     });
     let held: usize = leads.iter().map(|lead| lead.ahead.bytes()).sum();
@@ -172,6 +192,13 @@ impl Lead {
     fn is_near(&self, run: RunId, number: usize) -> bool {
         let far = self.next.max(self.ahead.end()) + SKIP;
         self.run == run && (self.next..=far).contains(&number)
+    }
+
+    /// Whether who wants that segment may be who follows it, or who reads backwards.
+    fn leads_to(&self, run: RunId, number: usize) -> bool {
+        let goes_on = self.ended && number == 0;
+        let comes_back = self.run == run && number + 1 == self.from;
+        self.holds(run, number) || self.is_near(run, number) || goes_on || comes_back
     }
 
     /// Whether who follows it to a segment further on leaves nothing behind.

@@ -26,6 +26,7 @@ mod key_list;
 mod lead;
 mod mem;
 mod meta;
+mod pages;
 mod placed;
 mod segment;
 mod segment_writer;
@@ -46,11 +47,12 @@ pub use placed::PlacedImage;
 pub(crate) use segment::Segment;
 
 use crate::gauge::{Gauge, Unwritten};
-use crate::{Cache, Compression, Key, KeyRange, Message, Result};
+use crate::{Cache, Compression, Found, Key, KeyRange, Message, Result, WHOLE};
 use cawdb_disk::sync::RwLock;
 use cawdb_disk::{Extent, Place, sync};
 use disk::DiskRun;
 use disk_cursor::DiskCursor;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The name of a run's content; never reused.
@@ -250,21 +252,24 @@ impl Run {
     /// # Errors
     /// As for all below: if the index or a segment cannot be read, or is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Message>> {
-        self.get_telling(key, &mut || ())
+        let found = self.get_part(key, &WHOLE, &mut || ())?;
+        Ok(found.map(Found::into_message))
     }
 
-    /// The same; `before_reading` is called if the index has to be read, before it is: who looks through several runs tells the disk of the others.
+    /// The same for who wants the bytes `want` of a value: of a large one no more than the pages are read that hold them, where nobody reads more of
+    /// it. `before_reading` is called if the index has to be read, before it is: who looks through several runs tells the disk of the others.
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub fn get_telling(
+    pub fn get_part(
         &self,
         key: &[u8],
+        want: &Range<usize>,
         before_reading: &mut dyn FnMut(),
-    ) -> Result<Option<Message>> {
+    ) -> Result<Option<Found>> {
         match self.body() {
-            Body::Memory(content) => Ok(content.get(key)),
-            Body::Disk(disk) => disk.get(key, before_reading),
+            Body::Memory(content) => Ok(content.get(key).map(Found::Message)),
+            Body::Disk(disk) => disk.get(key, want, before_reading),
         }
     }
 

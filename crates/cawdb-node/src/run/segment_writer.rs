@@ -5,6 +5,7 @@ use super::segment::{BLOCK_ENTRIES, RESTART_BYTES, TRAILER_BYTES};
 use crate::key::common_prefix;
 use crate::{Key, Message};
 use cawdb_disk::codec::Writer;
+use std::ops::Range;
 
 /// A segment is full when one more point would make it longer than this, uncompressed. Just too short for two full
 /// blocks of a file, so that each is read alone.
@@ -26,6 +27,8 @@ pub(super) struct SegmentWriter {
     last: Key,
     entries: u32,
     bytes: u64,
+    /// Where the last value lies in it.
+    value: Option<Range<usize>>,
 }
 
 /// A segment laid out: where it lies, and what the index says about it.
@@ -38,6 +41,8 @@ pub(super) struct RawSegment {
     pub(super) last: Key,
     pub(super) entries: u32,
     pub(super) bytes: u64,
+    /// Where the value lies in it, if it holds nothing else.
+    pub(super) value: Option<Range<usize>>,
 }
 
 impl SegmentWriter {
@@ -87,6 +92,10 @@ impl SegmentWriter {
         self.image.varint(payload << 2 | u64::from(message.kind()));
         self.image.raw(&key[shared..]);
         message.write_payload(&mut self.image);
+        self.value = match message {
+            Message::Put(value) => Some(self.len() - value.len()..self.len()),
+            _ => None,
+        };
         self.last = key.clone();
         self.entries += 1;
         self.bytes += point_bytes(key, message);
@@ -102,6 +111,7 @@ impl SegmentWriter {
             last,
             entries,
             bytes,
+            value,
         } = self;
         for (offset, before) in &restarts {
             image.u32(*offset);
@@ -115,6 +125,7 @@ impl SegmentWriter {
             last,
             entries,
             bytes,
+            value: value.filter(|_| entries == 1),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use cawdb::disk::{FaultyDisk, RamDisk};
 use cawdb::{Batch, Compression, CreateOptions, Error, KeyRange, Options, Snapshot, Store};
-use cawfs_sim::{Engine, KvOp, Pair, Span};
+use cawfs_sim::{Engine, KvOp, Pair, Span, parts_are_of};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -150,17 +150,29 @@ impl Engine for Driven {
         self.store().commit(batch(self.store(), ops)).map_err(text)
     }
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        Ok(self
-            .store()
-            .get(key)
-            .map_err(text)?
-            .map(|value| value.to_vec()))
+        let now = self.store().snapshot();
+        let value = self.get_at(&now, key)?;
+        let here = self.store().get(key).map_err(text)?;
+        match here.as_deref() == value.as_deref() {
+            true => Ok(value),
+            false => Err(format!(
+                "{key:?} is another in a snapshot of the same instant"
+            )),
+        }
     }
     fn snapshot(&mut self) -> Result<Snapshot, String> {
         Ok(self.store().snapshot())
     }
     fn get_at(&mut self, at: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        Ok(at.get(key).map_err(text)?.map(|value| value.to_vec()))
+        let value = at.get(key).map_err(text)?;
+        let part = |want: &std::ops::Range<usize>| {
+            let bytes = at.get_part(key, want.clone()).map_err(text)?;
+            Ok(bytes.map(|bytes| bytes.to_vec()))
+        };
+        match parts_are_of(value.as_deref(), part)? {
+            true => Ok(value.map(|value| value.to_vec())),
+            false => Err(format!("parts of {key:?} are not those of its value")),
+        }
     }
     fn scan_at(&mut self, at: &Snapshot, span: &Span, down: bool) -> Result<Vec<Pair>, String> {
         let scan = if down {

@@ -238,7 +238,7 @@ fn what_is_read_once_leaves_soon_and_what_is_read_again_stays() {
     let encoded = Run::in_memory(RunId(7), content).encode(Compression::None);
     let (cache, source) = (Arc::new(Cache::new(budget)), Image::new(encoded.bytes));
     let run = Run::on_disk(RunId(7), source.clone(), encoded.meta, cache.clone());
-    let read = |numbers: std::ops::Range<u32>| {
+    let read = |numbers: Range<u32>| {
         let before = source.reads();
         for i in numbers {
             assert!(run.get(&i.to_be_bytes()).unwrap().is_some());

@@ -245,7 +245,7 @@ fn a_block_out_of_order_is_refused() {
 /// An image of which some bytes cannot be read.
 struct Scratched {
     image: Arc<Image>,
-    unreadable: std::ops::Range<u64>,
+    unreadable: Range<u64>,
 }
 
 impl RunSource for Scratched {

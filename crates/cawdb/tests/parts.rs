@@ -1,0 +1,103 @@
+//! Parts of large values, which lie on the disk in pages: under patches, in clones, behind deletes, after reopening.
+#![allow(clippy::unwrap_used)] // A failed step is a failed test.
+
+mod driven;
+
+use cawdb::{Options, Policy};
+use cawfs_sim::{Engine, KvModel, KvOp, Plan, Span, for_each_seed};
+use driven::{Driven, assert_met};
+use fastrand::Rng;
+
+/// Directories, each with a few large values.
+const DIRS: [&str; 3] = ["a/", "b/", "c/deeper/"];
+
+fn key(rng: &mut Rng) -> Vec<u8> {
+    format!("{}{}", DIRS[rng.usize(..3)], rng.u8(..4)).into_bytes()
+}
+
+/// Bytes that do not compress.
+fn noise(rng: &mut Rng, len: usize) -> Vec<u8> {
+    (0..len).map(|_| rng.u8(..)).collect()
+}
+
+fn op(rng: &mut Rng) -> KvOp {
+    match rng.u8(..10) {
+        0..=2 => {
+            let len = rng.usize(60_000..140_000);
+            KvOp::Put(key(rng), noise(rng, len))
+        }
+        3..=5 => {
+            let len = [1, 100, 4096, 9000][rng.usize(..4)];
+            KvOp::Patch(key(rng), rng.u32(..150_000), noise(rng, len))
+        }
+        6 => KvOp::Delete(key(rng)),
+        7 => KvOp::DeleteRange(Span::prefix(DIRS[rng.usize(..3)].as_bytes())),
+        _ => {
+            let from = DIRS[rng.usize(..3)].as_bytes().to_vec();
+            let to = DIRS[rng.usize(..3)].as_bytes().to_vec();
+            let source = Span::prefix(&from);
+            KvOp::CloneRange { source, from, to }
+        }
+    }
+}
+
+/// Asks for a part before anything else of that value was read.
+fn compare(engine: &mut Driven, model: &KvModel, rng: &mut Rng) -> Result<(), String> {
+    let key = key(rng);
+    let start = rng.usize(..150_000);
+    let want = start..start + [1, 4096, 10_000, 100_000][rng.usize(..4)];
+    let now = engine.snapshot()?;
+    let found = now
+        .get_part(&key, want.clone())
+        .map_err(|e| e.to_string())?;
+    let clip = |all: &[u8]| all[want.start.min(all.len())..want.end.min(all.len())].to_vec();
+    match found.as_deref() == model.get(&key).map(clip).as_deref() {
+        true => Ok(()),
+        false => Err(format!("{key:?} {want:?} is not what was written")),
+    }
+}
+
+fn trial(seed: u64, steps: usize) -> Result<(), String> {
+    let mut rng = Rng::with_seed(seed);
+    let options = Options {
+        cache_bytes: 1 << 20,
+        memtable_bytes: 256 << 10,
+        policy: Policy::tiny(6),
+        ..Options::default()
+    };
+    let mut model = KvModel::default();
+    let mut engine = match seed % 2 {
+        0 => Driven::with(seed, options),
+        _ => Driven::open(seed),
+    };
+    for step in 0..steps {
+        let ops = [op(&mut rng)];
+        engine.commit(&ops)?;
+        model.apply(&ops);
+        match rng.u8(..8) {
+            0 => engine.checkpoint()?,
+            1 => engine.reopen()?,
+            2 => drop(engine.tick()?),
+            _ => {}
+        }
+        for _ in 0..4 {
+            compare(&mut engine, &model, &mut rng).map_err(|e| format!("step {step}: {e}"))?;
+        }
+    }
+    engine.check()?;
+    match engine.scan_at(&engine.store().snapshot(), &Span::all(), false)?
+        == model.scan(&Span::all())
+    {
+        true => Ok(()),
+        false => Err("a scan is not what was written".into()),
+    }
+}
+
+#[test]
+fn parts_are_what_was_written() {
+    let command = "cargo test -p cawdb --test parts parts_are_what_was_written";
+    for_each_seed(&Plan::from_env(24, 60), command, |seed, steps| {
+        trial(seed, steps).unwrap();
+    });
+    assert_met(&["parts_read", "clones", "merges"]);
+}
