@@ -15,6 +15,7 @@ use crate::schema::{Location, block_number};
 use crate::types::BLOCK_BYTES;
 use bytes::Bytes;
 use cawdb::{Batch, Snapshot};
+use std::ops::Range;
 
 /// The part of a block that a byte range covers.
 struct Piece {
@@ -134,7 +135,7 @@ pub(crate) fn write(
             .saturating_sub(piece.block * BLOCK_BYTES)
             .min(BLOCK_BYTES) as usize;
         let key = at.block(piece.block);
-        let exists = piece.block < old_blocks && (dense || view.get(&key)?.is_some());
+        let exists = piece.block < old_blocks && (dense || view.get_part(&key, 0..0)?.is_some());
         inode.blocks += u64::from(!exists);
         if !exists && piece.from == 0 {
             batch.insert(key, part);
@@ -167,7 +168,7 @@ pub(crate) fn resize(
         erase_blocks_from(batch, at, inode, kept);
         let tail = (size % BLOCK_BYTES) as usize;
         if tail != 0
-            && let Some(value) = view.get(&at.block(kept - 1))?
+            && let Some(value) = view.get_part(&at.block(kept - 1), 0..tail + 1)?
             && value.len() > tail
         {
             batch.put(at.block(kept - 1), head(&value, tail));
@@ -200,19 +201,7 @@ pub(crate) fn punch(
         if (whole_start..whole_end).contains(&piece.block) {
             continue;
         }
-        let Some(value) = view.get(&at.block(piece.block))? else {
-            continue;
-        };
-        if piece.to >= value.len() {
-            batch.put(at.block(piece.block), head(&value, piece.from));
-        } else {
-            let mut zeroed = value.to_vec();
-            zeroed
-                .get_mut(piece.from..piece.to)
-                .unwrap_or_default()
-                .fill(0);
-            batch.put(at.block(piece.block), zeroed);
-        }
+        erase(view, batch, at.block(piece.block), piece.from..piece.to)?;
     }
     if whole_start < whole_end {
         let gone = if inode.is_dense() {
@@ -228,6 +217,22 @@ pub(crate) fn punch(
         } else {
             batch.delete_range(at.block_range(whole_start, Some(whole_end)));
         }
+    }
+    Ok(())
+}
+
+/// Plans to make some bytes of a block zeros; what there is of it ends before them, if it does not go on behind them.
+fn erase(view: &Snapshot, batch: &mut Batch, key: Vec<u8>, bytes: Range<usize>) -> Result<()> {
+    let len = bytes.len();
+    let Some(there) = view.get_part(&key, bytes.start..bytes.end + 1)? else {
+        return Ok(());
+    };
+    if there.len() > len {
+        let zeros = ZEROS.get(..len).unwrap_or_default();
+        batch.patch(key, bytes.start as u32, Bytes::from_static(zeros));
+    } else if !there.is_empty() {
+        let before = view.get_part(&key, 0..bytes.start)?.unwrap_or_default();
+        batch.put(key, before);
     }
     Ok(())
 }
