@@ -31,7 +31,7 @@ fn random_operations_agree_with_the_specification() {
 }
 
 /// All that can happen to files, and to the tree and the store below.
-const EVERYTHING: [&str; 69] = [
+const EVERYTHING: [&str; 70] = [
     "absorbed",
     "back_references_moved",
     "bodies_cloned",
@@ -76,6 +76,7 @@ const EVERYTHING: [&str; 69] = [
     "nodes_read",
     "open_at_a_removed_name",
     "open_below_a_removed_tree",
+    "parts_read",
     "range_drops",
     "reaped",
     "rebases",

@@ -52,11 +52,13 @@ impl Reader<'_> {
             FileType::Directory => Body::Dir(BTreeMap::new()),
             FileType::Symlink => Body::Link(self.fs.readlink(node)?.to_vec()),
             _ => {
+                // First, so that nobody who read all of it led there.
+                let (from, len) = (self.rng.u64(..=attr.size), self.rng.usize(..200_000));
+                let len = [len, len % 8192][self.rng.usize(..2)];
+                let read = self.fs.read(node, from, len as u32)?.to_vec();
                 let bytes = self.fs.read(node, 0, 1 << 30)?.to_vec();
                 assert_eq!(attr.size, bytes.len() as u64, "size and content");
-                let (from, len) = (self.rng.usize(..=bytes.len()), self.rng.usize(..200_000));
-                let part = &bytes[from..bytes.len().min(from + len)];
-                let read = self.fs.read(node, from as u64, len as u32)?;
+                let part = cawfs_sim::clipped(&bytes, &(from as usize..from as usize + len));
                 assert!(read == part, "a part is not as the whole");
                 Body::File(Rc::new(bytes))
             }
