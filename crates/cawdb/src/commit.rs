@@ -138,7 +138,7 @@ impl Inner {
                 MemOp::DeleteRange(range) => range.contains(key),
             };
             if !ops.iter().take(index).any(removed) {
-                let found = self.get_at(pinned, key, &cawdb_node::WHOLE);
+                let found = self.get_at(pinned, key, &(0..0));
                 assert!(!matches!(found, Ok(Some(_))), "{key:?} has a value");
             }
         }

@@ -36,8 +36,8 @@ impl Snapshot {
         self.inner.get_at(&self.pinned, key, &WHOLE)
     }
 
-    /// The bytes `want` of the value of a key, fewer where it ends. Of a large value that was not compressed only the pages are read in which
-    /// they lie, unless there was reading nearby just before.
+    /// The bytes `want` of the value of a key, fewer where it ends; of none of them whether there is a value. Of a large value that lies uncompressed in a
+    /// segment of its own only the pages are read in which they lie, unless that is more than a quarter of them, or somebody read nearby just before.
     ///
     /// # Errors
     /// As for [`Self::get`].

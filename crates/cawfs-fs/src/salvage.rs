@@ -20,6 +20,12 @@ use crate::types::{BLOCK_BYTES, FileType, NAME_MAX, Time};
 use bytes::Bytes;
 use cawdb::{KeyRange, Snapshot, Store};
 use std::collections::HashMap;
+use std::ops::Range;
+
+/// What is tried by itself where a block cannot be read, in bytes.
+const PAGE: u64 = 4 << 10;
+/// The longest range of which pages are tried, in bytes.
+const FEW: u64 = 16 * BLOCK_BYTES;
 
 /// The names from the root to an object, and all that is kept of it but its blocks.
 #[derive(Debug, Clone)]
@@ -266,7 +272,7 @@ impl Salvage {
         &self,
         object: &Object,
         block: &mut dyn FnMut(u64, &[u8]),
-    ) -> Vec<(std::ops::Range<u64>, String)> {
+    ) -> Vec<(Range<u64>, String)> {
         let at = location(object);
         let mut lost = Vec::new();
         let mut each = |key: &Bytes, value: &Bytes| {
@@ -294,6 +300,39 @@ impl Salvage {
                 lost.push((bytes, error.to_string()));
             }
         });
+        let mut rest = Vec::new();
+        for (bytes, error) in lost {
+            let still = self.pages(&at, bytes, block).into_iter();
+            rest.extend(still.map(|bytes| (bytes, error.clone())));
+        }
+        rest
+    }
+
+    /// Hands out what can be read of some blocks page by page; what is lost all the same. Of many blocks, which one cause made unreadable, nothing
+    /// is tried.
+    fn pages(
+        &self,
+        at: &Location,
+        bytes: Range<u64>,
+        block: &mut dyn FnMut(u64, &[u8]),
+    ) -> Vec<Range<u64>> {
+        if bytes.end - bytes.start > FEW {
+            return vec![bytes];
+        }
+        let mut lost: Vec<Range<u64>> = Vec::new();
+        for start in bytes.clone().step_by(PAGE as usize) {
+            let end = bytes.end.min(start + PAGE);
+            let from = (start % BLOCK_BYTES) as usize;
+            let want = from..from + (end - start) as usize;
+            match self.view.get_part(&at.block(start / BLOCK_BYTES), want) {
+                Ok(Some(found)) if !found.is_empty() => block(start, &found),
+                Ok(_) => {}
+                Err(_) => match lost.last_mut() {
+                    Some(last) if last.end == start => last.end = end,
+                    _ => lost.push(start..end),
+                },
+            }
+        }
         lost
     }
 }

@@ -33,7 +33,7 @@ pub use generate::{Mix, generate};
 pub use harness::{Engine, Failure, Progress, replay};
 pub use kv_model::{KvModel, KvOp, Pair, Span, successor};
 pub use ops::{Limits, PickKey, PickOp, PickPrefix, PickSpan, PickTarget, Step, fill, resolve};
-pub use parts::parts_are_of;
+pub use parts::{clipped, parts_are_of};
 pub use quiet::catch;
 pub use report::{run, search};
 pub use seed::{Plan, for_each_seed};

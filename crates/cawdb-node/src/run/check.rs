@@ -149,16 +149,6 @@ impl<'a> Walk<'a> {
                     return Err(Error::mismatch("filter", "to hold", key));
                 }
                 let put = matches!(message, Message::Put(_));
-                if let Some((value, _)) = self.index.paged(i)
-                    && !matches!(&message, Message::Put(found) if found.len() == value.len())
-                {
-                    let expected = format!("a put of {} bytes", value.len());
-                    return Err(Error::mismatch(
-                        "point with pages",
-                        expected,
-                        message.kind(),
-                    ));
-                }
                 if !put && self.index.deletes.covers_key(&key) {
                     return Err(Error::mismatch("point in a delete-range", "a put", key));
                 }

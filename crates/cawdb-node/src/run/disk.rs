@@ -7,8 +7,9 @@
 use super::ahead::Reader;
 use super::index::{RunIndex, SegmentInfo};
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
+use super::pages::FewPages;
 use super::segment::Segment;
-use super::{RunId, RunMeta, bloom, pages};
+use super::{RunId, RunMeta, bloom};
 use crate::cache::{Cached, INDEX};
 use crate::{Cache, Error, Found, Key, KeyRange, Message, Part, Result, compress};
 use bytes::Bytes;
@@ -263,28 +264,43 @@ impl DiskRun {
         Ok(segment)
     }
 
-    /// Bytes `want` of the value of segment `i`, if it has pages, few of which hold them, and nobody who may come back for more led there.
-    /// Who comes back, here or nearby, is taken for who goes on, and reads all.
-    fn part(&self, index: &RunIndex, i: usize, want: &Range<usize>) -> Result<Option<Part>> {
-        let Some((value, sums)) = index.paged(i) else {
-            return Ok(None);
-        };
-        let Some(pages) = pages::covering(value.len(), want) else {
-            return Ok(None);
-        };
-        let from = pages.start * pages::PAGE;
-        if pages.is_empty() {
-            return Ok(Some(Part::new(value.len(), from, Bytes::new())));
+    /// Reads some pages of a value, and nothing else of its segment.
+    fn read_pages(&self, index: &RunIndex, i: usize, few: &FewPages<'_>) -> Result<Part> {
+        let (from, to) = few.bytes();
+        if from == to {
+            return Ok(Part::new(few.value.len(), from, Bytes::new()));
         }
-        if self.has(i) || !self.cache.leads.begin(self.id, i) {
-            return Ok(None);
-        }
-        let to = (pages.end * pages::PAGE).min(value.len());
-        let start = index.segments[i].offset + (value.start + from) as u64;
+        let start = index.segments[i].offset + (few.value.start + from) as u64;
         let bytes = self.read_bulk(start, to - from)?;
-        pages::verify(&bytes, pages.start, &sums[pages]).map_err(|e| self.damaged(index, i, e))?;
+        few.verify(&bytes).map_err(|e| self.damaged(index, i, e))?;
         self.cache.count_part();
-        Ok(Some(Part::new(value.len(), from, bytes)))
+        Ok(Part::new(few.value.len(), from, bytes))
+    }
+
+    /// What segment `i` says about a key, for who wants some bytes of a value. A few pages of one are read alone if nobody led there who may come back
+    /// for more: who comes back, here or nearby, is taken for who goes on, and reads all. Where all of it cannot be had, the pages may be.
+    fn point(
+        &self,
+        (index, i): (&RunIndex, usize),
+        key: &[u8],
+        want: &Range<usize>,
+    ) -> Result<Option<Found>> {
+        let few = index.few_pages(i, want);
+        if let Some(few) = &few {
+            let begins = |at: usize| self.cache.leads.begin(self.id, i, at == 0);
+            if few.pages.is_empty() || !self.has(i) && begins(few.pages.start) {
+                return Ok(Some(Found::Part(self.read_pages(index, i, few)?)));
+            }
+        }
+        let segment = self.segment(index, i);
+        let found = segment.and_then(|s| self.named(format_args!("segment {i}"), s.get(key)));
+        match (found, few) {
+            (Err(error), Some(few)) => match self.read_pages(index, i, &few) {
+                Ok(part) => Ok(Some(Found::Part(part))),
+                Err(_) => Err(error),
+            },
+            (found, _) => Ok(found?.map(Found::Message)),
+        }
     }
 
     /// See [`crate::Run::get_part`].
@@ -297,14 +313,11 @@ impl DiskRun {
         let index = self.index_telling(before_reading)?;
         let i = index.first_reaching(key);
         let candidate = i < index.segments.len() && index.compare_first(i, key).is_le();
-        if candidate && index.bloom.may_hold(bloom::hash(key)) {
-            if let Some(part) = self.part(&index, i, want)? {
-                return Ok(Some(Found::Part(part)));
-            }
-            let found = self.segment(&index, i)?.get(key);
-            if let Some(message) = self.named(format_args!("segment {i}"), found)? {
-                return Ok(Some(Found::Message(message)));
-            }
+        if candidate
+            && index.bloom.may_hold(bloom::hash(key))
+            && let Some(found) = self.point((&index, i), key, want)?
+        {
+            return Ok(Some(found));
         }
         let deleted = index.deletes.covers_key(key);
         Ok(deleted.then_some(Found::Message(Message::Delete)))

@@ -3,7 +3,7 @@
 //! ```text
 //!  magic "cawfsrun" | version u16 | 0 u16 | body length u32 | run id u64                     24 bytes
 //!  body: segments n | per segment: first key | last key | stored length | raw length | compression u8
-//!                                  | checksum u64 | entries | logical bytes | of each page of a large value: u32
+//!                                  | checksum u64 | entries | logical bytes | if compression is 3: u32 of each page
 //!        delete-ranges n | open u8 | per range: lo | hi (not of the last one if open = 1)
 //!        filter: length, bits
 //! ```
@@ -18,6 +18,7 @@ use super::bloom::Bloom;
 use super::chain::{KeyChain, write_key};
 use super::key_list::KeyList;
 use super::mem::{POINT_OVERHEAD, RANGE_BYTES};
+use super::pages::FewPages;
 use super::{RunId, RunMeta, pages};
 use crate::{Compression, Error, Key, KeyRange, RangeSet, Result};
 use cawdb_disk::Checksum;
@@ -36,7 +37,7 @@ pub(super) const NO_PAGES: u32 = u32::MAX;
 pub(crate) struct SegmentInfo {
     /// Where it starts in the image.
     pub(crate) offset: u64,
-    /// Of the stored bytes.
+    /// Of the stored bytes; with pages see there (`pages.rs`).
     pub(crate) checksum: Checksum,
     /// Its length in the image.
     pub(super) stored: u32,
@@ -51,8 +52,8 @@ pub(crate) struct SegmentInfo {
     pub(super) compression: Compression,
 }
 
-/// A stored point from this length on is a large one, in bytes.
-const LARGE: usize = 16 << 10;
+/// A stored point from this length on is a large one, in bytes. All whose values have pages are.
+const LARGE: usize = pages::LEAST;
 
 impl SegmentInfo {
     /// Its length in the image.
@@ -138,6 +139,14 @@ impl RunIndex {
         let first = info.pages as usize;
         let sums = self.sums.get(first..first + pages::count(value.len()));
         sums.map(|sums| (value, sums))
+    }
+
+    /// The pages that hold bytes `want` of the value of a segment; none if it has no pages, or all of it is hardly more.
+    pub(super) fn few_pages(&self, segment: usize, want: &Range<usize>) -> Option<FewPages<'_>> {
+        let (value, sums) = self.paged(segment)?;
+        let pages = pages::covering(value.len(), want)?;
+        let sums = sums.get(pages.clone())?;
+        Some(FewPages { value, pages, sums })
     }
 
     /// Checks the stored bytes of a segment.

@@ -10,7 +10,7 @@
 //! one that read nothing yet: it tells who comes back, and reads all of it, from who reads here and there ([`Leads::begin`]).
 //!
 //! Invariants: a lead belongs to one reader at a time, and no lock is held while it reads; at most [`LEADS`] wait, with [`HELD`] bytes, and those go first of
-//! which nothing is left that nobody asked for, then those that were followed longest ago; who takes a lead does not come into what another one, which
+//! which nothing is left that nobody asked for, then those that were followed longest ago, but not the one that came last; who takes a lead does not come into what another one, which
 //! waits, has read; who reads here and there reads no more than what is asked for.
 
 use super::ahead::{Ahead, Reader};
@@ -42,9 +42,9 @@ pub(crate) struct Leads {
 /// Where one reader goes on.
 pub(crate) struct Lead {
     run: RunId,
-    /// The first segment that was read.
+    /// The first segment that was read, or part of one.
     from: usize,
-    /// The segment after the last that was read.
+    /// The segment after the last that was read whole; `from` if none was.
     next: usize,
     /// Whether that is none any more.
     ended: bool,
@@ -64,11 +64,12 @@ impl Leads {
         lead
     }
 
-    /// Begins a lead for who reads part of segment `number`, and none of it with any other: whether nobody led there. Whoever comes
-    /// back follows it.
-    pub(super) fn begin(&self, run: RunId, number: usize) -> bool {
+    /// Whether nobody led to segment `number`. Then a lead that read nothing begins there, so that whoever comes back is known.
+    /// `at_start` says that the start of it is wanted: there may go on who came to the end of another run.
+    pub(super) fn begin(&self, run: RunId, number: usize, at_start: bool) -> bool {
         let leads = lock(&self.waiting);
-        if leads.iter().any(|lead| lead.leads_to(run, number)) {
+        let goes_on = |lead: &Lead| lead.ended && number == 0 && at_start;
+        if leads.iter().any(|l| l.leads_to(run, number) || goes_on(l)) {
             return false;
         }
         let mut lead = Lead::new(run, number, Ahead::default());
@@ -196,9 +197,8 @@ impl Lead {
 
     /// Whether who wants that segment may be who follows it, or who reads backwards.
     fn leads_to(&self, run: RunId, number: usize) -> bool {
-        let goes_on = self.ended && number == 0;
         let comes_back = self.run == run && number + 1 == self.from;
-        self.holds(run, number) || self.is_near(run, number) || goes_on || comes_back
+        self.holds(run, number) || self.is_near(run, number) || comes_back
     }
 
     /// Whether who follows it to a segment further on leaves nothing behind.

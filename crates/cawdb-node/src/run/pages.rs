@@ -22,8 +22,38 @@ pub(super) const PAGE: usize = 4 << 10;
 /// The shortest value whose pages are summed, in bytes: of shorter ones all is read.
 pub(super) const LEAST: usize = 16 << 10;
 
-/// A part of a value is read alone if it takes no more than this part of all pages: else all of it is hardly more to read.
+/// Some pages are read alone if they are no more than one in so many of all: else all of the value is hardly more to read.
 const MOST: usize = 4;
+
+/// A few pages of a value.
+pub(super) struct FewPages<'a> {
+    /// Where the value lies in its segment.
+    pub(super) value: Range<usize>,
+    /// Their numbers.
+    pub(super) pages: Range<usize>,
+    /// What the index holds of them.
+    pub(super) sums: &'a [u32],
+}
+
+impl FewPages<'_> {
+    /// Where they begin and end in the value.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        let at = |page: usize| (page * PAGE).min(self.value.len());
+        (at(self.pages.start), at(self.pages.end))
+    }
+
+    /// Checks them.
+    ///
+    /// # Errors
+    /// If they are not what was written; says which page.
+    pub(super) fn verify(&self, bytes: &[u8]) -> Result<()> {
+        let found: Vec<_> = bytes
+            .chunks(PAGE)
+            .map(|page| low(Checksum::of(page)))
+            .collect();
+        compare(&found, self.pages.start, self.sums)
+    }
+}
 
 /// How many pages a value of so many bytes has.
 pub(super) fn count(len: usize) -> usize {
@@ -48,13 +78,17 @@ fn low(page: Checksum) -> u32 {
 
 /// The checksum of a segment whose value is `value`; to `sums` is added what the index holds of each page. One pass.
 pub(super) fn sum(stored: &[u8], value: &Range<usize>, sums: &mut Vec<u32>) -> Checksum {
-    let mut pages = Vec::with_capacity(count(value.len()) * size_of::<u64>());
+    let (head, tail) = (&stored[..value.start], &stored[value.end..]);
+    let pages = count(value.len()) * size_of::<u64>();
+    let mut summed = Vec::with_capacity(head.len() + pages + tail.len());
+    summed.extend_from_slice(head);
     for page in stored[value.clone()].chunks(PAGE) {
         let page = Checksum::of(page);
         sums.push(low(page));
-        pages.extend_from_slice(&page.0.to_le_bytes());
+        summed.extend_from_slice(&page.0.to_le_bytes());
     }
-    Checksum::of_parts(&[&stored[..value.start], &pages, &stored[value.end..]])
+    summed.extend_from_slice(tail);
+    Checksum::of(&summed)
 }
 
 /// The pages that hold bytes `want` of a value of `len` bytes; none if that is too much of it to read them alone.
@@ -67,18 +101,6 @@ pub(super) fn covering(len: usize, want: &Range<usize>) -> Option<Range<usize>> 
         true => pages,
         false => pages.start..pages.start,
     })
-}
-
-/// Checks bytes that were read alone, whole pages, by what the index holds of them; `first` is the number of the first one.
-///
-/// # Errors
-/// If they are not what was written; says which page.
-pub(super) fn verify(bytes: &[u8], first: usize, sums: &[u32]) -> Result<()> {
-    let found: Vec<_> = bytes
-        .chunks(PAGE)
-        .map(|page| low(Checksum::of(page)))
-        .collect();
-    compare(&found, first, sums)
 }
 
 /// Checks sums of pages that were made anew, from number `first` on.
@@ -138,7 +160,12 @@ mod tests {
             let mut bad = stored.clone();
             bad[at] ^= 1 << rng.u32(..8);
             assert_ne!(sum(&bad, &value, &mut Vec::new()), checksum, "byte {at}");
-            let result = verify(&bad[value.clone()], 0, &sums);
+            let all = FewPages {
+                value: value.clone(),
+                pages: 0..sums.len(),
+                sums: &sums,
+            };
+            let result = all.verify(&bad[value.clone()]);
             assert_eq!(result.is_err(), value.contains(&at), "byte {at}");
         }
     }

@@ -194,7 +194,11 @@ fn a_damaged_block_is_named_and_all_else_is_saved() {
             .zip(&sample.content)
             .filter(|(a, b)| a == b)
             .count();
-        assert!((100_000..FILE_BYTES - 10_000).contains(&right), "{right}");
+        // One page of it is lost, in which some bytes are zeros.
+        assert!(
+            (FILE_BYTES - 4096..FILE_BYTES - 4000).contains(&right),
+            "{right}"
+        );
         let meta = std::fs::metadata(tree.join("f")).unwrap();
         assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
         assert_eq!(std::fs::metadata(&tree).unwrap().mode() & 0o7777, 0o750);
