@@ -6,15 +6,12 @@
 
 use super::ahead::Reader;
 use super::index::{RunIndex, SegmentInfo};
-use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
-use super::pages::FewPages;
 use super::segment::Segment;
-use super::{RunId, RunMeta, bloom};
+use super::{RunId, RunMeta};
 use crate::cache::{Cached, INDEX};
-use crate::{Cache, Error, Found, Key, KeyRange, Message, Part, Result, compress};
+use crate::{Cache, Error, Result, compress};
 use bytes::Bytes;
 use cawdb_disk::{Extent, Place};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// An image up to this long is read as a whole when the run is opened.
@@ -107,7 +104,7 @@ impl DiskRun {
     }
 
     /// The same; `before_reading` is called if it is not cached.
-    fn index_telling(&self, before_reading: &mut dyn FnMut()) -> Result<Arc<RunIndex>> {
+    pub(super) fn index_telling(&self, before_reading: &mut dyn FnMut()) -> Result<Arc<RunIndex>> {
         if let Some(Cached::Index(index)) = self.cache.get(self.id, INDEX) {
             return Ok(index);
         }
@@ -206,7 +203,7 @@ impl DiskRun {
     }
 
     /// Says of which segment something is wrong.
-    fn damaged(&self, index: &RunIndex, i: usize, error: Error) -> Error {
+    pub(super) fn damaged(&self, index: &RunIndex, i: usize, error: Error) -> Error {
         let info = &index.segments[i];
         let place = self.whereabouts(info.offset, info.stored_len());
         let (first, last) = (index.first(i), index.last(i));
@@ -262,222 +259,5 @@ impl DiskRun {
         let segment = lead.segment(self, index, i, reader)?;
         self.cache.leads.put(lead);
         Ok(segment)
-    }
-
-    /// Reads some pages of a value, and nothing else of its segment.
-    fn read_pages(&self, index: &RunIndex, i: usize, few: &FewPages<'_>) -> Result<Part> {
-        let (from, to) = few.bytes();
-        if from == to {
-            return Ok(Part::new(few.value.len(), from, Bytes::new()));
-        }
-        let start = index.segments[i].offset + (few.value.start + from) as u64;
-        let bytes = self.read_bulk(start, to - from)?;
-        few.verify(&bytes).map_err(|e| self.damaged(index, i, e))?;
-        self.cache.count_part();
-        Ok(Part::new(few.value.len(), from, bytes))
-    }
-
-    /// What segment `i` says about a key, for who wants some bytes of a value. A few pages of one are read alone if nobody led there who may come back
-    /// for more: who comes back, here or nearby, is taken for who goes on, and reads all. Where all of it cannot be had, the pages may be.
-    fn point(
-        &self,
-        (index, i): (&RunIndex, usize),
-        key: &[u8],
-        want: &Range<usize>,
-    ) -> Result<Option<Found>> {
-        let few = index.few_pages(i, want);
-        if let Some(few) = &few {
-            let begins = |at: usize| self.cache.leads.begin(self.id, i, at == 0);
-            if few.pages.is_empty() || !self.has(i) && begins(few.pages.start) {
-                return Ok(Some(Found::Part(self.read_pages(index, i, few)?)));
-            }
-        }
-        let segment = self.segment(index, i);
-        let found = segment.and_then(|s| self.named(format_args!("segment {i}"), s.get(key)));
-        match (found, few) {
-            (Err(error), Some(few)) => match self.read_pages(index, i, &few) {
-                Ok(part) => Ok(Some(Found::Part(part))),
-                Err(_) => Err(error),
-            },
-            (found, _) => Ok(found?.map(Found::Message)),
-        }
-    }
-
-    /// See [`crate::Run::get_part`].
-    pub(super) fn get(
-        &self,
-        key: &[u8],
-        want: &Range<usize>,
-        before_reading: &mut dyn FnMut(),
-    ) -> Result<Option<Found>> {
-        let index = self.index_telling(before_reading)?;
-        let i = index.first_reaching(key);
-        let candidate = i < index.segments.len() && index.compare_first(i, key).is_le();
-        if candidate
-            && index.bloom.may_hold(bloom::hash(key))
-            && let Some(found) = self.point((&index, i), key, want)?
-        {
-            return Ok(Some(found));
-        }
-        let deleted = index.deletes.covers_key(key);
-        Ok(deleted.then_some(Found::Message(Message::Delete)))
-    }
-
-    /// See [`crate::Run::holds`].
-    pub(super) fn holds(&self, range: &KeyRange) -> Result<bool> {
-        let index = self.index()?;
-        if !index.deletes.overlapping(range).is_empty() {
-            return Ok(true);
-        }
-        let among = index.overlapping(range);
-        if among.is_empty() {
-            return Ok(false);
-        }
-        let (first, last) = index.ends_within(among.start, range);
-        if among.len() > 1 || first || last {
-            return Ok(true);
-        }
-        Ok(self.bytes_within(&index, among.start, range)? > 0)
-    }
-
-    /// Logical bytes of the points of segment `i` in `range`, read from the segment.
-    fn bytes_within(&self, index: &RunIndex, i: usize, range: &KeyRange) -> Result<u64> {
-        let segment = self.segment(index, i)?;
-        let below = |key: &Key| self.named(format_args!("segment {i}"), segment.bytes_below(key));
-        let hi = match range
-            .hi
-            .as_ref()
-            .filter(|hi| index.compare_last(i, hi).is_ge())
-        {
-            Some(hi) => below(hi)?,
-            None => index.segments[i].bytes.into(),
-        };
-        Ok(hi.saturating_sub(below(&range.lo)?))
-    }
-
-    /// What segment `i` weighs in `range`, which it overlaps: exact if it is the only one or wholly in the range, else half.
-    fn weight(&self, index: &RunIndex, i: usize, range: &KeyRange) -> Result<u64> {
-        let bytes = u64::from(index.segments[i].bytes);
-        if index.ends_within(i, range) == (true, true) {
-            Ok(bytes)
-        } else if index.segments.len() == 1 {
-            self.bytes_within(index, i, range)
-        } else {
-            Ok(bytes.div_ceil(2))
-        }
-    }
-
-    /// See [`crate::Run::estimate`].
-    pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64> {
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let index = self.index()?;
-        let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
-        for i in index.overlapping(range) {
-            bytes += self.weight(&index, i, range)?;
-        }
-        Ok(bytes)
-    }
-
-    /// See [`crate::Run::measure`].
-    pub(super) fn measure(&self, range: &KeyRange) -> Result<u64> {
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let index = self.index()?;
-        let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
-        for i in index.overlapping(range) {
-            let whole = index.ends_within(i, range) == (true, true);
-            bytes += match whole {
-                true => index.segments[i].bytes.into(),
-                false => self.bytes_within(&index, i, range)?,
-            };
-        }
-        Ok(bytes)
-    }
-
-    /// See [`crate::Run::span`].
-    pub(super) fn span(&self, range: &KeyRange) -> Result<Option<KeyRange>> {
-        let index = self.index()?;
-        let among = index.overlapping(range);
-        let points = if range.is_empty() || among.is_empty() {
-            None
-        } else if index.segments.len() == 1 {
-            self.exact_span(&index, range)?
-        } else {
-            let within = KeyRange {
-                lo: index.first(among.start),
-                hi: Some(just_above(&index.last(among.end - 1))),
-            };
-            Some(within.intersect(range))
-        };
-        Ok(hull(points, &index.deletes, range))
-    }
-
-    /// The span of the points of a run of one segment.
-    fn exact_span(&self, index: &RunIndex, range: &KeyRange) -> Result<Option<KeyRange>> {
-        let segment = self.segment(index, 0)?;
-        let (mut first, mut last) = (None, None);
-        let from = segment.block_of(&range.lo)?;
-        for block in from..segment.blocks().min(from + 2) {
-            first = segment
-                .block(block)?
-                .into_iter()
-                .map(|(k, _)| k)
-                .find(|k| *k >= range.lo);
-            if first.is_some() {
-                break;
-            }
-        }
-        let Some(lo) = first.filter(|key| range.contains(key)) else {
-            return Ok(None);
-        };
-        let to = range
-            .hi
-            .as_ref()
-            .map_or(Ok(segment.blocks() - 1), |hi| segment.block_of(hi))?;
-        for block in (to.saturating_sub(1)..=to).rev() {
-            last = segment
-                .block(block)?
-                .into_iter()
-                .map(|(k, _)| k)
-                .rfind(|k| range.contains(k));
-            if last.is_some() {
-                break;
-            }
-        }
-        Ok(last.map(|last| KeyRange {
-            lo,
-            hi: Some(just_above(&last)),
-        }))
-    }
-
-    /// See [`crate::Run::split_keys`].
-    pub(super) fn split_keys(&self, range: &KeyRange, target_bytes: u64) -> Result<Vec<Key>> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let index = self.index()?;
-        let (mut cuts, mut total) = (Vec::new(), 0);
-        for i in index.overlapping(range) {
-            if index.segments.len() == 1 {
-                let segment = self.segment(&index, i)?;
-                let below = segment.bytes_below(&range.lo)?;
-                cuts.extend(
-                    segment
-                        .cuts()?
-                        .into_iter()
-                        .map(|(k, b)| (k, b.saturating_sub(below))),
-                );
-            } else {
-                cuts.push((index.first(i), total));
-            }
-            total += self.weight(&index, i, range)?;
-        }
-        let inside = cuts
-            .into_iter()
-            .filter(|(key, _)| *key > range.lo && range.contains(key));
-        Ok(even_cuts(inside, total, target_bytes))
     }
 }

@@ -28,8 +28,10 @@ mod mem;
 mod meta;
 mod pages;
 mod placed;
+mod point;
 mod segment;
 mod segment_writer;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod turns;
