@@ -139,6 +139,28 @@ fn newest_slot(sample: &Sample) -> usize {
     (all[0].generation % 2) as usize
 }
 
+/// What was saved of a tree is as it was, but for a page of `f`, which is a hole.
+fn all_but_a_page(tree: &Path, content: &[u8]) {
+    same(&tree.join("e"), b"small");
+    let file = std::fs::read(tree.join("f")).unwrap();
+    assert_eq!(file.len(), FILE_BYTES);
+    let wrong = file.iter().zip(content).filter(|(a, b)| a != b && **a != 0);
+    assert_eq!(
+        wrong.count(),
+        0,
+        "what is not lost is as it was, what is lost is a hole"
+    );
+    let right = file.iter().zip(content).filter(|(a, b)| a == b).count();
+    // One page of it is lost, in which some bytes are zeros.
+    assert!(
+        (FILE_BYTES - 4096..FILE_BYTES - 4000).contains(&right),
+        "{right}"
+    );
+    let meta = std::fs::metadata(tree.join("f")).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
+    assert_eq!(std::fs::metadata(tree).unwrap().mode() & 0o7777, 0o750);
+}
+
 #[test]
 fn a_damaged_block_is_named_and_all_else_is_saved() {
     let sample = sample();
@@ -176,32 +198,7 @@ fn a_damaged_block_is_named_and_all_else_is_saved() {
     assert_eq!(code, 4);
     assert_eq!(report["damaged_files"], 2, "{report}");
     for tree in ["d", "c"] {
-        let tree = saved.join(tree);
-        same(&tree.join("e"), b"small");
-        let file = std::fs::read(tree.join("f")).unwrap();
-        assert_eq!(file.len(), FILE_BYTES);
-        let wrong = file
-            .iter()
-            .zip(&sample.content)
-            .filter(|(a, b)| a != b && **a != 0);
-        assert_eq!(
-            wrong.count(),
-            0,
-            "what is not lost is as it was, what is lost is a hole"
-        );
-        let right = file
-            .iter()
-            .zip(&sample.content)
-            .filter(|(a, b)| a == b)
-            .count();
-        // One page of it is lost, in which some bytes are zeros.
-        assert!(
-            (FILE_BYTES - 4096..FILE_BYTES - 4000).contains(&right),
-            "{right}"
-        );
-        let meta = std::fs::metadata(tree.join("f")).unwrap();
-        assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
-        assert_eq!(std::fs::metadata(&tree).unwrap().mode() & 0o7777, 0o750);
+        all_but_a_page(&saved.join(tree), &sample.content);
     }
     assert_eq!(
         std::fs::read_link(saved.join("l")).unwrap(),
