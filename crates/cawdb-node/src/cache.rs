@@ -65,7 +65,7 @@ pub struct CacheStats {
     pub misses: u64,
     /// Entries that had to go.
     pub evictions: u64,
-    /// Parts of large values that were read without the rest, and past the cache.
+    /// Parts of large values that were read without the rest, and are not kept.
     pub parts: u64,
     /// Bytes held now.
     pub bytes: u64,

@@ -65,12 +65,11 @@ fn sample_run() -> crate::MemRun {
     builder.finish()
 }
 
-/// Values whose pages have checksums, between others.
+/// Values of which the last does not fit beside the others: it has a segment of its own, with checksums of its pages.
 fn large_values() -> crate::MemRun {
     let mut builder = MemRunBuilder::new();
     for n in 0..4u8 {
         let key = Bytes::from(format!("dir{n}/large"));
-        // Longer than a segment when it meets the one before; one of them is none.
         let len = usize::from(n) * 30_000;
         builder.push(key, Message::Put(Bytes::from(vec![n; len])));
     }

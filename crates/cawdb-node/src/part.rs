@@ -93,7 +93,9 @@ impl Patch {
             if shown == (from..to) {
                 return piece;
             }
-            out.reserve_exact(if out.is_empty() { to - from } else { 0 });
+            if out.is_empty() {
+                out.reserve_exact(to - from);
+            }
             fill(&mut out, base, (from, shown.start));
             out.extend_from_slice(&piece);
         }

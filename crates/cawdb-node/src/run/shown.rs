@@ -52,34 +52,34 @@ impl DiskRun {
         }
     }
 
-    /// See [`crate::Run::estimate`].
-    pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64> {
+    /// Logical bytes in `range`: its delete-ranges, and what `weigh` says of each segment that overlaps it.
+    fn total(
+        &self,
+        range: &KeyRange,
+        weigh: impl Fn(&RunIndex, usize) -> Result<u64>,
+    ) -> Result<u64> {
         if range.is_empty() {
             return Ok(0);
         }
         let index = self.index()?;
         let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
         for i in index.overlapping(range) {
-            bytes += self.weight(&index, i, range)?;
+            bytes += weigh(&index, i)?;
         }
         Ok(bytes)
     }
 
+    /// See [`crate::Run::estimate`].
+    pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64> {
+        self.total(range, |index, i| self.weight(index, i, range))
+    }
+
     /// See [`crate::Run::measure`].
     pub(super) fn measure(&self, range: &KeyRange) -> Result<u64> {
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let index = self.index()?;
-        let mut bytes = index.deletes.overlapping(range).len() as u64 * RANGE_BYTES;
-        for i in index.overlapping(range) {
-            let whole = index.ends_within(i, range) == (true, true);
-            bytes += match whole {
-                true => index.segments[i].bytes.into(),
-                false => self.bytes_within(&index, i, range)?,
-            };
-        }
-        Ok(bytes)
+        self.total(range, |index, i| match index.ends_within(i, range) {
+            (true, true) => Ok(index.segments[i].bytes.into()),
+            _ => self.bytes_within(index, i, range),
+        })
     }
 
     /// See [`crate::Run::span`].
