@@ -22,6 +22,7 @@ mod disk;
 mod disk_cursor;
 mod encode;
 mod index;
+mod index_wire;
 mod key_list;
 mod lead;
 mod mem;

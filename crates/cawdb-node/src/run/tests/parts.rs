@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::Part;
-use crate::run::index::{NO_PAGES, PAGED};
+use crate::run::index::NO_PAGES;
+use crate::run::index_wire::PAGED;
 use crate::run::pages::{LEAST, PAGE};
 use std::ops::Range;
 
