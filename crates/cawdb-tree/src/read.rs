@@ -45,13 +45,11 @@ pub fn get(
                 true => layer.run.get_part(&local, want, &mut tell)?,
                 false => (layer.run).get_part(&layer.tr.key_down(&local), want, &mut tell)?,
             };
+            let Some(found) = found else { continue };
             newer = match (newer, found) {
-                (newer, None) => newer,
-                (None, Some(Found::Message(Message::Patch(patch)))) => Some(patch),
-                (Some(newer), Some(Found::Message(Message::Patch(patch)))) => {
-                    Some(newer.over(patch))
-                }
-                (newer, Some(base)) => return Ok(on_base(newer, base, want)),
+                (None, Found::Message(Message::Patch(patch))) => Some(patch),
+                (Some(newer), Found::Message(Message::Patch(patch))) => Some(newer.over(patch)),
+                (newer, base) => return Ok(on_base(newer, base, want)),
             };
             if let Some(bytes) = covered(&newer) {
                 return Ok(Some(bytes));
