@@ -145,6 +145,22 @@ impl FileDisk {
         Ok(bytes.into())
     }
 
+    /// What is on its way from there may be what lay there before.
+    fn wrote(&self, offset: u64, len: usize) {
+        self.once.coming.forget(Extent::new(offset, len as u64));
+    }
+
+    /// Past the cache, if that can be done; whether it is on its way.
+    pub(super) fn begin_once(&self, extent: Extent) -> bool {
+        let place = (extent.offset, extent.len as usize);
+        self.once.begin(&self.file, place, &self.counters)
+    }
+
+    #[cfg(test)]
+    pub(super) fn coming(&self) -> &super::coming::Coming {
+        &self.once.coming
+    }
+
     fn grown_to(&self, end: u64) {
         self.len.fetch_max(end, Ordering::AcqRel);
     }
@@ -231,11 +247,16 @@ impl Disk for FileDisk {
 
     fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
         end_within(&self.name(), offset, len, self.len())?;
+        let known = once::suits(len) && self.touched.touch(offset, len);
+        let account = (&self.counters, &self.clocks);
+        if let Some(bytes) = self.once.take_begun((offset, len), account) {
+            return Ok(bytes);
+        }
         if once::is_short(len) {
             return self.read_short(offset, len);
         }
         if once::suits(len)
-            && !self.touched.touch(offset, len)
+            && !known
             && let Some(bytes) = self.read_once(offset, len)
         {
             return Ok(bytes);
@@ -243,12 +264,18 @@ impl Disk for FileDisk {
         self.read_vec(offset, len).map(Bytes::from)
     }
 
+    fn begin_read(&self, extent: Extent) -> bool {
+        let len = extent.len as usize;
+        let there = once::suits(len) && extent.end() <= self.len();
+        there && !self.touched.knows(extent.offset, len) && self.begin_once(extent)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.counters.write(bytes.len());
         self.touched.touch(offset, bytes.len());
-        self.clocks
-            .write(|| self.file.write_all_at(bytes, offset))
-            .map_err(|e| self.error("write", e))?;
+        let written = self.clocks.write(|| self.file.write_all_at(bytes, offset));
+        self.wrote(offset, bytes.len());
+        written.map_err(|e| self.error("write", e))?;
         self.grown_to(offset.saturating_add(bytes.len() as u64));
         Ok(())
     }
@@ -261,10 +288,11 @@ impl Disk for FileDisk {
         };
         let at = |n: usize| offset + n as u64;
         let account = (&self.counters, &self.clocks);
-        if !self
+        let written = self
             .direct
-            .write(&self.file, middle, at(whole.start), account)
-        {
+            .write(&self.file, middle, at(whole.start), account);
+        self.wrote(at(whole.start), middle.len());
+        if !written {
             return self.write_at(bytes, offset);
         }
         self.grown_to(at(whole.end));
@@ -358,6 +386,7 @@ impl Disk for FileDisk {
     }
 
     fn forget(&self, extent: Extent) {
+        self.once.coming.forget(extent);
         // The kernel lets whole pages go, and only clean ones: what it has still to write stays.
         let start = extent.offset / PAGE * PAGE;
         let end = extent.end().checked_next_multiple_of(PAGE);

@@ -5,9 +5,11 @@
 //! is durable once a `sync` that began after it has returned; without it, a crash may keep, lose or
 //! tear it (at [`crate::UNIT`]), in any order. Failed writes leave the range undefined.
 
+mod coming;
 mod direct;
 mod faulty;
 mod file;
+mod flight;
 mod hooked;
 mod lock;
 mod once;
@@ -113,6 +115,12 @@ pub trait Disk: Send + Sync + Debug {
     /// Says that `extent` is read soon: where that can be done, the medium brings it in meanwhile, so that several are one after
     /// the other what one is. Only an advice: what cannot be read is told to whoever reads it.
     fn will_read(&self, _extent: Extent) {}
+
+    /// Begins to read `extent`, of which [`Disk::read_bulk`] is about to be asked, as a whole or from its start on in parts; whether it is on its way, so that
+    /// who asks waits only for what is not there yet. Only an advice: what cannot be read is told to whoever asks.
+    fn begin_read(&self, _extent: Extent) -> bool {
+        false
+    }
 
     /// Bytes that can still be reserved before what is below is full, if it has such a limit; others may take them
     /// meanwhile. Cheap enough to be asked for each change.

@@ -11,8 +11,10 @@
 //! one; at most [`SPARE`] buffers of a size wait, and one is at most twice as long as what was asked for and 140 KiB, as somebody may hold
 //! that for long, and counts what he holds; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
 
+use super::coming::{Begun, Coming};
 use super::direct;
 use super::stats::{Clocks, Counters};
+use crate::Extent;
 use crate::sync::{Mutex, lock};
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
@@ -40,18 +42,37 @@ const SMALL: usize = 16 << 10;
 pub(super) struct Once {
     file: OnceLock<Option<File>>,
     spare: Arc<Spare>,
+    pub coming: Coming,
 }
 
 /// Buffers that nobody reads from, by size.
 #[derive(Debug, Default)]
-struct Spare(Mutex<[Vec<Vec<u8>>; SIZES]>);
+pub(super) struct Spare(Mutex<[Vec<Vec<u8>>; SIZES]>);
 
 /// Part of a buffer, which comes back.
-struct Lent {
+pub(super) struct Lent {
     buffer: Vec<u8>,
     size: usize,
     part: Range<usize>,
     spare: Arc<Spare>,
+}
+
+impl Lent {
+    /// For part of a buffer of a size, which somebody still fills.
+    pub fn new(size: usize, part: Range<usize>, spare: &Arc<Spare>) -> Self {
+        Self {
+            buffer: Vec::new(),
+            size,
+            part,
+            spare: spare.clone(),
+        }
+    }
+
+    /// The same with that buffer.
+    pub fn with(mut self, buffer: Vec<u8>) -> Self {
+        self.buffer = buffer;
+        self
+    }
 }
 
 impl AsRef<[u8]> for Lent {
@@ -64,14 +85,15 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut spare = lock(&self.spare.0);
         let alike = spare.get_mut(self.size);
-        if let Some(alike) = alike.filter(|alike| alike.len() < SPARE) {
+        let whole = !self.buffer.is_empty();
+        if let Some(alike) = alike.filter(|alike| whole && alike.len() < SPARE) {
             alike.push(std::mem::take(&mut self.buffer));
         }
     }
 }
 
 impl Spare {
-    fn take(&self, size: usize) -> Vec<u8> {
+    pub fn take(&self, size: usize) -> Vec<u8> {
         let waiting = lock(&self.0).get_mut(size).and_then(Vec::pop);
         waiting.unwrap_or_else(|| vec![0; room_of(size) + 3 * BLOCK as usize])
     }
@@ -102,7 +124,54 @@ pub(super) fn suits(len: usize) -> bool {
     (LONG..=MOST).contains(&len)
 }
 
+/// The whole blocks in which `len` bytes at `offset` lie.
+fn blocks(offset: u64, len: usize) -> Option<Extent> {
+    let start = offset / BLOCK * BLOCK;
+    let end = offset.checked_add(len as u64)?;
+    Some(Extent::new(
+        start,
+        end.checked_next_multiple_of(BLOCK)? - start,
+    ))
+}
+
+/// The part of a buffer into which so many whole blocks go.
+fn room_in(buffer: &[u8], blocks: Extent) -> Range<usize> {
+    let lies = buffer.as_ptr().align_offset(BLOCK as usize);
+    lies..lies + blocks.len as usize
+}
+
 impl Once {
+    /// The file itself, for direct requests.
+    fn file(&self, cached: &File) -> Option<&File> {
+        let open = || direct::reopen(cached, OpenOptions::new().read(true)).ok();
+        self.file.get_or_init(open).as_ref()
+    }
+
+    /// Begins to read `len` bytes, which [`suits`], from `offset` on; whether they are on their way.
+    pub fn begin(&self, cached: &File, (offset, len): (u64, usize), counters: &Counters) -> bool {
+        let place = self.file(cached).zip(blocks(offset, len));
+        let begun = place.map_or(Begun::Not, |(file, blocks)| {
+            let room = |buffer: &[u8]| room_in(buffer, blocks);
+            let buffers = (size_for(len), &self.spare);
+            self.coming.begin(file, blocks, buffers, room)
+        });
+        if begun == Begun::Now {
+            counters.begin_read(len);
+        }
+        begun != Begun::Not
+    }
+
+    /// `len` bytes from `offset` on, if they are on their way; waits for them.
+    pub fn take_begun(
+        &self,
+        (offset, len): (u64, usize),
+        (counters, clocks): (&Counters, &Clocks),
+    ) -> Option<Bytes> {
+        let bytes = self.coming.take(Extent::new(offset, len as u64), clocks)?;
+        counters.read_begun(len);
+        Some(bytes)
+    }
+
     /// Reads `len` bytes, which [`suits`] or [`is_short`], from `offset` on, of `cached`'s file; none if this cannot be done here. A request that succeeds is
     /// counted, and all are timed.
     pub fn read(
@@ -111,27 +180,16 @@ impl Once {
         (offset, len): (u64, usize),
         (counters, clocks): (&Counters, &Clocks),
     ) -> Option<Bytes> {
-        let file = self
-            .file
-            .get_or_init(|| direct::reopen(cached, OpenOptions::new().read(true)).ok())
-            .as_ref()?;
-        let start = offset / BLOCK * BLOCK;
-        let end = offset
-            .checked_add(len as u64)?
-            .checked_next_multiple_of(BLOCK)?;
+        let file = self.file(cached)?;
+        let blocks = blocks(offset, len)?;
         let size = size_for(len);
         let mut buffer = self.spare.take(size);
-        let lies = buffer.as_ptr().align_offset(BLOCK as usize);
-        let first = lies + (offset - start) as usize;
-        let mut lent = Lent {
-            size,
-            part: first..first + len,
-            spare: self.spare.clone(),
-            buffer: Vec::new(),
-        };
-        let room = buffer.get_mut(lies..lies + (end - start) as usize);
-        let filled = room.map(|room| clocks.read(|| fill(file, room, start, first - lies + len)));
-        lent.buffer = buffer;
+        let room = room_in(&buffer, blocks);
+        let first = room.start + (offset - blocks.offset) as usize;
+        let wanted = first - room.start + len;
+        let room = buffer.get_mut(room);
+        let filled = room.map(|room| clocks.read(|| fill(file, room, blocks.offset, wanted)));
+        let lent = Lent::new(size, first..first + len, &self.spare).with(buffer);
         filled?.then(|| {
             counters.read(len);
             counters.read_past_cache(len);
@@ -163,12 +221,7 @@ mod tests {
             assert!((len..=most).contains(&room), "{room} for {len}");
         }
         let spare = Arc::new(Spare::default());
-        let lent = |size| Lent {
-            buffer: spare.take(size),
-            size,
-            part: 0..1,
-            spare: spare.clone(),
-        };
+        let lent = |size| Lent::new(size, 0..1, &spare).with(spare.take(size));
         drop((0..3 * SPARE).map(|n| lent(n % 2)).collect::<Vec<_>>());
         assert_eq!(
             lock(&spare.0).each_ref().map(Vec::len),

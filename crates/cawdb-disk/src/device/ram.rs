@@ -224,6 +224,11 @@ impl Disk for RamDisk {
         Ok(())
     }
 
+    fn begin_read(&self, extent: Extent) -> bool {
+        // It is there.
+        extent.end() <= self.len()
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let mut content = sync::write(&self.content);
         content

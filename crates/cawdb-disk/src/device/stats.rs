@@ -13,6 +13,10 @@ pub struct IoStats {
     pub read_bytes: u64,
     /// Of these, bytes that went past the cache of the machine.
     pub read_past_cache_bytes: u64,
+    /// Of these, bytes whose reading began before somebody waited for them.
+    pub read_begun_bytes: u64,
+    /// Of these, bytes that somebody came for.
+    pub read_begun_used_bytes: u64,
     /// Write requests.
     pub writes: u64,
     /// Bytes written.
@@ -86,6 +90,8 @@ pub(super) struct Counters {
     reads: AtomicU64,
     read_bytes: AtomicU64,
     read_past_cache_bytes: AtomicU64,
+    read_begun_bytes: AtomicU64,
+    read_begun_used_bytes: AtomicU64,
     writes: AtomicU64,
     write_bytes: AtomicU64,
     past_cache_bytes: AtomicU64,
@@ -101,6 +107,18 @@ impl Counters {
 
     pub fn read_past_cache(&self, bytes: usize) {
         self.read_past_cache_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// A request past the cache began, for which nobody waits yet.
+    pub fn begin_read(&self, bytes: usize) {
+        self.read(bytes);
+        self.read_past_cache(bytes);
+        self.read_begun_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Somebody came for some of that.
+    pub fn read_begun(&self, bytes: usize) {
+        self.read_begun_used_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     pub fn write(&self, bytes: usize) {
@@ -125,6 +143,8 @@ impl Counters {
             reads: self.reads.load(Relaxed),
             read_bytes: self.read_bytes.load(Relaxed),
             read_past_cache_bytes: self.read_past_cache_bytes.load(Relaxed),
+            read_begun_bytes: self.read_begun_bytes.load(Relaxed),
+            read_begun_used_bytes: self.read_begun_used_bytes.load(Relaxed),
             writes: self.writes.load(Relaxed),
             write_bytes: self.write_bytes.load(Relaxed),
             past_cache_bytes: self.past_cache_bytes.load(Relaxed),

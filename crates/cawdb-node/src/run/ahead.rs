@@ -13,6 +13,7 @@
 use super::cursor::{Direction, ReadAhead};
 use super::disk::DiskRun;
 use super::index::RunIndex;
+use super::next::Next;
 use super::segment::Segment;
 use crate::{Compression, Result};
 use bytes::Bytes;
@@ -86,6 +87,8 @@ pub(super) struct Ahead {
     unread: Vec<bool>,
     /// As they are stored, one after the other.
     stored: Bytes,
+    /// What comes after them, on its way.
+    next: Next,
 }
 
 impl Ahead {
@@ -93,6 +96,7 @@ impl Ahead {
     pub(super) fn elsewhere(&self) -> Self {
         Self {
             window: self.window,
+            next: self.next.clone(),
             ..Self::default()
         }
     }
@@ -107,10 +111,21 @@ impl Ahead {
         reader: &Reader,
     ) -> Result<Arc<Segment>> {
         if !self.holds(number) {
-            let mut wanted = self.wanted(index, number, rest, reader);
-            // Where a piece ends, who reads the next one may have begun.
-            while reader.in_company && wanted.len() > 1 && disk.has(wanted.end - 1) {
-                wanted.end -= 1;
+            self.next.arrive(disk, number);
+            let known = self.next.coming(disk, index, number);
+            let wanted = known.clone().unwrap_or_else(|| {
+                let mut wanted = self.wanted(index, number, rest, reader);
+                // Where a piece ends, who reads the next one may have begun.
+                while reader.in_company && wanted.len() > 1 && disk.has(wanted.end - 1) {
+                    wanted.end -= 1;
+                }
+                wanted
+            });
+            let goes_on =
+                self.window > 0 && !reader.alone && reader.direction == Direction::Forward;
+            let (before, after) = (goes_on && known.is_some(), goes_on && known.is_none());
+            if before {
+                self.begin_next(disk, index, &wanted, rest, reader);
             }
             if let Err(e) = self.read(disk, index, wanted.clone()) {
                 if wanted.len() == 1 {
@@ -118,6 +133,8 @@ impl Ahead {
                 }
                 (self.window, self.failed) = (0, true);
                 self.read(disk, index, number..number + 1)?;
+            } else if after {
+                self.begin_next(disk, index, &wanted, rest, reader);
             }
         }
         let stored = self.find(index, number);
@@ -134,6 +151,21 @@ impl Ahead {
         }
         // Copied, so that a cached segment that is stored as it is does not keep its neighbours in memory.
         disk.keep_segment(index, number, Bytes::copy_from_slice(&stored))
+    }
+
+    /// Has what comes after `wanted` on its way, for whoever goes on.
+    fn begin_next(
+        &mut self,
+        disk: &DiskRun,
+        index: &RunIndex,
+        wanted: &Range<usize>,
+        rest: &Range<usize>,
+        reader: &Reader,
+    ) {
+        // Of a large point others may want what comes after it, piece by piece.
+        let in_pieces = reader.in_company && index.segments[wanted.start].is_large();
+        let bytes = (!in_pieces).then_some(self.window);
+        self.next.begin(disk, index, wanted, (rest.end, bytes));
     }
 
     /// Reads segments in one request.
@@ -214,7 +246,7 @@ impl Ahead {
 }
 
 /// Bytes of segments that lie one after the other.
-fn stored_len(index: &RunIndex, segments: &Range<usize>) -> u64 {
+pub(super) fn stored_len(index: &RunIndex, segments: &Range<usize>) -> u64 {
     let last = &index.segments[segments.end - 1];
     last.offset + u64::from(last.stored) - index.segments[segments.start].offset
 }

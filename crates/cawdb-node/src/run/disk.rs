@@ -35,6 +35,11 @@ pub trait RunSource: Send + Sync {
         self.read_at(offset, len)
     }
 
+    /// Begins to read an extent of the disk on which it lies, if it does (see [`cawdb_disk::Disk::begin_read`]).
+    fn begin_read(&self, _extent: Extent) -> bool {
+        false
+    }
+
     /// Where the image lies on a disk, if it lies on one.
     fn place(&self) -> Option<&Arc<Place>> {
         None

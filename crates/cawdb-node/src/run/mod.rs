@@ -27,6 +27,7 @@ mod key_list;
 mod lead;
 mod mem;
 mod meta;
+mod next;
 mod pages;
 mod placed;
 mod point;

@@ -3,7 +3,7 @@
 use super::RunSource;
 use crate::{Error, Result};
 use bytes::Bytes;
-use cawdb_disk::{Disk, Place};
+use cawdb_disk::{Disk, Extent, Place};
 use std::sync::Arc;
 
 /// An image on a disk. It owns its place: the extent is freed when the last owner lets go.
@@ -38,6 +38,10 @@ impl RunSource for PlacedImage {
 
     fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
         Ok(self.disk.read_bulk(self.start(offset, len)?, len)?)
+    }
+
+    fn begin_read(&self, extent: Extent) -> bool {
+        self.disk.begin_read(extent)
     }
 
     fn place(&self) -> Option<&Arc<Place>> {

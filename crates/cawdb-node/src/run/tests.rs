@@ -4,6 +4,7 @@ mod cached;
 mod cursors;
 mod damage;
 mod leads;
+mod next;
 mod parts;
 mod queries;
 
