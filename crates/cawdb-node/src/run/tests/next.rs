@@ -1,9 +1,9 @@
 //! What is on its way: what whoever reads on reads next, and nothing else.
 
 use super::*;
+use cawdb_disk::sync::{Mutex, lock};
 use cawdb_disk::{Class, Disk, Extent, IoStats, Place, RamDisk, SpaceMap};
 use std::ops::Range;
-use std::sync::Mutex;
 
 const VALUE: usize = 64 << 10;
 const POINTS: u32 = 61;
@@ -31,14 +31,14 @@ impl Disk for Told {
     }
     fn read_bulk(&self, offset: u64, len: usize) -> cawdb_disk::Result<Bytes> {
         let extent = Extent::new(offset, len as u64);
-        self.read.lock().unwrap().push(extent);
+        lock(&self.read).push(extent);
         self.memory.read_bulk(offset, len)
     }
     fn begin_read(&self, extent: Extent) -> bool {
         if self.refuses {
             return false;
         }
-        self.begun.lock().unwrap().push(extent);
+        lock(&self.begun).push(extent);
         true
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> cawdb_disk::Result<()> {
@@ -130,11 +130,11 @@ impl Runs {
     }
 
     fn begun(&self) -> Vec<Extent> {
-        self.disk.begun.lock().unwrap().clone()
+        lock(&self.disk.begun).clone()
     }
 
     fn read(&self) -> Vec<Extent> {
-        self.disk.read.lock().unwrap().clone()
+        lock(&self.disk.read).clone()
     }
 
     /// Bytes of what was read that were on their way as a whole.
@@ -202,9 +202,7 @@ fn nothing_is_begun_for_who_does_not_read_on() {
     for at in [40, 8, 25, 3, 50, 17, 33] {
         runs.piece(0, at..at + 4, Direction::Forward);
     }
-    for at in (0..POINTS - 4).rev().step_by(4) {
-        runs.piece(1, at..at + 4, Direction::Backward);
-    }
+    runs.piece(1, 0..POINTS, Direction::Backward);
     assert_eq!(runs.begun(), []);
     let small = Runs::new(1, (true, 200), false);
     small.in_order();
