@@ -63,6 +63,8 @@ pub fn of_store(store: &Store) -> Value {
             "written_bytes": s.io.write_bytes,
             "past_cache_bytes": s.io.past_cache_bytes,
             "read_past_cache_bytes": s.io.read_past_cache_bytes,
+            "read_begun_bytes": s.io.read_begun_bytes,
+            "read_begun_used_bytes": s.io.read_begun_used_bytes,
             "syncs": s.io.syncs,
             "discards": s.io.discards,
         },
