@@ -5,11 +5,13 @@
 //!   take       [ part )[ part )    [ all ───────── )         the last part takes it away
 //! ```
 //! Invariants: who takes a part gets what lay there when its reading began or later, and nobody gets what lay there before a write that has ended: who writes
-//! tells so afterwards, and what overlaps is let go; no lock but that of one piece is held while somebody waits for it; a piece that nobody
-//! came for makes room for another only after a while, so that many who read on side by side do not read in vain.
+//! tells so afterwards, and what overlaps is let go; no lock but that of one piece is held while somebody waits for it, and nobody waits longer than
+//! [`PATIENCE`], as what came is only told once the thread that began it is not busy in the kernel; what is read in vain is a quarter of what is
+//! used, and [`MOST`] pieces in any ten seconds.
 
-use super::flight::{Flight, Landed, Ring};
+use super::flight::{Flight, Landed};
 use super::once::{Lent, Spare};
+use super::rings::Rings;
 use super::stats::Clocks;
 use crate::Extent;
 use crate::sync::{Mutex, TryLockError, lock};
@@ -17,43 +19,48 @@ use bytes::Bytes;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Pieces on their way, or that wait: two for each of some who read on.
 const MOST: usize = 8;
 /// How long one waits at least for who wants it, if others would have its room.
 const KEPT: Duration = Duration::from_millis(100);
+/// So many pieces are used before one that may still be wanted makes room.
+const PRICE: usize = 4;
+/// After so long it makes room in any case.
+const OLD: Duration = Duration::from_secs(10);
+/// How long somebody waits for what another thread began, before he reads himself.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Less than so much at the end of a piece, in bytes, is not waited for: blocks are asked for as a whole, and a length may be guessed.
 const REST: u64 = 32 << 10;
 
 /// What is on its way from one file.
 #[derive(Default)]
 pub(super) struct Coming {
-    /// How many there are, so that who writes need not ask further.
+    /// How many pieces there are, so that who writes need not ask further.
     count: AtomicUsize,
     pieces: Mutex<Pieces>,
     rings: Rings,
 }
 
-/// The oldest first.
-type Pieces = Vec<Piece>;
-
-/// Rings without a request.
 #[derive(Default)]
-struct Rings(Mutex<Idle>);
-
-#[derive(Default)]
-struct Idle {
-    rings: Vec<Ring>,
-    /// Whether there is none to be had.
-    refused: bool,
+struct Pieces {
+    /// The oldest first.
+    list: Vec<Piece>,
+    /// Nobody gets them any more, but the kernel may still write into their buffers.
+    gone: Vec<Piece>,
+    /// How many were used lately, less what others paid for their room.
+    used: usize,
 }
 
 #[derive(Clone)]
 struct Piece {
     extent: Extent,
-    begun: Instant,
+    /// When it began, or somebody took a part.
+    touched: Instant,
+    /// Whether somebody took a part.
+    begun: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -81,30 +88,19 @@ impl std::fmt::Debug for Coming {
     }
 }
 
-impl Rings {
-    fn take(&self) -> Option<Ring> {
-        let mut idle = lock(&self.0);
-        if idle.refused {
-            return None;
-        }
-        let ring = idle.rings.pop().or_else(Ring::new);
-        idle.refused = ring.is_none();
-        ring
-    }
-
-    fn put(&self, ring: Ring) {
-        lock(&self.0).rings.push(ring);
-    }
-}
-
 impl Piece {
-    /// Whether it may make room: nobody waits for it, and nobody came for it in a while.
-    fn may_go(&self) -> bool {
-        let state = self.state.try_lock();
-        match state {
-            Ok(mut state) => self.begun.elapsed() >= KEPT && state.is_down(),
+    /// Whether nobody waits for it, neither here nor in the kernel.
+    fn is_down(&self) -> bool {
+        match self.state.try_lock() {
+            Ok(mut state) => state.is_down(),
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => false,
         }
+    }
+
+    /// Whether it may make room; `paid` says that others were of use.
+    fn may_go(&self, paid: bool) -> bool {
+        let waits = self.touched.elapsed();
+        (waits >= OLD || paid && waits >= KEPT) && self.is_down()
     }
 }
 
@@ -116,17 +112,22 @@ impl State {
         }
     }
 
-    /// Waits for it if it is still under way.
+    /// Waits for it if it is still under way, but not for ever.
     fn landed(&mut self, rings: &Rings) -> Option<&Bytes> {
+        if let Self::UnderWay { flight, .. } = self
+            && !flight.wait(PATIENCE)
+        {
+            return None;
+        }
         if matches!(self, Self::UnderWay { .. })
             && let Self::UnderWay { flight, lent } = std::mem::replace(self, Self::Failed)
-            && let Some(Landed { ring, buffer, came }) = flight.land()
         {
-            rings.put(ring);
-            let lent = lent.with(buffer);
-            if let Some(came) = came {
-                let mut bytes = Bytes::from_owner(lent);
-                bytes.truncate(came);
+            let landed = flight.land();
+            rings.tell(landed.as_ref().is_some_and(|landed| landed.came.is_some()));
+            if let Some(Landed { ring, buffer, came }) = landed {
+                rings.put(ring);
+                let mut bytes = Bytes::from_owner(lent.with(buffer));
+                bytes.truncate(came.unwrap_or(0));
                 *self = Self::There(bytes);
             }
         }
@@ -137,7 +138,74 @@ impl State {
     }
 }
 
+impl Pieces {
+    /// Takes out those of which that is true; nobody gets them from now on. Who still flies is kept until it is down.
+    fn let_go(&mut self, which: impl Fn(&Piece) -> bool) {
+        self.gone.extend(self.list.extract_if(.., |p| which(p)));
+        self.gone.retain(|piece| !piece.is_down());
+    }
+
+    /// Enters a piece, for which another may go.
+    ///
+    /// # Errors
+    /// If there is no room, or some of it was entered before.
+    fn enter(&mut self, extent: Extent, state: &Arc<Mutex<State>>) -> Result<(), Begun> {
+        if self.list.iter().any(|piece| piece.extent.contains(&extent)) {
+            return Err(Begun::Before);
+        }
+        // One that goes on where another ends has a block in common with it, or what that one guessed.
+        let inner = Extent::new(extent.offset + REST, extent.len.saturating_sub(2 * REST));
+        self.let_go(|piece| piece.begun && piece.extent.overlaps(&inner));
+        if self.list.iter().any(|piece| piece.extent.overlaps(&inner)) {
+            return Err(Begun::Not);
+        }
+        // Who goes on from one comes for that first, so its room is as good as free.
+        let before = |piece: &Piece| piece.extent.end().abs_diff(extent.offset) < REST;
+        let others = self.list.iter().filter(|piece| !before(piece)).count();
+        if self.gone.len() >= MOST {
+            return Err(Begun::Not);
+        }
+        if others >= MOST {
+            let paid = self.used >= PRICE;
+            let may_go = |piece: &Piece| !before(piece) && piece.may_go(paid);
+            let i = self.list.iter().position(may_go).ok_or(Begun::Not)?;
+            self.used = self.used.saturating_sub(PRICE);
+            self.list.remove(i);
+        }
+        self.list.push(Piece {
+            extent,
+            touched: Instant::now(),
+            begun: false,
+            state: state.clone(),
+        });
+        Ok(())
+    }
+
+    /// Who takes all that is left of a piece takes it away.
+    fn take(&mut self, wanted: Extent) -> Option<Piece> {
+        let i = self.list.iter().position(|p| p.extent.contains(&wanted))?;
+        let piece = &mut self.list[i];
+        let from_start = piece.begun || wanted.offset - piece.extent.offset < REST;
+        if from_start && piece.extent.end() - wanted.end() < REST {
+            self.used = (self.used + 1).min(2 * MOST);
+            return Some(self.list.remove(i));
+        }
+        (piece.begun, piece.touched) = (true, Instant::now());
+        Some(piece.clone())
+    }
+}
+
 impl Coming {
+    /// Does something with the pieces, of which who writes learns.
+    fn with<T>(&self, doing: impl FnOnce(&mut Pieces) -> T) -> T {
+        let mut pieces = lock(&self.pieces);
+        let done = doing(&mut pieces);
+        self.count.store(pieces.list.len(), Ordering::SeqCst);
+        // Or what is read next could be older than what somebody wrote who saw none.
+        fence(Ordering::SeqCst);
+        done
+    }
+
     /// Begins to read `extent`, which lies at blocks, into the part of a buffer that `part_of` says.
     pub fn begin(
         &self,
@@ -149,10 +217,9 @@ impl Coming {
         let state = Arc::new(Mutex::new(State::Failed));
         // Who comes before the request is made waits for that, and nobody else does.
         let mut making = lock(&state);
-        let _gone = match self.enter(extent, &state) {
-            Ok(gone) => gone,
-            Err(known) => return known,
-        };
+        if let Err(known) = self.with(|pieces| pieces.enter(extent, &state)) {
+            return known;
+        }
         let begun = self.rings.take().is_some_and(|ring| {
             let buffer = spare.take(size);
             let part = part_of(&buffer);
@@ -161,48 +228,20 @@ impl Coming {
                 Ok(flight) => {
                     let flight = Box::new(flight);
                     *making = State::UnderWay { flight, lent };
+                    true
                 }
-                Err(buffer) => drop(lent.with(buffer)),
+                Err(buffer) => {
+                    drop(lent.with(buffer));
+                    self.rings.tell(false);
+                    false
+                }
             }
-            matches!(*making, State::UnderWay { .. })
         });
         if begun {
             return Begun::Now;
         }
-        let mut pieces = lock(&self.pieces);
-        pieces.retain(|piece| !Arc::ptr_eq(&piece.state, &state));
-        self.count.store(pieces.len(), Ordering::Release);
+        self.with(|pieces| pieces.list.retain(|p| !Arc::ptr_eq(&p.state, &state)));
         Begun::Not
-    }
-
-    /// Enters a piece, for which another may go.
-    ///
-    /// # Errors
-    /// If there is no room, or some of it was entered before.
-    fn enter(&self, extent: Extent, state: &Arc<Mutex<State>>) -> Result<Option<Piece>, Begun> {
-        let mut pieces = lock(&self.pieces);
-        // One that goes on where another ends has a block in common with it, or what that one guessed.
-        let inner = Extent::new(extent.offset + REST, extent.len.saturating_sub(2 * REST));
-        if pieces.iter().any(|piece| piece.extent.contains(&extent)) {
-            return Err(Begun::Before);
-        }
-        if pieces.iter().any(|piece| piece.extent.overlaps(&inner)) {
-            return Err(Begun::Not);
-        }
-        let gone = match pieces.len() < MOST {
-            true => None,
-            false => {
-                let i = pieces.iter().position(Piece::may_go).ok_or(Begun::Not)?;
-                Some(pieces.remove(i))
-            }
-        };
-        pieces.push(Piece {
-            extent,
-            begun: Instant::now(),
-            state: state.clone(),
-        });
-        self.count.store(pieces.len(), Ordering::Release);
-        Ok(gone)
     }
 
     /// The bytes of `wanted`, if they are on their way as a whole: waits for them.
@@ -210,40 +249,41 @@ impl Coming {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let mut pieces = lock(&self.pieces);
-        let i = pieces.iter().position(|p| p.extent.contains(&wanted))?;
-        let piece = match pieces[i].extent.end() - wanted.end() < REST {
-            true => pieces.remove(i),
-            false => pieces[i].clone(),
-        };
-        self.count.store(pieces.len(), Ordering::Release);
-        drop(pieces);
+        let piece = self.with(|pieces| pieces.take(wanted))?;
         let mut state = lock(&piece.state);
-        let bytes = clocks.read(|| state.landed(&self.rings))?;
+        let came = clocks.read(|| state.landed(&self.rings).cloned());
         let from = (wanted.offset - piece.extent.offset) as usize;
         let part = from..from + wanted.len as usize;
-        (part.end <= bytes.len()).then(|| bytes.slice(part))
+        let Some(bytes) = came.filter(|bytes| part.end <= bytes.len()) else {
+            drop(state);
+            self.with(|pieces| {
+                pieces.let_go(|p| Arc::ptr_eq(&p.state, &piece.state));
+                if !piece.is_down() {
+                    pieces.gone.push(piece.clone());
+                }
+            });
+            return None;
+        };
+        // Who holds a little is not to hold all of it.
+        Some(match part.len() < bytes.len() / 2 {
+            true => Bytes::copy_from_slice(&bytes[part]),
+            false => bytes.slice(part),
+        })
+    }
+
+    /// Lets go of what overlaps `extent`: something else lies there now, or whoever asks next means the medium itself. It waits for nobody.
+    pub fn forget(&self, extent: Extent) {
+        // See `with`.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::SeqCst) > 0 {
+            self.with(|pieces| pieces.let_go(|piece| piece.extent.overlaps(&extent)));
+        }
     }
 
     /// How many there are.
     #[cfg(test)]
     fn len(&self) -> usize {
-        lock(&self.pieces).len()
-    }
-
-    /// Lets go of what overlaps `extent`: something else lies there now, or whoever asks next means the medium itself.
-    pub fn forget(&self, extent: Extent) {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let mut pieces = lock(&self.pieces);
-        let gone: Vec<_> = pieces
-            .extract_if(.., |piece| piece.extent.overlaps(&extent))
-            .collect();
-        self.count.store(pieces.len(), Ordering::Release);
-        drop(pieces);
-        // Waits for what is still under way, outside of the lock.
-        drop(gone);
+        lock(&self.pieces).list.len()
     }
 }
 

@@ -11,10 +11,12 @@
 //! nobody lands is waited for when it is dropped.
 
 use io_uring::{IoUring, opcode, types};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 /// Where a request is handed to the kernel, and comes back from it.
 pub(super) struct Ring(IoUring);
@@ -44,7 +46,7 @@ impl Ring {
 ///
 /// The kernel writes into `part` of the buffer, which lies inside of it (asserted by slicing), until it posts the completion. Until then the buffer is owned by
 /// [`Flight`], which does not give out a reference to it, and is neither moved in memory nor freed: a `Vec` that is moved leaves its bytes where they are;
-/// [`Flight::wait`] returns the buffer only after the completion was seen, [`Drop`] goes through the same, and where the kernel refuses to wait the buffer is leaked. A
+/// [`Flight::finish`] returns the buffer only after the completion was seen, [`Drop`] goes through the same, and where the kernel refuses to wait the buffer is leaked. A
 /// request that was not accepted is not known to the kernel, and its ring is dropped with it, so that it never will be. The kernel holds the file itself for as long as it reads.
 /// `Vec<u8>` has no invalid values, and all of it is initialised before.
 #[expect(
@@ -93,12 +95,31 @@ impl Flight {
         under_way.is_none_or(|(ring, _)| !ring.0.completion().is_empty())
     }
 
-    /// Waits until it is down. None if the kernel does not say when that is; then its buffer is left to the kernel for good.
-    pub fn land(mut self) -> Option<Landed> {
-        self.wait()
+    /// Waits until it is down, or so long; whether it is. What came is only told once the thread that began it is not busy in the kernel: who waits for ever
+    /// waits for that, too.
+    pub fn wait(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while !self.is_down() {
+            let left = until.saturating_duration_since(Instant::now());
+            let Some((ring, _)) = self.under_way.as_ref().filter(|_| !left.is_zero()) else {
+                return false;
+            };
+            let left = types::Timespec::from(left);
+            let how = types::SubmitArgs::new().timespec(&left);
+            match ring.0.submitter().submit_with_args(1, &how) {
+                Err(e) if !is_late(&e) => return false,
+                _ => {}
+            }
+        }
+        true
     }
 
-    fn wait(&mut self) -> Option<Landed> {
+    /// Waits until it is down, however long. None if the kernel does not say when that is; then its buffer is left to the kernel for good.
+    pub fn land(mut self) -> Option<Landed> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Option<Landed> {
         let (mut ring, buffer) = self.under_way.take()?;
         loop {
             let done = ring.0.completion().next();
@@ -117,9 +138,15 @@ impl Flight {
     }
 }
 
+/// Whether waiting ended for the time, or for a signal.
+fn is_late(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::Interrupted
+        || error.raw_os_error() == Some(Errno::TIME.raw_os_error())
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.wait();
+        self.finish();
     }
 }
 
@@ -160,14 +187,22 @@ mod tests {
         }
     }
 
+    /// The buffer is the kernel's until then.
     #[test]
     fn one_that_nobody_lands_is_waited_for() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[1; 1 << 20]).unwrap();
-        for _ in 0..50 {
-            let Some(ring) = ring() else { return };
-            drop(Flight::begin(ring, &file, vec![0; 1 << 20], 0..1 << 20, 0));
-        }
+        let Some(ring) = ring() else { return };
+        let (from, mut to) = std::io::pipe().unwrap();
+        let from = File::from(std::os::fd::OwnedFd::from(from));
+        let mut flight = Flight::begin(ring, &from, vec![0; 100], 0..100, 0).unwrap();
+        assert!(!flight.is_down() && !flight.wait(Duration::from_millis(20)));
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            to.write_all(&[1; 100]).unwrap();
+            Instant::now()
+        });
+        drop(flight);
+        let dropped = Instant::now();
+        assert!(dropped >= writer.join().unwrap());
     }
 
     #[test]
@@ -176,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = File::open(folder.path()).unwrap();
         let mut flight = Flight::begin(ring, &file, vec![0; 100], 0..100, 0).unwrap();
-        while !flight.is_down() {}
+        assert!(flight.wait(Duration::from_secs(10)) && flight.is_down());
         let landed = flight.land().unwrap();
         assert_eq!(landed.came, None);
         assert!(Flight::begin(landed.ring, &file, vec![0; 100], 50..101, 0).is_err());

@@ -67,10 +67,6 @@ impl Disk for HookedDisk {
         self.inner.will_read(extent);
     }
 
-    fn begin_read(&self, extent: Extent) -> bool {
-        self.inner.begin_read(extent)
-    }
-
     fn room(&self) -> Option<u64> {
         self.inner.room()
     }

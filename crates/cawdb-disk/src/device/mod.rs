@@ -17,6 +17,7 @@ mod outage;
 mod outages;
 mod ram;
 mod recording;
+mod rings;
 mod stats;
 mod touched;
 mod ways;

@@ -9,7 +9,7 @@
 //!
 //! Invariants: the kernel writes what its cache still has to write of a place before a direct request reads there, so that both views are
 //! one; at most [`SPARE`] buffers of a size wait, and one is at most twice as long as what was asked for and 140 KiB, as somebody may hold
-//! that for long, and counts what he holds; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
+//! that for long, and counts what he holds, but for what was on its way (`coming.rs`), where he may hold half of it for all; where a direct request fails, the caller reads the other way, and what is the medium's fault is said there.
 
 use super::coming::{Begun, Coming};
 use super::direct;

@@ -92,11 +92,11 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Of another place, where somebody goes on who was here.
-    pub(super) fn elsewhere(&self) -> Self {
+    /// Of another place, where somebody goes on who was here, with what is on its way.
+    pub(super) fn elsewhere(&mut self) -> Self {
         Self {
             window: self.window,
-            next: self.next.clone(),
+            next: std::mem::take(&mut self.next),
             ..Self::default()
         }
     }
@@ -112,7 +112,8 @@ impl Ahead {
     ) -> Result<Arc<Segment>> {
         if !self.holds(number) {
             self.next.arrive(disk, number);
-            let known = self.next.coming(disk, index, number);
+            let known = self.next.coming(disk, index, (number, rest.end));
+            let (known, exact) = known.unzip();
             let wanted = known.clone().unwrap_or_else(|| {
                 let mut wanted = self.wanted(index, number, rest, reader);
                 // Where a piece ends, who reads the next one may have begun.
@@ -121,9 +122,8 @@ impl Ahead {
                 }
                 wanted
             });
-            let goes_on =
-                self.window > 0 && !reader.alone && reader.direction == Direction::Forward;
-            let (before, after) = (goes_on && known.is_some(), goes_on && known.is_none());
+            let goes_on = !reader.alone && reader.direction == Direction::Forward;
+            let before = goes_on && exact == Some(true);
             if before {
                 self.begin_next(disk, index, &wanted, rest, reader);
             }
@@ -133,7 +133,7 @@ impl Ahead {
                 }
                 (self.window, self.failed) = (0, true);
                 self.read(disk, index, number..number + 1)?;
-            } else if after {
+            } else if goes_on && !before {
                 self.begin_next(disk, index, &wanted, rest, reader);
             }
         }
@@ -175,6 +175,7 @@ impl Ahead {
         self.unread.clear();
         self.unread.resize(wanted.len(), true);
         self.held = wanted;
+        self.next.pass(len);
         self.window = (self.window.max(len) * 2).clamp(FIRST_WINDOW, MAX_WINDOW);
         Ok(())
     }

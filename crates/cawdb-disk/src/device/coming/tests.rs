@@ -1,6 +1,7 @@
 //! What is begun is what is read, and what was written since; through a file, beside a model of its bytes.
 
 use super::*;
+use crate::device::flight::Ring;
 use crate::device::{Access, Disk, FileDisk};
 use fastrand::Rng;
 use std::os::unix::fs::OpenOptionsExt;
@@ -111,22 +112,83 @@ fn what_is_written_meanwhile_is_what_is_read() {
     assert_eq!(disk.stats().read_begun_used_bytes, 200_000);
 }
 
+/// A piece of half a MiB, far from the others.
+fn apart(n: usize) -> Extent {
+    at(n * MIB, 512 << 10)
+}
+
+fn take(disk: &FileDisk, content: &[u8], piece: Extent) {
+    let (from, len) = (piece.offset as usize, piece.len as usize);
+    assert!(read(disk, from, len) == content[from..from + len]);
+}
+
 #[test]
-fn what_nobody_comes_for_makes_room_after_a_while() {
+fn what_nobody_comes_for_makes_room_where_others_were_of_use() {
     let Some((_folder, disk, content)) = disk(4) else {
         return;
     };
-    let piece = |n: usize| at(n * MIB, MIB);
-    assert!((0..MOST).all(|n| disk.begin_read(piece(n))));
-    assert!(!disk.begin_read(piece(MOST)), "no room");
+    assert!((0..MOST).all(|n| disk.begin_read(apart(n))));
     std::thread::sleep(2 * KEPT);
-    assert!(disk.begin_read(piece(MOST)));
+    assert!(!disk.begin_read(apart(MOST)), "nobody was of use");
+    (4..4 + PRICE).for_each(|n| take(&disk, &content, apart(n)));
+    let again = |n: usize| at(n * MIB + (512 << 10), 256 << 10);
+    assert!((4..4 + PRICE).all(|n| disk.begin_read(again(n))));
     assert_eq!(disk.coming().len(), MOST);
-    for n in 0..=MOST {
-        assert!(read(&disk, n * MIB, MIB) == content[n * MIB..(n + 1) * MIB]);
-    }
+    std::thread::sleep(2 * KEPT);
+    assert!(disk.begin_read(apart(MOST)), "the oldest goes");
+    assert!(!disk.begin_read(apart(MOST + 1)), "that was paid for once");
+    assert_eq!(disk.coming().len(), MOST);
     let used = disk.stats().read_begun_used_bytes;
-    assert_eq!(used, (MOST * MIB) as u64, "all but the oldest");
+    (0..2).for_each(|n| take(&disk, &content, apart(n)));
+    let more = disk.stats().read_begun_used_bytes - used;
+    assert_eq!(more, apart(1).len, "the first is read anew");
+}
+
+#[test]
+fn who_goes_on_finds_room_in_that_of_what_he_comes_for() {
+    let Some((_folder, disk, content)) = disk(6) else {
+        return;
+    };
+    assert!((0..MOST).all(|n| disk.begin_read(apart(n))));
+    for n in 0..MOST {
+        let next = at(n * MIB + (512 << 10), 256 << 10);
+        assert!(disk.begin_read(next), "{n}");
+        take(&disk, &content, apart(n));
+    }
+    assert_eq!(disk.coming().len(), MOST);
+    let used = disk.stats().read_begun_used_bytes;
+    assert_eq!(used, MOST as u64 * apart(0).len);
+}
+
+#[test]
+fn what_was_guessed_too_much_is_let_go() {
+    let Some((_folder, disk, content)) = disk(7) else {
+        return;
+    };
+    for n in 0..10 {
+        let (from, guess) = (n * MIB, (600 << 10) + 60_000);
+        assert!(disk.begin_read(at(from, guess)));
+        take(&disk, &content, at(from, 600 << 10));
+        let behind = at(from + (600 << 10), 300 << 10);
+        assert!(disk.begin_read(behind), "{n}");
+        assert_eq!(disk.coming().len(), 1);
+        take(&disk, &content, behind);
+        assert_eq!(disk.coming().len(), 0);
+    }
+}
+
+/// A little is not to hold all, nor to take it away from who comes for all.
+#[test]
+fn somebody_else_may_want_a_little_of_it() {
+    let Some((_folder, disk, content)) = disk(8) else {
+        return;
+    };
+    let all = at(0, MIB);
+    assert!(disk.begin_read(all));
+    take(&disk, &content, at(MIB - 40_000, 40_000));
+    take(&disk, &content, all);
+    assert_eq!(disk.stats().reads, 1);
+    assert_eq!(disk.coming().len(), 0);
 }
 
 #[test]
@@ -191,6 +253,5 @@ fn nobody_reads_what_was_there_before_a_write_that_has_ended() {
             std::thread::yield_now();
         }
     });
-    let io = disk.stats();
-    assert!(io.read_begun_bytes > 0 && io.read_begun_used_bytes > 0);
+    assert!(disk.stats().read_begun_bytes > 0);
 }

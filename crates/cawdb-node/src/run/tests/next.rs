@@ -15,8 +15,13 @@ const PIECE: u32 = 16;
 struct Told {
     memory: RamDisk,
     refuses: bool,
-    begun: Mutex<Vec<Extent>>,
-    read: Mutex<Vec<Extent>>,
+    log: Mutex<Vec<Asked>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Begin(Extent),
+    Read(Extent),
 }
 
 impl Disk for Told {
@@ -31,14 +36,14 @@ impl Disk for Told {
     }
     fn read_bulk(&self, offset: u64, len: usize) -> cawdb_disk::Result<Bytes> {
         let extent = Extent::new(offset, len as u64);
-        lock(&self.read).push(extent);
+        lock(&self.log).push(Asked::Read(extent));
         self.memory.read_bulk(offset, len)
     }
     fn begin_read(&self, extent: Extent) -> bool {
         if self.refuses {
             return false;
         }
-        lock(&self.begun).push(extent);
+        lock(&self.log).push(Asked::Begin(extent));
         true
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> cawdb_disk::Result<()> {
@@ -129,12 +134,24 @@ impl Runs {
         }
     }
 
+    fn log(&self) -> Vec<Asked> {
+        lock(&self.disk.log).clone()
+    }
+
     fn begun(&self) -> Vec<Extent> {
-        lock(&self.disk.begun).clone()
+        let begun = |asked| match asked {
+            Asked::Begin(extent) => Some(extent),
+            Asked::Read(_) => None,
+        };
+        self.log().into_iter().filter_map(begun).collect()
     }
 
     fn read(&self) -> Vec<Extent> {
-        lock(&self.disk.read).clone()
+        let read = |asked| match asked {
+            Asked::Read(extent) => Some(extent),
+            Asked::Begin(_) => None,
+        };
+        self.log().into_iter().filter_map(read).collect()
     }
 
     /// Bytes of what was read that were on their way as a whole.
@@ -165,6 +182,29 @@ fn who_reads_on_finds_it_on_its_way() {
         read <= 8 * u64::from(POINTS) * (VALUE as u64 + 100),
         "{read}: some twice"
     );
+}
+
+/// Where what is on its way is known as a whole, the next is, too, before anybody waits; and after a guess nothing is asked for that may be part of it.
+#[test]
+fn two_are_on_their_way_while_somebody_waits() {
+    let runs = Runs::new(8, (true, VALUE), false);
+    runs.in_order();
+    let (mut ahead, mut guessed) = (0, 0);
+    let mut begun: Vec<Extent> = Vec::new();
+    for asked in runs.log() {
+        match asked {
+            Asked::Begin(extent) => begun.push(extent),
+            Asked::Read(read) => {
+                let own = begun.iter().position(|b| b.contains(&read));
+                let next = begun.last().is_some_and(|b| b.offset >= read.end());
+                let exact = own.is_some_and(|i| begun[i].end() == read.end());
+                ahead += usize::from(exact && next);
+                guessed += usize::from(own.is_some() && !exact);
+                assert!(exact || own.is_none() || !next, "{read} is part of a guess");
+            }
+        }
+    }
+    assert!(ahead >= 20 && guessed >= 5, "{ahead} {guessed}");
 }
 
 #[test]
@@ -203,6 +243,19 @@ fn nothing_is_begun_for_who_does_not_read_on() {
         runs.piece(0, at..at + 4, Direction::Forward);
     }
     runs.piece(1, 0..POINTS, Direction::Backward);
+    let whole = KeyRange::all();
+    let mut merged = (runs.runs[1])
+        .cursor(&whole, Direction::Forward, ReadAhead::Full)
+        .unwrap();
+    while merged.next().unwrap().is_some() {}
+    assert_eq!(runs.begun(), []);
+    // As much as a kernel asks for at once, here and there, also over a border.
+    let runs = Runs::new(2, (true, VALUE), false);
+    for at in [37, 0, 19] {
+        runs.piece(0, at..at + PIECE, Direction::Forward);
+    }
+    runs.piece(0, 56..POINTS, Direction::Forward);
+    runs.piece(1, 0..11, Direction::Forward);
     assert_eq!(runs.begun(), []);
     let small = Runs::new(1, (true, 200), false);
     small.in_order();
