@@ -34,6 +34,11 @@ impl Plan {
         Self::from_lookup(seeds, steps, |name| std::env::var(name).ok())
     }
 
+    /// Whether it takes the seeds that are always the same.
+    pub fn is_fixed(&self) -> bool {
+        self.seed.is_none() && self.time.is_none()
+    }
+
     fn from_lookup(seeds: u64, steps: usize, lookup: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name: &str| {
             lookup(name).map(|text| match text.trim().parse::<u64>() {
@@ -104,6 +109,10 @@ mod tests {
 
     #[test]
     fn own_numbers_without_environment() {
+        assert!(plan(&[]).is_fixed());
+        assert!(
+            !plan(&[("CAWFS_SEED", "1")]).is_fixed() && !plan(&[("CAWFS_SECONDS", "1")]).is_fixed()
+        );
         let mut seen = Vec::new();
         for_each_seed(&plan(&[]), "x", |seed, steps| seen.push((seed, steps)));
         assert_eq!(seen, [(0, 100), (1, 100), (2, 100)]);

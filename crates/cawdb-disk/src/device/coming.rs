@@ -5,9 +5,9 @@
 //!   take       [ part )[ part )    [ all ───────── )         the last part takes it away
 //! ```
 //! Invariants: who takes a part gets what lay there when its reading began or later, and nobody gets what lay there before a write that has ended: who writes
-//! tells so afterwards, and what overlaps is let go; no lock but that of one piece is held while somebody waits for it, and nobody waits longer than
-//! [`PATIENCE`], as what came is only told once the thread that began it is not busy in the kernel; what is read in vain is a quarter of what is
-//! used, and [`MOST`] pieces in any ten seconds.
+//! tells so afterwards, and what overlaps is let go; no lock but that of one piece is held while somebody waits for it, and who did not begin it waits no longer than
+//! [`PATIENCE`], as what came is only told once the thread that began it is not busy in the kernel; of what makes room for others a quarter of what was
+//! used is read in vain, and [`MOST`] pieces in any ten seconds; nothing ends its life under the lock of all.
 
 use super::flight::{Flight, Landed};
 use super::once::{Lent, Spare};
@@ -22,13 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// Pieces on their way, or that wait: two for each of some who read on.
+/// Pieces on their way, or that wait: two for each of some who read on, and one more for a moment where somebody comes for one.
 const MOST: usize = 8;
 /// How long one waits at least for who wants it, if others would have its room.
 const KEPT: Duration = Duration::from_millis(100);
 /// So many pieces are used before one that may still be wanted makes room.
 const PRICE: usize = 4;
-/// After so long it makes room in any case.
+/// After so long it makes room in any case; and so long nothing is begun after somebody waited in vain.
 const OLD: Duration = Duration::from_secs(10);
 /// How long somebody waits for what another thread began, before he reads himself.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -52,6 +52,8 @@ struct Pieces {
     gone: Vec<Piece>,
     /// How many were used lately, less what others paid for their room.
     used: usize,
+    /// When somebody last waited in vain: then reading twice would make a slow disk slower.
+    late: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -59,8 +61,8 @@ struct Piece {
     extent: Extent,
     /// When it began, or somebody took a part.
     touched: Instant,
-    /// Whether somebody took a part.
-    begun: bool,
+    /// Where the last part that was taken ended.
+    taken: Option<u64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -76,7 +78,12 @@ pub(super) enum Begun {
 }
 
 enum State {
-    UnderWay { flight: Box<Flight>, lent: Lent },
+    UnderWay {
+        flight: Box<Flight>,
+        lent: Lent,
+        /// How long others wait for the thread that began it, once one does.
+        until: Option<Instant>,
+    },
     There(Bytes),
     Failed,
 }
@@ -112,15 +119,18 @@ impl State {
         }
     }
 
-    /// Waits for it if it is still under way, but not for ever.
+    /// Waits for it if it is still under way; for what another thread began not for ever.
     fn landed(&mut self, rings: &Rings) -> Option<&Bytes> {
-        if let Self::UnderWay { flight, .. } = self
-            && !flight.wait(PATIENCE)
+        if let Self::UnderWay { flight, until, .. } = self
+            && !flight.is_own()
         {
-            return None;
+            let until = *until.get_or_insert_with(|| Instant::now() + PATIENCE);
+            if !flight.wait(until.saturating_duration_since(Instant::now())) {
+                return None;
+            }
         }
         if matches!(self, Self::UnderWay { .. })
-            && let Self::UnderWay { flight, lent } = std::mem::replace(self, Self::Failed)
+            && let Self::UnderWay { flight, lent, .. } = std::mem::replace(self, Self::Failed)
         {
             let landed = flight.land();
             rings.tell(landed.as_ref().is_some_and(|landed| landed.came.is_some()));
@@ -139,59 +149,78 @@ impl State {
 }
 
 impl Pieces {
-    /// Takes out those of which that is true; nobody gets them from now on. Who still flies is kept until it is down.
+    /// Nobody gets those any more of which that is true.
     fn let_go(&mut self, which: impl Fn(&Piece) -> bool) {
         self.gone.extend(self.list.extract_if(.., |p| which(p)));
-        self.gone.retain(|piece| !piece.is_down());
     }
 
     /// Enters a piece, for which another may go.
     ///
     /// # Errors
-    /// If there is no room, or some of it was entered before.
+    /// If there is no room, or more than the ends of it was entered before.
     fn enter(&mut self, extent: Extent, state: &Arc<Mutex<State>>) -> Result<(), Begun> {
         if self.list.iter().any(|piece| piece.extent.contains(&extent)) {
             return Err(Begun::Before);
         }
+        if self.late.is_some_and(|late| late.elapsed() < OLD) {
+            return Err(Begun::Not);
+        }
         // One that goes on where another ends has a block in common with it, or what that one guessed.
         let inner = Extent::new(extent.offset + REST, extent.len.saturating_sub(2 * REST));
-        self.let_go(|piece| piece.begun && piece.extent.overlaps(&inner));
+        let passed = |piece: &Piece| {
+            let goes_on = |to: u64| to.abs_diff(extent.offset) < REST;
+            let left = |to: u64| goes_on(to) || piece.touched.elapsed() >= KEPT;
+            piece.taken.is_some_and(left) && piece.extent.overlaps(&inner)
+        };
+        self.let_go(passed);
         if self.list.iter().any(|piece| piece.extent.overlaps(&inner)) {
             return Err(Begun::Not);
         }
         // Who goes on from one comes for that first, so its room is as good as free.
         let before = |piece: &Piece| piece.extent.end().abs_diff(extent.offset) < REST;
         let others = self.list.iter().filter(|piece| !before(piece)).count();
-        if self.gone.len() >= MOST {
-            return Err(Begun::Not);
-        }
-        if others >= MOST {
+        let flying = self.gone.iter().filter(|piece| !piece.is_down()).count();
+        if others + flying >= MOST {
             let paid = self.used >= PRICE;
             let may_go = |piece: &Piece| !before(piece) && piece.may_go(paid);
             let i = self.list.iter().position(may_go).ok_or(Begun::Not)?;
             self.used = self.used.saturating_sub(PRICE);
-            self.list.remove(i);
+            self.gone.push(self.list.remove(i));
         }
         self.list.push(Piece {
             extent,
             touched: Instant::now(),
-            begun: false,
+            taken: None,
             state: state.clone(),
         });
         Ok(())
     }
 
-    /// Who takes all that is left of a piece takes it away.
-    fn take(&mut self, wanted: Extent) -> Option<Piece> {
+    /// The piece of which somebody takes a part, and whether that is all that is left of it: then it is taken away.
+    fn take(&mut self, wanted: Extent) -> Option<(Piece, bool)> {
         let i = self.list.iter().position(|p| p.extent.contains(&wanted))?;
         let piece = &mut self.list[i];
-        let from_start = piece.begun || wanted.offset - piece.extent.offset < REST;
-        if from_start && piece.extent.end() - wanted.end() < REST {
-            self.used = (self.used + 1).min(2 * MOST);
-            return Some(self.list.remove(i));
+        let starts = [Some(piece.extent.offset), piece.taken];
+        let from = |start: u64| start.abs_diff(wanted.offset) < REST;
+        let goes_on = starts.into_iter().flatten().any(from);
+        if goes_on && piece.extent.end() - wanted.end() < REST {
+            return Some((self.list.remove(i), true));
         }
-        (piece.begun, piece.touched) = (true, Instant::now());
-        Some(piece.clone())
+        (piece.taken, piece.touched) = (Some(wanted.end()), Instant::now());
+        Some((piece.clone(), false))
+    }
+
+    /// Somebody waited for it in vain.
+    fn was_late(&mut self, piece: &Piece) {
+        self.late = Some(Instant::now());
+        self.let_go(|p| Arc::ptr_eq(&p.state, &piece.state));
+        if !self
+            .gone
+            .iter()
+            .any(|p| Arc::ptr_eq(&p.state, &piece.state))
+        {
+            self.gone.push(piece.clone());
+        }
     }
 }
 
@@ -203,6 +232,12 @@ impl Coming {
         self.count.store(pieces.list.len(), Ordering::SeqCst);
         // Or what is read next could be older than what somebody wrote who saw none.
         fence(Ordering::SeqCst);
+        let down: Vec<_> = pieces.gone.extract_if(.., |p| p.is_down()).collect();
+        drop(pieces);
+        for piece in down {
+            // Its ring and its buffer go to the next.
+            lock(&piece.state).landed(&self.rings);
+        }
         done
     }
 
@@ -227,7 +262,12 @@ impl Coming {
             match Flight::begin(ring, file, buffer, part, extent.offset) {
                 Ok(flight) => {
                     let flight = Box::new(flight);
-                    *making = State::UnderWay { flight, lent };
+                    let until = None;
+                    *making = State::UnderWay {
+                        flight,
+                        lent,
+                        until,
+                    };
                     true
                 }
                 Err(buffer) => {
@@ -249,21 +289,21 @@ impl Coming {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let piece = self.with(|pieces| pieces.take(wanted))?;
-        let mut state = lock(&piece.state);
-        let came = clocks.read(|| state.landed(&self.rings).cloned());
+        let (piece, whole) = self.with(|pieces| pieces.take(wanted))?;
+        let came = clocks.read(|| lock(&piece.state).landed(&self.rings).cloned());
         let from = (wanted.offset - piece.extent.offset) as usize;
         let part = from..from + wanted.len as usize;
-        let Some(bytes) = came.filter(|bytes| part.end <= bytes.len()) else {
-            drop(state);
-            self.with(|pieces| {
-                pieces.let_go(|p| Arc::ptr_eq(&p.state, &piece.state));
-                if !piece.is_down() {
-                    pieces.gone.push(piece.clone());
-                }
-            });
+        let Some(bytes) = came else {
+            self.with(|pieces| pieces.was_late(&piece));
             return None;
         };
+        if part.end > bytes.len() {
+            self.with(|pieces| pieces.let_go(|p| Arc::ptr_eq(&p.state, &piece.state)));
+            return None;
+        }
+        if whole {
+            self.with(|pieces| pieces.used = (pieces.used + 1).min(2 * MOST));
+        }
         // Who holds a little is not to hold all of it.
         Some(match part.len() < bytes.len() / 2 {
             true => Bytes::copy_from_slice(&bytes[part]),

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// Where a request is handed to the kernel, and comes back from it.
@@ -25,6 +26,7 @@ pub(super) struct Ring(IoUring);
 pub(super) struct Flight {
     /// None once it has landed, or if the kernel does not say any more when it will.
     under_way: Option<(Ring, Vec<u8>)>,
+    begun_by: ThreadId,
 }
 
 /// What came of one.
@@ -36,9 +38,11 @@ pub(super) struct Landed {
 }
 
 impl Ring {
-    /// None where there is none to be had: an old kernel, or one that was told to refuse.
+    /// None where there is none to be had: a kernel before 5.11, where nobody can wait for a while only, or one that was told to refuse.
     pub fn new() -> Option<Self> {
-        IoUring::new(1).ok().map(Self)
+        let ring = IoUring::new(1).ok();
+        let ring = ring.filter(|ring| ring.params().is_feature_ext_arg());
+        ring.map(Self)
     }
 }
 
@@ -84,6 +88,7 @@ impl Flight {
         match push(&mut ring, file, &mut buffer, part, offset) {
             Some(()) => Ok(Self {
                 under_way: Some((ring, buffer)),
+                begun_by: std::thread::current().id(),
             }),
             None => Err(buffer),
         }
@@ -95,7 +100,12 @@ impl Flight {
         under_way.is_none_or(|(ring, _)| !ring.0.completion().is_empty())
     }
 
-    /// Waits until it is down, or so long; whether it is. What came is only told once the thread that began it is not busy in the kernel: who waits for ever
+    /// Whether this thread began it. Then it waits for the medium alone.
+    pub fn is_own(&self) -> bool {
+        self.begun_by == std::thread::current().id()
+    }
+
+    /// Waits until it is down, or so long, or until the kernel refuses to wait; whether it is. What came is only told once the thread that began it is not busy in the kernel: who waits for ever
     /// waits for that, too.
     pub fn wait(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;

@@ -112,8 +112,9 @@ impl Ahead {
     ) -> Result<Arc<Segment>> {
         if !self.holds(number) {
             self.next.arrive(disk, number);
+            let forward = reader.direction == Direction::Forward;
             let known = self.next.coming(disk, index, (number, rest.end));
-            let (known, exact) = known.unzip();
+            let (known, exact) = known.filter(|_| forward).unzip();
             let wanted = known.clone().unwrap_or_else(|| {
                 let mut wanted = self.wanted(index, number, rest, reader);
                 // Where a piece ends, who reads the next one may have begun.
@@ -122,7 +123,7 @@ impl Ahead {
                 }
                 wanted
             });
-            let goes_on = !reader.alone && reader.direction == Direction::Forward;
+            let goes_on = forward && !reader.alone;
             let before = goes_on && exact == Some(true);
             if before {
                 self.begin_next(disk, index, &wanted, rest, reader);

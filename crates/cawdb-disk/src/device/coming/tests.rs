@@ -4,7 +4,9 @@ use super::*;
 use crate::device::flight::Ring;
 use crate::device::{Access, Disk, FileDisk};
 use fastrand::Rng;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc::channel;
 use tempfile::TempDir;
 
 const LEN: usize = 12 << 20;
@@ -254,4 +256,85 @@ fn nobody_reads_what_was_there_before_a_write_that_has_ended() {
         }
     });
     assert!(disk.stats().read_begun_bytes > 0);
+}
+
+/// A file of which nothing comes before somebody writes.
+fn slow() -> (File, std::io::PipeWriter) {
+    let (from, to) = std::io::pipe().unwrap();
+    (File::from(std::os::fd::OwnedFd::from(from)), to)
+}
+
+const LEN_SLOW: usize = 64 << 10;
+
+/// Begins to read all that will come of it.
+fn begin(coming: &Coming, file: &File, from: usize) -> Begun {
+    let buffers = (2, &Arc::new(Spare::default()));
+    coming.begin(file, at(from, LEN_SLOW), buffers, |_| 0..LEN_SLOW)
+}
+
+/// The kernel tells what came once the thread that began it lets it, and that may be busy.
+#[test]
+fn who_did_not_begin_it_does_not_wait_for_long() {
+    if Ring::new().is_none() {
+        return println!("this kernel refuses io_uring: nothing can be on its way");
+    }
+    let (coming, clocks) = (Coming::default(), Clocks::default());
+    let (file, mut to) = slow();
+    let ((begins, begun), (over, ends)) = (channel::<Begun>(), channel::<()>());
+    let (coming, file, clocks) = (&coming, &file, &clocks);
+    std::thread::scope(move |scope| {
+        scope.spawn(move || {
+            begins.send(begin(coming, file, 0)).unwrap();
+            // Until all is over, or this test fails.
+            ends.recv().unwrap_err();
+        });
+        // It goes when this does.
+        let _over = over;
+        assert_eq!(begun.recv(), Ok(Begun::Now));
+        let asked = Instant::now();
+        assert!(coming.take(at(0, LEN_SLOW / 2), clocks).is_none());
+        assert!(asked.elapsed() >= PATIENCE);
+        assert_eq!(coming.len(), 0, "nobody waits for it again");
+        assert_eq!(begin(coming, file, 1 << 20), Begun::Not, "not so soon");
+        assert_eq!(lock(&coming.pieces).gone.len(), 1, "it still flies");
+        let asked = Instant::now();
+        coming.forget(at(0, 1));
+        assert!(asked.elapsed() < PATIENCE, "who writes waits for nobody");
+        to.write_all(&[3; LEN_SLOW]).unwrap();
+        while !lock(&coming.pieces).gone.is_empty() {
+            assert!(asked.elapsed() < OLD, "it is down, and stays");
+            coming.with(|_| ());
+        }
+    });
+    assert_eq!(clocks.times().reads.count, 1);
+}
+
+#[test]
+fn who_began_it_waits_for_the_medium() {
+    if Ring::new().is_none() {
+        return println!("this kernel refuses io_uring: nothing can be on its way");
+    }
+    let (coming, clocks) = (Coming::default(), Clocks::default());
+    let (file, mut to) = slow();
+    assert_eq!(begin(&coming, &file, 0), Begun::Now);
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(3 * PATIENCE);
+        to.write_all(&[3; LEN_SLOW]).unwrap();
+    });
+    let came = coming.take(at(0, LEN_SLOW), &clocks).unwrap();
+    assert!(came == [3; LEN_SLOW][..]);
+    writer.join().unwrap();
+}
+
+/// A piece that somebody is in the middle of is his.
+#[test]
+fn who_begins_beside_somebody_takes_nothing_from_him() {
+    let Some((_folder, disk, content)) = disk(9) else {
+        return;
+    };
+    assert!(disk.begin_read(at(0, MIB)));
+    take(&disk, &content, at(0, 100_000));
+    assert!(!disk.begin_read(at(MIB / 2, MIB)));
+    take(&disk, &content, at(100_000, MIB - 100_000));
+    assert_eq!(disk.stats().read_begun_used_bytes, MIB as u64);
 }
