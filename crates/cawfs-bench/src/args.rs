@@ -21,6 +21,9 @@ pub struct Args {
     /// Which systems, separated by commas; ours are always among them
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     pub systems: Vec<Kind>,
+    /// Which system begins the first run; the others follow, and another one begins each further run (default: cawfs, or cawdb)
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    pub first: Option<Kind>,
     /// Where results.json, results.md and the plots go
     #[arg(long, default_value = "bench-results", value_name = "DIR")]
     pub out: PathBuf,
@@ -204,7 +207,8 @@ impl Args {
         Name::WORKLOADS.into_iter().filter(wanted).collect()
     }
 
-    /// The systems asked for that some workload asked for suits; ours are always among them, as everything is compared with them.
+    /// The systems asked for that some workload asked for suits; ours are always among them, as everything is compared with them. In the order of
+    /// the first run.
     pub fn systems(&self) -> Vec<Kind> {
         let wanted = |kind: &Kind| {
             let asked = self.systems.is_empty() || self.systems.contains(kind) || kind.is_ours();
@@ -214,6 +218,33 @@ impl Args {
                     .iter()
                     .any(|workload| workload.suits(*kind))
         };
-        Kind::ALL.into_iter().filter(wanted).collect()
+        let mut found: Vec<_> = Kind::ALL.into_iter().filter(wanted).collect();
+        let first = |kind: &Kind| Some(*kind) == self.first;
+        let before = found.iter().position(first).unwrap_or(0);
+        found.rotate_left(before);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn the_first_begins_and_the_others_follow() {
+        let systems = |more: &[&str]| {
+            let asked = ["cawfs-bench", "vm", "--systems", "xfs,ext4,btrfs"];
+            Args::try_parse_from(asked.iter().chain(more))
+                .unwrap()
+                .systems()
+        };
+        let all = systems(&[]);
+        assert_eq!(all.first(), Some(&Kind::Cawfs));
+        for (n, first) in all.iter().enumerate() {
+            let name = first.to_possible_value().unwrap();
+            let turned = systems(&["--first", name.get_name()]);
+            assert_eq!(turned, [&all[n..], &all[..n]].concat());
+        }
     }
 }

@@ -41,6 +41,15 @@ struct Stage {
 pub fn run(args: &Args) -> Result<()> {
     let sizes = args.sizes();
     let scratch = tempfile::Builder::new().prefix("cawfs-bench.").tempdir()?;
+    if let Some(first) = args
+        .first
+        .filter(|first| args.systems().first() != Some(first))
+    {
+        bail!(
+            "{} cannot be the first: it is not among the systems that are measured",
+            first.label()
+        );
+    }
     let stage = Stage::new(args, &sizes, scratch.path())?;
     let mut results = Results::new(sizes);
     let kinds = stage.available(args.systems(), &mut results.notes);
