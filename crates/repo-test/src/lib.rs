@@ -24,5 +24,5 @@ pub use floors::{
 pub use repo::{File, Repo};
 pub use source::{
     forbidden_words, long_files, long_functions, machine_paths, opening_comments, stale_exceptions,
-    unsafe_outside_its_rooms,
+    stray_files, unsafe_outside_its_rooms,
 };

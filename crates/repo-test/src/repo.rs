@@ -1,11 +1,11 @@
-//! The files of the repository, as text.
+//! The files of the repository, as text; where one is none, what is not text in it is replaced by U+FFFD.
 //!
 //! Invariants: paths are relative with `/`; what is built or hidden (`target`, `.git`) is left out.
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// One text file.
+/// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Path from the root of the repository.
@@ -14,7 +14,7 @@ pub struct File {
     pub text: String,
 }
 
-/// All text files, sorted by path.
+/// All files, sorted by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repo {
     /// The files.
@@ -24,7 +24,7 @@ pub struct Repo {
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 impl Repo {
-    /// Reads every text file below `root`.
+    /// Reads every file below `root`.
     ///
     /// # Errors
     /// When a folder or file cannot be read.
@@ -77,9 +77,8 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()>
         }
         if kind.is_dir() {
             collect(&entry.path(), &format!("{path}/"), files)?;
-        } else if kind.is_file()
-            && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
-        {
+        } else if kind.is_file() {
+            let text = String::from_utf8_lossy(&fs::read(entry.path())?).into_owned();
             files.push(File { path, text });
         }
     }

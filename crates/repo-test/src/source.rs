@@ -177,6 +177,19 @@ pub fn unsafe_outside_its_rooms(repo: &Repo) -> Vec<String> {
     complaints
 }
 
+/// Bytes of the longest file, which is a plot.
+const LONGEST: usize = 256 << 10;
+
+/// What is not text, or longer than anything that somebody wrote: it got in by accident, and stays in the history of all.
+pub fn stray_files(repo: &Repo) -> Vec<String> {
+    let strays = repo.files.iter().filter_map(|file| {
+        let text = !file.text.contains(['\0', char::REPLACEMENT_CHARACTER]);
+        let bytes = file.text.len();
+        (!text || bytes > LONGEST).then(|| format!("{}: {bytes} bytes, text: {text}", file.path))
+    });
+    strays.collect()
+}
+
 /// Absolute paths that exist only on the machine of whoever wrote them.
 pub fn machine_paths(repo: &Repo) -> Vec<String> {
     let paths = [

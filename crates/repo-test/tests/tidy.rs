@@ -241,6 +241,21 @@ fn unsafe_code_has_rooms_of_its_own() {
 }
 
 #[test]
+fn only_text_of_a_length_that_somebody_wrote() {
+    let plot = "<svg/>".repeat(20_000);
+    let archive = "!<arch>".repeat(100_000);
+    holds(
+        stray_files,
+        &[("a.svg", &plot), ("a.md", "\u{e4}")],
+        &[
+            ("a.deb", &archive),
+            ("a.png", "\u{fffd}PNG"),
+            ("b.bin", "a\0"),
+        ],
+    );
+}
+
+#[test]
 fn no_path_of_a_developers_machine() {
     let bad = [
         ["see /wo", "rk/x"].concat(),
