@@ -40,7 +40,6 @@ struct Stage {
 /// Runs all that is asked for, and writes the results; also what was measured before a failure.
 pub fn run(args: &Args) -> Result<()> {
     let sizes = args.sizes();
-    let scratch = tempfile::Builder::new().prefix("cawfs-bench.").tempdir()?;
     if let Some(first) = args
         .first
         .filter(|first| args.systems().first() != Some(first))
@@ -50,6 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
             first.label()
         );
     }
+    let scratch = tempfile::Builder::new().prefix("cawfs-bench.").tempdir()?;
     let stage = Stage::new(args, &sizes, scratch.path())?;
     let mut results = Results::new(sizes);
     let kinds = stage.available(args.systems(), &mut results.notes);

@@ -247,7 +247,7 @@ impl Disk for FileDisk {
 
     fn read_bulk(&self, offset: u64, len: usize) -> Result<Bytes> {
         end_within(&self.name(), offset, len, self.len())?;
-        let known = once::suits(len) && self.touched.touch(offset, len);
+        let first = once::suits(len) && !self.touched.touch(offset, len);
         let account = (&self.counters, &self.clocks);
         if let Some(bytes) = self.once.take_begun((offset, len), account) {
             return Ok(bytes);
@@ -255,10 +255,7 @@ impl Disk for FileDisk {
         if once::is_short(len) {
             return self.read_short(offset, len);
         }
-        if once::suits(len)
-            && !known
-            && let Some(bytes) = self.read_once(offset, len)
-        {
+        if first && let Some(bytes) = self.read_once(offset, len) {
             return Ok(bytes);
         }
         self.read_vec(offset, len).map(Bytes::from)
