@@ -1,5 +1,7 @@
 //! What is begun is what is read, and what was written since; through a file, beside a model of its bytes.
 
+use super::pieces::{KEPT, MOST, OLD, PRICE};
+use super::state::PATIENCE;
 use super::*;
 use crate::device::flight::Ring;
 use crate::device::{Access, Disk, FileDisk};
@@ -7,6 +9,7 @@ use fastrand::Rng;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const LEN: usize = 12 << 20;
