@@ -8,12 +8,14 @@
 //! any    no key is longer at all; made ≤ any ≤ what the engine takes
 //! ```
 //!
-//! * A directory without [`MOVED`] has no key below it that is longer than `made`; marked are a tree that came and may
-//!   have longer ones, and all directories above it.
-//! * A tree with the prefix s that comes to the prefix d has no key longer than its bound - s + d. So clones of what was
-//!   only made do not add up, however many there are.
-//! * If the bound says that a tree does not fit, its keys are looked at, in O(their number): only for trees that hold
-//!   clones, in a volume where trees have gone deeper thousands of times.
+//! * Of a directory two things are known, counted from its own prefix, so that they hold wherever it comes: how far what was *made* below it one by one reaches, and how
+//!   far the trees that came below it do. It says the first of itself when it came to where keys may be longer than `made` ([`CAME`]); then all directories above
+//!   say the second ([`HOLDS`]).
+//! * What was made below a directory is not longer than `made`, or than what was made below one at or above it before that came.
+//! * A tree with the prefix s that comes to the prefix d has no key longer than its bound - s + d. Nothing of that adds up: neither clones, however many there are, nor
+//!   trees that go to and fro.
+//! * If the bound says that a tree does not fit, its keys are looked at, in O(their number): only for trees with far longer keys than most.
+//! * What earlier versions marked [`MOVED`] came, or holds what did: `any` bounds it, and what lies below it.
 //! * What the store says of the bounds is what they are: it is written before what needs it, and not rounded, since that would add up with each mount.
 
 use crate::change::Change;
@@ -23,7 +25,7 @@ use crate::inode::{Inode, MOVED};
 use crate::locks::lock;
 use crate::schema::{Location, META, misc};
 use crate::table::{Node, Place};
-use crate::types::NAME_MAX;
+use crate::types::{NAME_MAX, NodeId};
 use cawdb::{Batch, MAX_KEY_BYTES, Snapshot};
 
 /// Both bounds are at least this, so that ordinary paths cost nothing.
@@ -32,6 +34,15 @@ const FLOOR: usize = 8 * 1024;
 const TAIL: usize = 2 + NAME_MAX;
 /// Tag of the bounds in the table of what is never cloned.
 const BOUNDS: u8 = b'K';
+
+/// How long keys below a directory are at most, counted from its prefix, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Those of what was made there one by one.
+    made: usize,
+    /// All.
+    all: usize,
+}
 
 /// The bounds, as the store has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +75,27 @@ fn read(value: &[u8]) -> Option<[usize; 2]> {
 }
 
 impl Fs {
-    /// Longest that the keys below a directory are, counted from its prefix; at most.
-    pub(crate) fn reach(&self, at: &Location, inode: &Inode) -> usize {
-        let bounds = lock(&self.bounds);
-        let bound = match inode.has(MOVED) {
-            true => bounds.any,
-            false => bounds.made,
-        };
-        bound.saturating_sub(at.prefix_bytes())
+    /// How far the keys below a directory reach. O(depth), and for each directory above that came once more.
+    pub(crate) fn reach(&self, node: &Node, at: &Location, inode: &Inode) -> Result<Reach> {
+        let prefix = at.prefix_bytes();
+        let Bounds { made, any } = *lock(&self.bounds);
+        let mut longest = made.max(inode.came().map_or(0, |reach| prefix + reach));
+        let above = lock(&self.table).above(node.id);
+        for dir in above {
+            let inode = dir.inode();
+            if inode.has(MOVED) && dir.id != NodeId::ROOT {
+                longest = any;
+            }
+            if let Some(reach) = inode.came() {
+                longest = longest.max(self.resolve(&dir)?.at.prefix_bytes() + reach);
+            }
+        }
+        if inode.has(MOVED) {
+            longest = any;
+        }
+        let made = longest.saturating_sub(prefix);
+        let all = made.max(inode.holds().unwrap_or(0));
+        Ok(Reach { made, all })
     }
 
     /// Makes sure that an object may be kept at `home`: ENAMETOOLONG if its keys would be too long.
@@ -89,19 +113,19 @@ impl Fs {
         self.keep_bounds(&mut bounds, raised)
     }
 
-    /// Makes sure that what is below `from`, of this reach, may come to `home`. True if it may then have keys beyond
-    /// `made`.
+    /// Makes sure that what is below `from`, of this reach, may come to `home`. How far it reaches there, perhaps less than said, if that may be beyond `made`.
     pub(crate) fn admit_tree(
         &self,
         view: &Snapshot,
-        (from, reach): (&Location, usize),
+        (from, mut reach): (&Location, Reach),
         home: &Location,
-    ) -> Result<bool> {
-        let mut longest = home.prefix_bytes() + reach;
-        if longest > MAX_KEY_BYTES {
-            let below = longest_below(view, from)?.saturating_sub(from.prefix_bytes());
-            longest = home.prefix_bytes() + below;
+    ) -> Result<Option<Reach>> {
+        let prefix = home.prefix_bytes();
+        if prefix + reach.all > MAX_KEY_BYTES {
+            reach.all = longest_below(view, from)?.saturating_sub(from.prefix_bytes());
+            reach.made = reach.made.min(reach.all);
         }
+        let longest = prefix + reach.all;
         fits(longest)?;
         let mut bounds = lock(&self.bounds);
         let raised = Bounds {
@@ -109,7 +133,7 @@ impl Fs {
             ..*bounds
         };
         self.keep_bounds(&mut bounds, raised)?;
-        Ok(longest > bounds.made)
+        Ok((longest > bounds.made).then_some(reach))
     }
 
     /// Makes sure that an object, and a tree of this reach if it is one, may come from `from` to `home` in `dir`; marks what
@@ -118,15 +142,45 @@ impl Fs {
         &self,
         change: &mut Change<'_>,
         view: &Snapshot,
-        (from, inode, reach): (&Location, &mut Inode, usize),
+        (from, inode, reach): (&Location, &mut Inode, Reach),
         (dir, home): (&Node, &Location),
     ) -> Result<()> {
         self.admit_one(home)?;
-        if inode.is_dir() && self.admit_tree(view, (from, reach), home)? {
-            inode.flags |= MOVED;
-            self.mark(change, dir, MOVED)?;
+        if !inode.is_dir() {
+            return Ok(());
         }
-        Ok(())
+        let beyond = self.admit_tree(view, (from, reach), home)?;
+        let holds = inode.holds().or(inode.has(MOVED).then_some(reach.all));
+        let holds = beyond.zip(holds);
+        inode.flags &= !MOVED;
+        inode.set_reach(
+            beyond.map(|reach| reach.made),
+            holds.map(|(reach, holds)| holds.min(reach.all)),
+        );
+        match beyond {
+            Some(reach) => self.hold(change, dir, home.prefix_bytes() + reach.all),
+            None => Ok(()),
+        }
+    }
+
+    /// Marks a directory and those above it: below them are keys as long as that.
+    fn hold(&self, change: &mut Change<'_>, dir: &Node, longest: usize) -> Result<()> {
+        let mut id = dir.id;
+        loop {
+            let node = self.node(id)?;
+            let at = self.resolve(&node)?.at;
+            let mut inode = change.inode(&node);
+            let reach = longest.saturating_sub(at.prefix_bytes());
+            if inode.holds().is_none_or(|held| held < reach) {
+                inode.set_reach(inode.came(), Some(reach));
+                change.record(&node, &at, inode);
+            }
+            let place = lock(&self.table).place(id);
+            match place {
+                Some(Place::Child(parent, _)) => id = parent,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Marks a directory and those above it with a flag.

@@ -43,8 +43,12 @@ pub(crate) const HAS_CAPS: u32 = 2;
 pub(crate) const HAS_ACL: u32 = 4;
 /// Flag: a default access control list is among them (directories).
 pub(crate) const HAS_DEFAULT_ACL: u32 = 8;
-/// Flag: there may be keys below that are longer than what is made one by one (directories; see `depth`).
+/// Flag of earlier versions, for what now is [`HOLDS`], [`CAME`] or both.
 pub(crate) const MOVED: u32 = 16;
+/// Flag: a tree that [`CAME`] lies below; the high half of `size` says how far keys of such reach (directories; see `depth`).
+pub(crate) const HOLDS: u32 = 2048;
+/// Flag: it came from elsewhere; the low half of `size` says how far keys reached that were made below it one by one (directories; see `depth`).
+pub(crate) const CAME: u32 = 4096;
 
 /// Flag: files with several names may have their bodies here (directories; see `links`).
 pub(crate) const HOME: u32 = 32;
@@ -103,6 +107,7 @@ pub(crate) struct Inode {
     pub(crate) gid: u32,
     /// Relative number.
     pub(crate) number: u64,
+    /// Of a directory: see [`CAME`] and [`HOLDS`].
     pub(crate) size: u64,
     /// Blocks stored.
     pub(crate) blocks: u64,
@@ -166,6 +171,34 @@ impl Inode {
     pub(crate) fn is_dense(&self) -> bool {
         self.blocks == blocks_of(self.size)
     }
+    /// How many bytes it has, as shown; none of a directory.
+    pub(crate) fn bytes(&self) -> u64 {
+        if self.is_dir() { 0 } else { self.size }
+    }
+    /// How far keys reached that were made below a directory before it [`CAME`], counted from its prefix, in bytes.
+    pub(crate) fn came(&self) -> Option<usize> {
+        self.reach_of(CAME, 0)
+    }
+    /// How far keys reach of what came below a directory that [`HOLDS`] such, likewise.
+    pub(crate) fn holds(&self) -> Option<usize> {
+        self.reach_of(HOLDS, 32)
+    }
+    fn reach_of(&self, flag: u32, shift: u32) -> Option<usize> {
+        let marked = self.is_dir() && self.has(flag);
+        marked.then_some((self.size >> shift) as u32 as usize)
+    }
+    /// Remembers of a directory what [`Self::came`] and [`Self::holds`] tell.
+    pub(crate) fn set_reach(&mut self, came: Option<usize>, holds: Option<usize>) {
+        let halves = [(came, CAME, 0), (holds, HOLDS, 32)];
+        self.size = 0;
+        for (reach, flag, shift) in halves {
+            self.flags &= !flag;
+            if let Some(reach) = reach {
+                self.flags |= flag;
+                self.size |= u64::from(u32::try_from(reach).unwrap_or(u32::MAX)) << shift;
+            }
+        }
+    }
     /// The number shown, where `base` is the sum of the shifts of the directories above.
     pub(crate) fn shown(&self, base: u64) -> u64 {
         avoid_reserved(base.wrapping_add(self.relative()))
@@ -206,7 +239,7 @@ impl Inode {
             uid: ids.user(self.uid),
             gid: ids.group(self.gid),
             rdev: self.rdev(),
-            size: self.size,
+            size: self.bytes(),
             blocks: sectors,
             atime: self.atime,
             mtime: self.mtime,

@@ -374,7 +374,7 @@ fn object(
         uid: known(ids.user(inode.uid)),
         gid: known(ids.group(inode.gid)),
         rdev: inode.rdev(),
-        size: inode.size,
+        size: inode.bytes(),
         times: [inode.atime, inode.mtime],
         target: inode.target,
         xattrs,

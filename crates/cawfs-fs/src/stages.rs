@@ -4,6 +4,7 @@
 //! * With several, a shared copy lies in the staging area of the store, so that all show one instant.
 //! * A stage ends when its last destination was renamed, or after ten minutes.
 
+use crate::depth::Reach;
 use crate::errno::{Kind, Result};
 use crate::inherited::Inherited;
 use crate::inode::{Inode, NoSetId};
@@ -39,7 +40,7 @@ pub(crate) struct Stage {
     /// What the clones make of that.
     pub(crate) inherited: Inherited,
     /// Longest that the keys below the source were, counted from its prefix.
-    pub(crate) reach: usize,
+    pub(crate) reach: Reach,
     pub(crate) count: u32,
     pub(crate) replace: bool,
     pub(crate) born: Time,

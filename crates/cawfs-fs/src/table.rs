@@ -291,17 +291,20 @@ impl Table {
     }
     /// The homes at and above a directory, nearest first. O(depth).
     pub(crate) fn homes(&self, dir: NodeId) -> Vec<Arc<Node>> {
-        let (mut homes, mut at) = (Vec::new(), Some(dir));
-        while let Some(slot) = at.and_then(|id| self.slots.get(&id)) {
-            if lock(&slot.node.inode).has(HOME) {
-                homes.push(slot.node.clone());
-            }
-            at = match &slot.place {
-                Place::Child(parent, _) => Some(*parent),
-                _ => None,
-            };
+        let slots = self.slots.get(&dir).into_iter();
+        let all = slots.map(|slot| slot.node.clone()).chain(self.above(dir));
+        all.filter(|node| lock(&node.inode).has(HOME)).collect()
+    }
+    /// The directories above a node, nearest first. O(depth).
+    pub(crate) fn above(&self, id: NodeId) -> Vec<Arc<Node>> {
+        let (mut above, mut at) = (Vec::new(), id);
+        while let Some(Place::Child(parent, _)) = self.slots.get(&at).map(|slot| &slot.place)
+            && let Some(slot) = self.slots.get(parent)
+        {
+            above.push(slot.node.clone());
+            at = *parent;
         }
-        homes
+        above
     }
     /// The lowest directory that is at or above both. O(depth²).
     pub(crate) fn common(&self, a: NodeId, b: NodeId) -> NodeId {

@@ -6,6 +6,7 @@
 use crate::change::Change;
 use crate::content;
 use crate::counters::add;
+use crate::depth::Reach;
 use crate::errno::{Kind, Result};
 use crate::fs::{Fs, check_name};
 use crate::guards::{GUARDS, check_mutable, check_removal};
@@ -32,7 +33,7 @@ pub(crate) struct Origin {
     /// What ids are shown as in it.
     pub(crate) ids: Ids,
     /// Longest that the keys below it are, counted from its prefix.
-    pub(crate) reach: usize,
+    pub(crate) reach: Reach,
     /// Its node; none for what is staged.
     pub(crate) node: Option<Arc<Node>>,
 }
@@ -118,7 +119,7 @@ impl Fs {
         }
         let found = self.resolve(node)?;
         Ok(Origin {
-            reach: self.reach(&found.at, &inode),
+            reach: self.reach(node, &found.at, &inode)?,
             at: found.at,
             inode,
             no_set_id: found.no_set_id,

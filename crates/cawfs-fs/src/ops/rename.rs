@@ -206,7 +206,7 @@ impl Fs {
             Some(at) => (at, source.inode()),
             None => (&from_home, self.kept(source)),
         };
-        let reach = self.reach(&from_home, &inode);
+        let reach = self.reach(source, &from_home, &inode)?;
         let tree = (&from_home, &mut inode, reach);
         self.admit(&mut change, &view, tree, (to.dir, &to_home))?;
         if inode.has(GUARDS) {
@@ -267,7 +267,8 @@ impl Fs {
         let mut a = self.half(&mut change, source, (from, to))?;
         let mut b = self.half(&mut change, target, (to, from))?;
         let (at_a, at_b) = (from.home(), to.home());
-        let reach = [self.reach(&at_a, &a.inode), self.reach(&at_b, &b.inode)];
+        let reach = |half: &Half<'_>, at| self.reach(half.node, at, &half.inode);
+        let reach = [reach(&a, &at_a)?, reach(&b, &at_b)?];
         let first = (&at_a, &mut a.inode, reach[0]);
         self.admit(&mut change, &view, first, (to.dir, &at_b))?;
         let second = (&at_b, &mut b.inode, reach[1]);

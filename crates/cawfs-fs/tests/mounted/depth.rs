@@ -1,6 +1,6 @@
 //! Trees that go ever deeper: what does not fit is refused before anything changes.
 
-use crate::mount::{ME, Mount, TOP, kind, mount, open};
+use crate::mount::{ME, Mount, TOP, kind, mount, open, open_with};
 use cawfs_fs::{CloneOptions, Kind, NodeId, RenameMode};
 
 const NAME: [u8; 200] = [b'n'; 200];
@@ -17,11 +17,6 @@ fn lowest(m: &Mount, top: NodeId) -> NodeId {
         dir = entry.node;
     }
     dir
-}
-
-fn longest(m: &Mount) -> usize {
-    let keys = m.store.scan(cawdb::KeyRange::all());
-    keys.map(|item| item.unwrap().0.len()).max().unwrap()
 }
 
 /// All keys and values but the bounds; the clock stands still.
@@ -51,7 +46,7 @@ fn a_tree_cloned_into_its_own_depth_ends_before_keys_do() {
         }
     }
     assert_eq!(clones, 3, "4, 8, 16, 32 KiB, and what else fits");
-    assert!((32 * 1024..=cawdb::MAX_KEY_BYTES).contains(&longest(&m)));
+    assert!((32 * 1024..=cawdb::MAX_KEY_BYTES).contains(&m.longest_key()));
     // In several destinations, by moving, by exchanging: the same answer.
     let deep = lowest(&m, top);
     let other = m.folder(TOP, "other");
@@ -74,7 +69,7 @@ fn a_tree_cloned_into_its_own_depth_ends_before_keys_do() {
     m.folder(deep, "c");
     let refused = m.rename(&ME, TOP, b"other", deep, b"c", RenameMode::Exchange);
     assert_eq!(kind(refused), Kind::NameTooLong);
-    assert!(longest(&m) <= cawdb::MAX_KEY_BYTES);
+    assert!(m.longest_key() <= cawdb::MAX_KEY_BYTES);
     m.well();
 }
 
@@ -146,8 +141,186 @@ fn many_mounts_do_not_use_up_the_room_for_looking_at_nothing() {
         }
         again.well();
     }
-    let mut keys = m.store.scan(cawdb::KeyRange::all()).map(Result::unwrap);
-    let bounds = keys.find(|(key, _)| key.ends_with(b"xK")).unwrap().1;
-    let any = u32::from_le_bytes(bounds[4..8].try_into().unwrap());
+    let any = m.bound_of_keys();
     assert!((8192..8192 + 40 * 3 + 1).contains(&any), "{any} bytes");
+}
+
+#[test]
+fn a_tree_that_goes_to_and_fro_does_not_use_up_the_room() {
+    let m = mount();
+    let [a, b] = ["a", "b"].map(|name| m.folder(TOP, name));
+    m.file(a, "f", b"x");
+    let inner = m.folder(a, "d");
+    let rename = |from: (NodeId, &str), to: (NodeId, &str), mode| {
+        let names = (from.1.as_bytes(), to.1.as_bytes());
+        m.rename(&ME, from.0, names.0, to.0, names.1, mode).unwrap();
+    };
+    let replace = RenameMode::Replace;
+    for _ in 0..100 {
+        rename((TOP, "a"), (TOP, "longer"), replace);
+        rename((a, "d"), (a, "a longer one"), replace);
+        rename((a, "a longer one"), (a, "d"), replace);
+        rename((TOP, "longer"), (TOP, "a"), replace);
+        rename((TOP, "a"), (b, "below"), replace);
+        rename((b, "below"), (TOP, "a"), replace);
+        rename((TOP, "a"), (TOP, "b"), RenameMode::Exchange);
+        rename((TOP, "b"), (TOP, "a"), RenameMode::Exchange);
+        // A clone of a clone of a clone, to ever other names.
+        m.clone_tree(&ME, a, TOP, b"clone", true).unwrap();
+        let clone = m.lookup(&ME, TOP, b"clone").unwrap().node;
+        m.clone_tree(&ME, clone, TOP, b"of a clone", true).unwrap();
+        m.clone_tree(&ME, clone, TOP, b"c", true).unwrap();
+        m.well();
+    }
+    let any = m.bound_of_keys();
+    assert!((8192..8192 + 100).contains(&any), "{any} bytes");
+    // What comes below it counts again.
+    let deep = chain(&m, inner, 30);
+    m.clone_tree(&ME, inner, deep, b"x", false).unwrap();
+    rename((TOP, "a"), (TOP, "of a longer name"), replace);
+    m.well();
+}
+
+/// A clone 20 KiB down, in it a folder that is 30 KiB deep, and a folder 38 KiB down.
+fn far_down(m: &Mount) -> [NodeId; 3] {
+    let [side, place] = ["side", "place"].map(|name| m.folder(TOP, name));
+    let inner = m.folder(side, "inner");
+    chain(m, inner, 150);
+    let place = chain(m, place, 100);
+    m.clone_tree(&ME, side, place, b"c", false).unwrap();
+    let deep = m.folder(TOP, "deep");
+    let deep = chain(m, deep, 190);
+    let came = m.lookup(&ME, place, b"c").unwrap().node;
+    [came, m.lookup(&ME, came, b"inner").unwrap().node, deep]
+}
+
+#[test]
+fn what_lies_in_a_clone_counts_as_long_as_it_is() {
+    let m = mount();
+    let [came, inner, deep] = far_down(&m);
+    for tree in [came, inner] {
+        let refused = m.clone_tree(&ME, tree, deep, b"x", false);
+        m.well();
+        assert_eq!(kind(refused), Kind::NameTooLong, "68 KiB");
+    }
+    let into = m.folder(TOP, "into");
+    m.clone_tree(&ME, inner, into, b"x", false).unwrap();
+    m.well();
+}
+
+/// The flags of an earlier version, and of this one, for what came and what holds that.
+const MOVED: u32 = 16;
+const MARKS: u32 = 2048 | 4096;
+
+#[test]
+fn what_an_earlier_version_marked_counts_as_long_as_it_may_be() {
+    let m = mount();
+    far_down(&m);
+    m.sync_all().unwrap();
+    let mut batch = cawdb::Batch::new();
+    for item in m.store.scan(cawdb::KeyRange::all()) {
+        let (key, value) = item.unwrap();
+        let Some(flags) = value.get(4..8).filter(|_| value.len() == 109) else {
+            continue;
+        };
+        let flags = u32::from_le_bytes(flags.try_into().unwrap());
+        if flags & MARKS != 0 {
+            let mut value = value.to_vec();
+            value[4..8].copy_from_slice(&(flags & !MARKS | MOVED).to_le_bytes());
+            value[24..32].fill(0);
+            batch.put(key, value);
+        }
+    }
+    assert!(!batch.is_empty());
+    m.store.commit(batch).unwrap();
+    let again = Mount {
+        fs: open(&m.store, &m.clock),
+        store: m.store.clone(),
+        clock: m.clock.clone(),
+    };
+    let down = |name: &str, through: &[u8]| {
+        let top = again.lookup(&ME, TOP, name.as_bytes()).unwrap().node;
+        let end = lowest(&again, top);
+        through.iter().fold(end, |dir, &name| {
+            let name = if name == b'i' {
+                &b"inner"[..]
+            } else {
+                &b"c"[..]
+            };
+            again.lookup(&ME, dir, name).unwrap().node
+        })
+    };
+    for through in [&b"c"[..], b"ci"] {
+        let tree = down("place", through);
+        let refused = again.clone_tree(&ME, tree, down("deep", b""), b"x", false);
+        again.well();
+        assert_eq!(kind(refused), Kind::NameTooLong);
+    }
+    // What holds the clone, into one that is 16 KiB down.
+    let place = again.lookup(&ME, TOP, b"place").unwrap().node;
+    let into = again.folder(TOP, "into");
+    let into = chain(&again, into, 80);
+    let refused = again.clone_tree(&ME, place, into, b"x", false);
+    again.well();
+    assert_eq!(kind(refused), Kind::NameTooLong);
+}
+
+#[test]
+fn whatever_goes_where_no_key_is_longer_than_is_known() {
+    for seed in 0..8 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut m = mount();
+        for name in ["a", "b", "c"] {
+            m.folder(TOP, name);
+        }
+        let mut done = 0;
+        for step in 0..60 {
+            let [from, to] = [60; 2].map(|depth| somewhere(&m, &mut random, depth));
+            // Few are made far down, as that raises the bound of all that is made.
+            let near = somewhere(&m, &mut random, 2).2;
+            let new = [b'n'; 200];
+            let new = &new[..random.usize(150..200)];
+            let moved = match random.u32(0..8) {
+                0 | 1 => (0..random.u32(1..60))
+                    .try_fold(near, |dir, _| {
+                        let made = m.mkdir(&ME, dir, new, 0o755)?;
+                        Ok(made.node)
+                    })
+                    .map(drop),
+                2 | 3 => m.clone_tree(&ME, from.2, to.2, new, false).map(drop),
+                4 => m.rename(&ME, from.0, &from.1, to.0, &to.1, RenameMode::Exchange),
+                _ => m.rename(&ME, from.0, &from.1, to.2, new, RenameMode::NoReplace),
+            };
+            done += u32::from(moved.is_ok());
+            if step % 25 == 24 {
+                m.sync_all().unwrap();
+                let (store, clock) = (m.store.clone(), m.clock.clone());
+                drop(m);
+                let fs = open_with(&store, &clock, 1 + step);
+                m = Mount { fs, store, clock };
+            }
+            let (longest, known) = (m.longest_key(), m.bound_of_keys());
+            assert!(
+                longest <= known,
+                "{longest} bytes, not {known}: seed {seed}, step {step}"
+            );
+        }
+        m.well();
+        assert!(done > 20, "{done} of 60 with seed {seed}");
+    }
+}
+
+/// A folder at random, so deep at most: its parent, its name, itself.
+fn somewhere(m: &Mount, random: &mut fastrand::Rng, depth: usize) -> (NodeId, Vec<u8>, NodeId) {
+    let mut found = (TOP, Vec::new(), TOP);
+    for _ in 0..random.usize(1..=depth) {
+        let names = m.names(found.2);
+        let Some(name) = random.choice(names) else {
+            break;
+        };
+        let name = name.into_bytes();
+        let node = m.lookup(&ME, found.2, &name).unwrap().node;
+        found = (found.2, name, node);
+    }
+    found
 }

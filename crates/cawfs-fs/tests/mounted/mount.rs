@@ -38,6 +38,11 @@ pub fn mount() -> Mount {
 }
 
 pub fn open(store: &Store, clock: &Arc<AtomicI64>) -> Fs {
+    open_with(store, clock, 1)
+}
+
+/// The same with a seed of its own, so that trees that are cloned show other numbers than those before.
+pub fn open_with(store: &Store, clock: &Arc<AtomicI64>, seed: u64) -> Fs {
     let clock = clock.clone();
     let clock = Box::new(move || Time {
         secs: clock.load(Ordering::Relaxed),
@@ -47,7 +52,7 @@ pub fn open(store: &Store, clock: &Arc<AtomicI64>) -> Fs {
         store.clone(),
         MountOptions {
             clock,
-            seed: 1,
+            seed,
             ..MountOptions::default()
         },
     )
@@ -111,6 +116,23 @@ impl Mount {
                 .findings,
             []
         );
+        let (longest, known) = (self.longest_key(), self.bound_of_keys());
+        assert!(longest <= known, "{longest} bytes, not {known}");
+    }
+
+    /// Length of the longest key, in bytes.
+    pub fn longest_key(&self) -> usize {
+        let keys = self.store.scan(cawdb::KeyRange::all());
+        keys.map(|item| item.unwrap().0.len()).max().unwrap()
+    }
+
+    /// How long keys are, at most, as the store has it.
+    pub fn bound_of_keys(&self) -> usize {
+        let mut keys = self.store.scan(cawdb::KeyRange::all()).map(Result::unwrap);
+        let bounds = keys.find(|(key, _)| key.ends_with(b"xK"));
+        bounds.map_or(8192, |(_, bounds)| {
+            u32::from_le_bytes(bounds[4..8].try_into().unwrap()) as usize
+        })
     }
 }
 
