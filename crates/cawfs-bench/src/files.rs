@@ -84,21 +84,21 @@ pub fn read_through(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes so many pieces of `size` bytes at random multiples of 4 KiB into a file of `bytes`.
+/// Writes so many pieces of `size` bytes at random multiples of 4 KiB into a file of `bytes`; the file, to be made durable.
 pub fn random_block_writes(
     path: &Path,
     bytes: u64,
     count: u32,
     size: usize,
     random: &mut Rng,
-) -> Result<()> {
+) -> Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
     let mut content = vec![0; size];
     for _ in 0..count {
         random.fill(&mut content);
         file.write_all_at(&content, random.u64(0..bytes / 4096) * 4096)?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Reads so many blocks of 4 KiB.

@@ -48,20 +48,20 @@ fn large(session: &mut Session) -> Result<()> {
     )?;
     for (step, after, size) in [
         (
-            "random 4-KiB writes + sync",
+            "random 4-KiB writes + fsync",
             "cold sequential read after 4-KiB writes",
             4096,
         ),
         (
-            "random 4-byte writes + sync",
+            "random 4-byte writes + fsync",
             "cold sequential read after 4-byte writes",
             4,
         ),
     ] {
         session.cold()?;
-        session.measured(step, 0, Some((f64::from(blocks), "writes")), |system| {
-            random_block_writes(&path, bytes, blocks, size, &mut random)?;
-            system.sync()
+        session.measured(step, 0, Some((f64::from(blocks), "writes")), |_| {
+            let file = random_block_writes(&path, bytes, blocks, size, &mut random)?;
+            Ok(file.sync_all()?)
         })?;
         session.cold()?;
         session.measured(after, 0, mebibytes(bytes), |_| read_through(&path))?;
