@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::process;
 use crate::system::{Answer, Counts, Kind, Server, System, Told};
 use anyhow::{Context, Result, bail};
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -25,7 +25,7 @@ pub struct EngineOn {
     below: Peer,
     program: PathBuf,
     cache: u64,
-    limit: Option<MemoryLimit>,
+    limit: Result<MemoryLimit>,
     running: Option<Running>,
 }
 
@@ -64,15 +64,12 @@ pub fn missing(kind: Kind, program: &Path) -> Option<String> {
 impl EngineOn {
     /// On this file system.
     pub fn new(kind: Kind, below: Peer, program: &Path, cache: u64) -> Self {
-        let limit = MemoryLimit::new(2 * cache + SPARE_BYTES).inspect_err(|error| {
-            eprintln!("cawfs-bench: the memory of engines is not limited: {error:#}");
-        });
         Self {
             kind,
             below,
             program: program.to_owned(),
             cache,
-            limit: limit.ok(),
+            limit: MemoryLimit::new(2 * cache + SPARE_BYTES),
             running: None,
         }
     }
@@ -83,6 +80,7 @@ impl EngineOn {
         let door = self
             .limit
             .as_ref()
+            .ok()
             .map(|limit| limit.dir.join("cgroup.procs"));
         let mut command = Command::new("sh");
         command.args(["-c", line]).arg(door.unwrap_or_default());
@@ -136,6 +134,11 @@ impl Running {
 impl System for EngineOn {
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn lack(&self) -> Option<String> {
+        let error = self.limit.as_ref().err()?;
+        Some(format!("its memory is not limited: {error:#}"))
     }
 
     fn make(&mut self) -> Result<()> {
@@ -218,20 +221,37 @@ impl MemoryLimit {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             ("/sys/fs/cgroup", "memory.max"),
         ];
-        for (parent, file) in places {
-            let dir = Path::new(parent).join(format!("cawfs-bench.{}", std::process::id()));
-            let limit = Self { dir: dir.clone() };
-            if fs::create_dir(&dir).is_ok() && fs::write(dir.join(file), bytes.to_string()).is_ok()
-            {
-                return Ok(limit);
-            }
-        }
-        bail!("there is no control group for memory here")
+        let made = places
+            .into_iter()
+            .find_map(|(parent, file)| Self::below(Path::new(parent), file, bytes).ok());
+        made.context("there is no control group for memory here")
+    }
+
+    /// The file must be there already: in a folder that is no control group, one could be made that limits nothing.
+    fn below(parent: &Path, file: &str, bytes: u64) -> Result<Self> {
+        let dir = parent.join(format!("cawfs-bench.{}", std::process::id()));
+        fs::create_dir(&dir)?;
+        let made = Self { dir };
+        let mut limit = OpenOptions::new().write(true).open(made.dir.join(file))?;
+        limit.write_all(bytes.to_string().as_bytes())?;
+        Ok(made)
     }
 }
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_control_group_limits_nothing_and_is_not_left() {
+        let parent = tempfile::tempdir().unwrap();
+        assert!(MemoryLimit::below(parent.path(), "memory.max", 1 << 30).is_err());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 }

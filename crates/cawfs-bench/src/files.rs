@@ -84,21 +84,21 @@ pub fn read_through(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes so many pieces of `size` bytes at random multiples of 4 KiB into a file of `bytes`.
+/// Writes so many pieces of `size` bytes at random multiples of 4 KiB into a file of `bytes`; the file, to be made durable.
 pub fn random_block_writes(
     path: &Path,
     bytes: u64,
     count: u32,
     size: usize,
     random: &mut Rng,
-) -> Result<()> {
+) -> Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
     let mut content = vec![0; size];
     for _ in 0..count {
         random.fill(&mut content);
         file.write_all_at(&content, random.u64(0..bytes / 4096) * 4096)?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Reads so many blocks of 4 KiB.
@@ -137,13 +137,18 @@ pub fn made_up_tree(dir: &Path, files: u32, random: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-pub fn small_files(dir: &Path, files: u32) -> Result<()> {
+/// Makes files of 200 bytes in a tree of fan-out 128.
+///
+/// The bytes of each are new: cut from one buffer, those of neighbours would meet again where several files are compressed together.
+pub fn small_files(dir: &Path, files: u32, random: &mut Rng) -> Result<()> {
+    let mut content = [0; 200];
     for index in 0..files {
         let folder = dir.join(format!("{}/{}", index / 16384, index / 128 % 128));
         if index % 128 == 0 {
             fs::create_dir_all(&folder)?;
         }
-        fs::write(folder.join(format!("file-{index}")), [b'x'; 200])?;
+        random.fill(&mut content);
+        fs::write(folder.join(format!("file-{index}")), content)?;
     }
     Ok(())
 }
@@ -170,6 +175,7 @@ pub fn list(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn what_is_made_follows_from_the_seed() {
@@ -177,14 +183,30 @@ mod tests {
         for dir in [a.path(), b.path()] {
             made_up_tree(&dir.join("tree"), 70, &mut Rng::with_seed(4)).unwrap();
             random_files(&dir.join("files"), 9, 5000, &mut Rng::with_seed(4)).unwrap();
+            small_files(&dir.join("small"), 130, &mut Rng::with_seed(4)).unwrap();
         }
         let files = list(a.path()).unwrap();
-        assert_eq!(files.len(), 79);
+        assert_eq!(files.len(), 209);
         for (path, bytes) in files {
             let content = fs::read(a.path().join(&path)).unwrap();
             assert_eq!(content.len() as u64, bytes);
             assert_eq!(content, fs::read(b.path().join(&path)).unwrap());
         }
+    }
+
+    #[test]
+    fn no_small_file_is_like_another() {
+        let dir = tempfile::tempdir().unwrap();
+        small_files(dir.path(), 130, &mut Rng::with_seed(1)).unwrap();
+        let files = list(dir.path()).unwrap();
+        let words: HashSet<[u8; 8]> = files
+            .iter()
+            .flat_map(|(path, _)| {
+                let content = fs::read(dir.path().join(path)).unwrap();
+                content.as_chunks().0.to_vec()
+            })
+            .collect();
+        assert_eq!(words.len(), 130 * 200 / 8);
     }
 
     #[test]

@@ -190,6 +190,9 @@ impl Stage {
             repeat,
             bar,
         };
+        if let Some(lack) = session.system.lack() {
+            session.note(&lack);
+        }
         let outcome = session
             .system
             .make()

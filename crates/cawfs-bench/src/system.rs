@@ -161,6 +161,10 @@ pub struct Told {
 pub trait System {
     /// Which one it is.
     fn kind(&self) -> Kind;
+    /// What it should be measured with, and is not; for a note.
+    fn lack(&self) -> Option<String> {
+        None
+    }
     /// Makes it anew, empty, and mounts it.
     fn make(&mut self) -> Result<()>;
     /// Mounts it.

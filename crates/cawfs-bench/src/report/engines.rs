@@ -58,6 +58,7 @@ pub fn engine(found: &mut Vec<Target>, of: Of) {
     for (step, limit) in [
         ("random puts + sync", 1.0),
         ("blind patches + sync", 1.0),
+        ("durable puts", 1.0),
         ("cold scan", 1.0),
         ("cold scan after writes", 1.0),
         ("cold short scans", 1.0),

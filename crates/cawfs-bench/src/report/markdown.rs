@@ -51,7 +51,12 @@ pub fn page(results: &Results, title: &str, workloads: &[&str], plots: &[String]
     }
     let targets = targets::all(results, workloads);
     if !targets.is_empty() {
-        let _ = write!(text, "\n## Targets\n\n{TARGETS}\n");
+        text.push_str("\n## Targets\n\n");
+        for workload in workloads {
+            let systems = Of::new(&results.samples, workload).systems();
+            let _ = writeln!(text, "{}\n", took_part(workload, &systems));
+        }
+        let _ = writeln!(text, "{TARGETS}");
         for target in &targets {
             let _ = writeln!(text, "{}", target_row(target));
         }
@@ -67,6 +72,25 @@ pub fn page(results: &Results, title: &str, workloads: &[&str], plots: &[String]
         for note in notes {
             let _ = writeln!(text, "- {note}");
         }
+    }
+    text
+}
+
+/// Among which systems the best peer of a workload is sought, and which others there are for it.
+fn took_part(workload: &str, systems: &[Kind]) -> String {
+    let labels = |kinds: &[Kind]| {
+        let labels: Vec<_> = kinds.iter().map(|kind| kind.label()).collect();
+        labels.join(", ")
+    };
+    let mut text = format!("Measured in {workload}: {}.", labels(systems));
+    let name = Name::WORKLOADS
+        .into_iter()
+        .find(|name| name.label() == workload);
+    let absent =
+        |kind: &Kind| name.is_some_and(|name| name.suits(*kind)) && !systems.contains(kind);
+    let absent: Vec<_> = Kind::ALL.into_iter().filter(absent).collect();
+    if !absent.is_empty() {
+        let _ = write!(text, " Not measured: {}.", labels(&absent));
     }
     text
 }
@@ -305,6 +329,19 @@ pub fn bytes(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_left_out_is_named() {
+        let some = [Kind::Cawfs, Kind::BtrfsSnap, Kind::Xfs];
+        assert_eq!(
+            took_part("dooku-fan", &some),
+            "Measured in dooku-fan: cawfs, Btrfs snapshot, XFS reflink. Not measured: overlayfs on ext4, Btrfs reflink, ext4 cp -a."
+        );
+        assert_eq!(
+            took_part("growth", &[Kind::Cawdb]),
+            "Measured in growth: cawdb."
+        );
+    }
 
     #[test]
     fn numbers_are_for_people() {

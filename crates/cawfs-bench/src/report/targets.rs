@@ -288,8 +288,8 @@ fn agents(found: &mut Vec<Target>, of: Of) {
 
 fn baseline(found: &mut Vec<Target>, of: Of) {
     let rows = [
-        ("random 4-byte writes + sync", 1.0 / 8.0),
-        ("random 4-KiB writes + sync", 1.0),
+        ("random 4-byte writes + fsync", 1.0 / 8.0),
+        ("random 4-KiB writes + fsync", 1.0),
         ("sequential write + sync", 1.0 / 0.9),
         ("cold sequential read", 1.0 / 0.9),
     ];

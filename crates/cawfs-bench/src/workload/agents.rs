@@ -53,8 +53,9 @@ pub fn run(session: &mut Session) -> Result<()> {
     session.step("clone all: sync", 0, |system| system.sync())?;
     for (name, round) in names.iter().zip(1..) {
         let load = Load::choose(&listed, &mut session.random);
+        let mut random = session.random.fork();
         session.step("load in one clone", round, |system| {
-            load.run(&system.path(name))
+            load.run(&system.path(name), &mut random)
         })?;
     }
     session.step("load: sync", 0, |system| system.sync())?;
@@ -83,13 +84,14 @@ impl Load {
         }
     }
 
-    fn run(&self, dir: &Path) -> Result<()> {
+    fn run(&self, dir: &Path, random: &mut Rng) -> Result<()> {
         for path in &self.read {
             fs::read(dir.join(path))?;
         }
-        let object = vec![b'o'; 3000];
+        let mut object = [0; 3000];
         for path in &self.write {
-            fs::write(dir.join(path), &object)?;
+            random.fill(&mut object);
+            fs::write(dir.join(path), object)?;
         }
         for path in &self.delete {
             fs::remove_file(dir.join(path))?;

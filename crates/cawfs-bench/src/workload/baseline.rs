@@ -48,20 +48,20 @@ fn large(session: &mut Session) -> Result<()> {
     )?;
     for (step, after, size) in [
         (
-            "random 4-KiB writes + sync",
+            "random 4-KiB writes + fsync",
             "cold sequential read after 4-KiB writes",
             4096,
         ),
         (
-            "random 4-byte writes + sync",
+            "random 4-byte writes + fsync",
             "cold sequential read after 4-byte writes",
             4,
         ),
     ] {
         session.cold()?;
-        session.measured(step, 0, Some((f64::from(blocks), "writes")), |system| {
-            random_block_writes(&path, bytes, blocks, size, &mut random)?;
-            system.sync()
+        session.measured(step, 0, Some((f64::from(blocks), "writes")), |_| {
+            let file = random_block_writes(&path, bytes, blocks, size, &mut random)?;
+            Ok(file.sync_all()?)
         })?;
         session.cold()?;
         session.measured(after, 0, mebibytes(bytes), |_| read_through(&path))?;
@@ -74,11 +74,13 @@ fn creates(session: &mut Session, step: &'static str, tree: &str, threads: u32) 
     let files = session.sizes.small_files;
     let amount = Some((f64::from(files), "files"));
     let dir = session.system.path("base").join(tree);
+    let mut random = session.random.fork();
     session.measured(step, 0, amount, |system| {
         std::thread::scope(|scope| {
             let writer = |thread| {
                 let dir = dir.join(format!("thread-{thread}"));
-                scope.spawn(move || files::small_files(&dir, files / threads))
+                let mut random = random.fork();
+                scope.spawn(move || files::small_files(&dir, files / threads, &mut random))
             };
             let writers: Vec<_> = (0..threads).map(writer).collect();
             let ends = writers.into_iter().map(|writer| writer.join());
@@ -132,10 +134,13 @@ fn durable(session: &mut Session) -> Result<()> {
     let base = session.system.path("base");
     let count = session.sizes.durable;
     let amount = Some((f64::from(count), "fsyncs"));
+    let mut random = session.random.fork();
+    let mut block = [0; 4096];
     session.measured("create 4 KiB + fsync", 0, amount, |_| {
         for index in 0..count {
             let mut file = File::create(base.join(format!("durable-{index}")))?;
-            file.write_all(&[b'd'; 4096])?;
+            random.fill(&mut block);
+            file.write_all(&block)?;
             file.sync_all()?;
         }
         Ok(())
@@ -143,7 +148,8 @@ fn durable(session: &mut Session) -> Result<()> {
     let file = File::create(base.join("synced"))?;
     session.measured("write 4 KiB + fsync", 0, amount, |_| {
         for index in 0..count {
-            file.write_all_at(&[b's'; 4096], u64::from(index) * 4096)?;
+            random.fill(&mut block);
+            file.write_all_at(&block, u64::from(index) * 4096)?;
             file.sync_all()?;
         }
         Ok(())
@@ -159,7 +165,11 @@ fn durable(session: &mut Session) -> Result<()> {
                 .create(true)
                 .open(base.join("log"));
             let mut log = log?;
-            (0..records).try_for_each(|_| log.write_all(&[b'l'; 128]))?;
+            let mut record = [0; 128];
+            for _ in 0..records {
+                random.fill(&mut record);
+                log.write_all(&record)?;
+            }
             Ok(log.sync_all()?)
         },
     )?;

@@ -32,7 +32,8 @@ pub const START: &str = "start the cloning program";
 /// Runs it.
 pub fn run(session: &mut Session) -> Result<()> {
     session.system.new_tree("small")?;
-    files::small_files(&session.system.path("small"), FEW)?;
+    let mut random = session.random.fork();
+    files::small_files(&session.system.path("small"), FEW, &mut random)?;
     let files = session.sizes.clones_files;
     session.measured(
         "fill + sync",
@@ -40,7 +41,7 @@ pub fn run(session: &mut Session) -> Result<()> {
         Some((f64::from(files), "files")),
         |system| {
             system.new_tree("big")?;
-            files::small_files(&system.path("big"), files)?;
+            files::small_files(&system.path("big"), files, &mut random)?;
             system.sync()
         },
     )?;

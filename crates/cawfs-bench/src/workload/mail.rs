@@ -49,8 +49,8 @@ fn deliver(dir: &Path, index: u32, random: &mut Rng) -> Result<PathBuf> {
     let mailbox = dir.join((index % MAILBOXES).to_string());
     let most = 1 << random.usize(11..16);
     let bytes = random.usize(1 << 10..=most);
-    let mut text = vec![b'm'; bytes];
-    random.fill(&mut text[..bytes / 2]);
+    let mut text = vec![0; bytes];
+    random.fill(&mut text);
     let new = mailbox.join(format!("tmp/{index}"));
     let mut file = File::create(&new)?;
     file.write_all(&text)?;

@@ -45,7 +45,7 @@ fn one_round(session: &mut Session, round: u32) -> Result<()> {
     let mut random = session.random.fork();
     let amount = Some((f64::from(writes), "writes"));
     session.measured("random 4-KiB writes + sync", round, amount, |system| {
-        random_block_writes(&path, bytes, writes, 4096, &mut random)?;
+        random_block_writes(&path, bytes, writes, 4096, &mut random).map(drop)?;
         system.sync()
     })?;
     session.cold()?;
