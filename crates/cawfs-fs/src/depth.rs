@@ -12,9 +12,10 @@
 //!   far the trees that came below it do. It says the first of itself when it came to where keys may be longer than `made` ([`CAME`]); then all directories above
 //!   say the second ([`HOLDS`]).
 //! * What was made below a directory is not longer than `made`, or than what was made below one at or above it before that came.
-//! * A tree with the prefix s that comes to the prefix d has no key longer than its bound - s + d. Nothing of that adds up: neither clones, however many there are, nor
-//!   trees that go to and fro.
-//! * If the bound says that a tree does not fit, its keys are looked at, in O(their number): only for trees with far longer keys than most.
+//! * A tree with the prefix s that comes to the prefix d has no key longer than its bound - s + d. So neither clones of it add up, however many there are, nor does a
+//!   tree that goes to and fro. What holds others keeps what it says of them when they leave, and that may add up.
+//! * If the bound says that a tree does not fit, its keys are looked at, in O(their number), and it says from then on what was found: only for trees with far
+//!   longer keys than most, or where trees have come and gone thousands of times.
 //! * What earlier versions marked [`MOVED`] came, or holds what did: `any` bounds it, and what lies below it.
 //! * What the store says of the bounds is what they are: it is written before what needs it, and not rounded, since that would add up with each mount.
 
@@ -27,6 +28,7 @@ use crate::schema::{Location, META, misc};
 use crate::table::{Node, Place};
 use crate::types::{NAME_MAX, NodeId};
 use cawdb::{Batch, MAX_KEY_BYTES, Snapshot};
+use std::sync::Arc;
 
 /// Both bounds are at least this, so that ordinary paths cost nothing.
 const FLOOR: usize = 8 * 1024;
@@ -35,13 +37,22 @@ const TAIL: usize = 2 + NAME_MAX;
 /// Tag of the bounds in the table of what is never cloned.
 const BOUNDS: u8 = b'K';
 
-/// How long keys below a directory are at most, counted from its prefix, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long keys below a directory are at most, counted from its prefix, in bytes; nothing of what is no directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reach {
     /// Those of what was made there one by one.
     made: usize,
     /// All.
     all: usize,
+}
+
+impl Reach {
+    /// The same if bodies of files may be made in the directory itself, under a tag and a number of 16 bytes.
+    pub(crate) fn with_bodies(self) -> Self {
+        let body = 1 + 16 + TAIL;
+        let [made, all] = [self.made, self.all].map(|reach| reach.max(body));
+        Self { made, all }
+    }
 }
 
 /// The bounds, as the store has them.
@@ -75,19 +86,22 @@ fn read(value: &[u8]) -> Option<[usize; 2]> {
 }
 
 impl Fs {
-    /// How far the keys below a directory reach. O(depth), and for each directory above that came once more.
-    pub(crate) fn reach(&self, node: &Node, at: &Location, inode: &Inode) -> Result<Reach> {
+    /// How far the keys below a directory reach. O(depth).
+    pub(crate) fn reach(&self, node: &Node, at: &Location, inode: &Inode) -> Reach {
+        if !inode.is_dir() {
+            return Reach::default();
+        }
         let prefix = at.prefix_bytes();
         let Bounds { made, any } = *lock(&self.bounds);
         let mut longest = made.max(inode.came().map_or(0, |reach| prefix + reach));
         let above = lock(&self.table).above(node.id);
-        for dir in above {
-            let inode = dir.inode();
+        for (dir, further) in above {
+            let inode = lock(&dir.inode);
             if inode.has(MOVED) && dir.id != NodeId::ROOT {
                 longest = any;
             }
             if let Some(reach) = inode.came() {
-                longest = longest.max(self.resolve(&dir)?.at.prefix_bytes() + reach);
+                longest = longest.max(prefix.saturating_sub(further) + reach);
             }
         }
         if inode.has(MOVED) {
@@ -95,7 +109,56 @@ impl Fs {
         }
         let made = longest.saturating_sub(prefix);
         let all = made.max(inode.holds().unwrap_or(0));
-        Ok(Reach { made, all })
+        Reach { made, all }
+    }
+
+    /// The reach of what is below `from`, known to be at most that, if it does not seem to fit below `home`: looks at all its keys then.
+    pub(crate) fn look(
+        &self,
+        view: &Snapshot,
+        (from, known): (&Location, Reach),
+        home: &Location,
+    ) -> Result<Option<Reach>> {
+        if home.prefix_bytes() + known.all <= MAX_KEY_BYTES {
+            return Ok(None);
+        }
+        let all = longest_below(view, from)?.saturating_sub(from.prefix_bytes());
+        let made = known.made.min(all);
+        Ok(Some(Reach { made, all }))
+    }
+
+    /// The same, or what is known.
+    pub(crate) fn closer(
+        &self,
+        view: &Snapshot,
+        tree: (&Location, Reach),
+        home: &Location,
+    ) -> Result<Reach> {
+        Ok(self.look(view, tree, home)?.unwrap_or(tree.1))
+    }
+
+    /// Has a directory say what was found by looking.
+    pub(crate) fn found(
+        &self,
+        change: &mut Change<'_>,
+        node: &Arc<Node>,
+        found: Reach,
+    ) -> Result<()> {
+        let mut inode = change.inode(node);
+        let (mut came, mut holds) = (inode.came(), inode.holds());
+        if inode.has(MOVED) {
+            // The root came from nowhere.
+            came = (node.id != NodeId::ROOT).then_some(found.made);
+            holds = Some(found.all);
+        }
+        inode.flags &= !MOVED;
+        inode.set_reach(
+            came.map(|came| came.min(found.made)),
+            holds.map(|holds| holds.min(found.all)),
+        );
+        let at = self.resolve(node)?.at;
+        change.record(node, &at, inode);
+        Ok(())
     }
 
     /// Makes sure that an object may be kept at `home`: ENAMETOOLONG if its keys would be too long.
@@ -113,19 +176,9 @@ impl Fs {
         self.keep_bounds(&mut bounds, raised)
     }
 
-    /// Makes sure that what is below `from`, of this reach, may come to `home`. How far it reaches there, perhaps less than said, if that may be beyond `made`.
-    pub(crate) fn admit_tree(
-        &self,
-        view: &Snapshot,
-        (from, mut reach): (&Location, Reach),
-        home: &Location,
-    ) -> Result<Option<Reach>> {
-        let prefix = home.prefix_bytes();
-        if prefix + reach.all > MAX_KEY_BYTES {
-            reach.all = longest_below(view, from)?.saturating_sub(from.prefix_bytes());
-            reach.made = reach.made.min(reach.all);
-        }
-        let longest = prefix + reach.all;
+    /// Makes sure that a tree of this reach may come to `home`; whether it may have keys beyond `made` there.
+    pub(crate) fn admit_tree(&self, reach: Reach, home: &Location) -> Result<bool> {
+        let longest = home.prefix_bytes() + reach.all;
         fits(longest)?;
         let mut bounds = lock(&self.bounds);
         let raised = Bounds {
@@ -133,54 +186,48 @@ impl Fs {
             ..*bounds
         };
         self.keep_bounds(&mut bounds, raised)?;
-        Ok((longest > bounds.made).then_some(reach))
+        Ok(longest > bounds.made)
     }
 
-    /// Makes sure that an object, and a tree of this reach if it is one, may come from `from` to `home` in `dir`; marks what
+    /// Makes sure that an object, and a tree of this reach if it is one, may come to `home` in `dir`; marks what
     /// must be. Directories need the whole namespace.
     pub(crate) fn admit(
         &self,
         change: &mut Change<'_>,
-        view: &Snapshot,
-        (from, inode, reach): (&Location, &mut Inode, Reach),
-        (dir, home): (&Node, &Location),
+        (inode, reach): (&mut Inode, Reach),
+        (dir, home): (&Arc<Node>, &Location),
     ) -> Result<()> {
         self.admit_one(home)?;
         if !inode.is_dir() {
             return Ok(());
         }
-        let beyond = self.admit_tree(view, (from, reach), home)?;
-        let holds = inode.holds().or(inode.has(MOVED).then_some(reach.all));
-        let holds = beyond.zip(holds);
+        let beyond = self.admit_tree(reach, home)?;
+        let holds = match inode.has(MOVED) {
+            true => Some(reach.all),
+            false => inode.holds().map(|holds| holds.min(reach.all)),
+        };
         inode.flags &= !MOVED;
-        inode.set_reach(
-            beyond.map(|reach| reach.made),
-            holds.map(|(reach, holds)| holds.min(reach.all)),
-        );
+        inode.set_reach(beyond.then_some(reach.made), holds.filter(|_| beyond));
         match beyond {
-            Some(reach) => self.hold(change, dir, home.prefix_bytes() + reach.all),
-            None => Ok(()),
+            true => self.hold(change, dir, home.prefix_bytes() + reach.all),
+            false => Ok(()),
         }
     }
 
-    /// Marks a directory and those above it: below them are keys as long as that.
-    fn hold(&self, change: &mut Change<'_>, dir: &Node, longest: usize) -> Result<()> {
-        let mut id = dir.id;
-        loop {
-            let node = self.node(id)?;
-            let at = self.resolve(&node)?.at;
-            let mut inode = change.inode(&node);
-            let reach = longest.saturating_sub(at.prefix_bytes());
+    /// Marks a directory and those above it: below them are keys as long as that. O(depth), and as much again for each that did not say so.
+    fn hold(&self, change: &mut Change<'_>, dir: &Arc<Node>, longest: usize) -> Result<()> {
+        let prefix = self.resolve(dir)?.at.prefix_bytes();
+        let above = lock(&self.table).above(dir.id);
+        for (dir, further) in std::iter::once((dir.clone(), 0)).chain(above) {
+            let reach = (longest + further).saturating_sub(prefix);
+            let mut inode = change.inode(&dir);
             if inode.holds().is_none_or(|held| held < reach) {
                 inode.set_reach(inode.came(), Some(reach));
-                change.record(&node, &at, inode);
-            }
-            let place = lock(&self.table).place(id);
-            match place {
-                Some(Place::Child(parent, _)) => id = parent,
-                _ => return Ok(()),
+                let at = self.resolve(&dir)?.at;
+                change.record(&dir, &at, inode);
             }
         }
+        Ok(())
     }
 
     /// Marks a directory and those above it with a flag.

@@ -296,6 +296,11 @@ pub(crate) fn push_subdir(key: &mut Vec<u8>, name: &[u8]) {
     key.push(0);
 }
 
+/// By how many bytes S(dir/name) is longer than S(dir).
+pub(crate) fn subdir_bytes(name: &[u8]) -> usize {
+    name.len() + 2
+}
+
 /// The block number at the end of a block's key.
 pub(crate) fn block_number(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))

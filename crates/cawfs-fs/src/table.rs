@@ -26,7 +26,7 @@ use crate::inode::{HOME, Inode, NoSetId};
 use crate::links::LinkId;
 use crate::locks::{Mutex, RwLock, lock};
 use crate::maps::Ids;
-use crate::schema::Location;
+use crate::schema::{Location, subdir_bytes};
 use crate::types::{FileType, NodeId};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -291,20 +291,28 @@ impl Table {
     }
     /// The homes at and above a directory, nearest first. O(depth).
     pub(crate) fn homes(&self, dir: NodeId) -> Vec<Arc<Node>> {
-        let slots = self.slots.get(&dir).into_iter();
-        let all = slots.map(|slot| slot.node.clone()).chain(self.above(dir));
-        all.filter(|node| lock(&node.inode).has(HOME)).collect()
+        let here = self.slots.get(&dir).into_iter();
+        here.chain(self.slots_above(dir).map(|(slot, _)| slot))
+            .filter(|slot| lock(&slot.node.inode).has(HOME))
+            .map(|slot| slot.node.clone())
+            .collect()
     }
-    /// The directories above a node, nearest first. O(depth).
-    pub(crate) fn above(&self, id: NodeId) -> Vec<Arc<Node>> {
-        let (mut above, mut at) = (Vec::new(), id);
-        while let Some(Place::Child(parent, _)) = self.slots.get(&at).map(|slot| &slot.place)
-            && let Some(slot) = self.slots.get(parent)
-        {
-            above.push(slot.node.clone());
-            at = *parent;
-        }
-        above
+    /// The directories above one, nearest first, and how many bytes more the prefix of its keys has. O(depth).
+    pub(crate) fn above(&self, dir: NodeId) -> Vec<(Arc<Node>, usize)> {
+        self.slots_above(dir)
+            .map(|(slot, further)| (slot.node.clone(), further))
+            .collect()
+    }
+    fn slots_above(&self, id: NodeId) -> impl Iterator<Item = (&Slot, usize)> {
+        let (mut slot, mut further) = (self.slots.get(&id), 0);
+        std::iter::from_fn(move || {
+            let Place::Child(parent, name) = &slot?.place else {
+                return None;
+            };
+            further += subdir_bytes(name);
+            slot = self.slots.get(parent);
+            slot.map(|slot| (slot, further))
+        })
     }
     /// The lowest directory that is at or above both. O(depth²).
     pub(crate) fn common(&self, a: NodeId, b: NodeId) -> NodeId {

@@ -119,7 +119,7 @@ impl Fs {
         }
         let found = self.resolve(node)?;
         Ok(Origin {
-            reach: self.reach(node, &found.at, &inode)?,
+            reach: self.reach(node, &found.at, &inode),
             at: found.at,
             inode,
             no_set_id: found.no_set_id,
@@ -152,8 +152,8 @@ impl Fs {
         };
         let old = occupant.as_ref().map(|occupant| self.kept(occupant));
         let mut inode = self.clone_inode(caller, origin, to, &mut change)?;
-        let tree = (&origin.at, &mut inode, origin.reach);
-        self.admit(&mut change, &view, tree, (to.dir, &home))?;
+        let reach = self.clone_reach(&mut change, &view, origin, &home)?;
+        self.admit(&mut change, (&mut inode, reach), (to.dir, &home))?;
         let private = inode.kind != FileType::Directory && !caller.is_root();
         copy_content(
             &view,
@@ -244,6 +244,21 @@ impl Fs {
             inode.perm &= 0o777 & !(caller.umask as u16);
         }
         Ok(inode)
+    }
+
+    /// How far the clone reaches. If that had to be looked for, its source says so from then on.
+    fn clone_reach(
+        &self,
+        change: &mut Change<'_>,
+        view: &Snapshot,
+        origin: &Origin,
+        home: &Location,
+    ) -> Result<Reach> {
+        let found = self.look(view, (&origin.at, origin.reach), home)?;
+        if let Some((found, source)) = found.zip(origin.node.as_ref()) {
+            self.found(change, source, found)?;
+        }
+        Ok(found.unwrap_or(origin.reach))
     }
 
     /// Gives the clone of a file its owner, at `home`.

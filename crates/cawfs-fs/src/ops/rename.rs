@@ -206,9 +206,9 @@ impl Fs {
             Some(at) => (at, source.inode()),
             None => (&from_home, self.kept(source)),
         };
-        let reach = self.reach(source, &from_home, &inode)?;
-        let tree = (&from_home, &mut inode, reach);
-        self.admit(&mut change, &view, tree, (to.dir, &to_home))?;
+        let known = self.reach(source, &from_home, &inode);
+        let reach = self.closer(&view, (&from_home, known), &to_home)?;
+        self.admit(&mut change, (&mut inode, reach), (to.dir, &to_home))?;
         if inode.has(GUARDS) {
             self.mark(&mut change, to.dir, GUARDS)?;
         }
@@ -267,12 +267,13 @@ impl Fs {
         let mut a = self.half(&mut change, source, (from, to))?;
         let mut b = self.half(&mut change, target, (to, from))?;
         let (at_a, at_b) = (from.home(), to.home());
-        let reach = |half: &Half<'_>, at| self.reach(half.node, at, &half.inode);
-        let reach = [reach(&a, &at_a)?, reach(&b, &at_b)?];
-        let first = (&at_a, &mut a.inode, reach[0]);
-        self.admit(&mut change, &view, first, (to.dir, &at_b))?;
-        let second = (&at_b, &mut b.inode, reach[1]);
-        self.admit(&mut change, &view, second, (from.dir, &at_a))?;
+        let reach = |half: &Half<'_>, from, to| {
+            let known = self.reach(half.node, from, &half.inode);
+            self.closer(&view, (from, known), to)
+        };
+        let reach = [reach(&a, &at_a, &at_b)?, reach(&b, &at_b, &at_a)?];
+        self.admit(&mut change, (&mut a.inode, reach[0]), (to.dir, &at_b))?;
+        self.admit(&mut change, (&mut b.inode, reach[1]), (from.dir, &at_a))?;
         for (inode, dir) in [(&a.inode, to.dir), (&b.inode, from.dir)] {
             if inode.has(GUARDS) {
                 self.mark(&mut change, dir, GUARDS)?;

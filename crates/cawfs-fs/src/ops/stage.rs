@@ -112,7 +112,10 @@ impl Fs {
             let (mut change, view) = (self.change(), self.store.snapshot());
             let shelf = Location::staged(self.volume, token);
             if origin.inode.is_dir() {
-                self.admit_tree(&view, (&origin.at, origin.reach), &shelf)?;
+                let found = self.look(&view, (&origin.at, origin.reach), &shelf)?;
+                // Bodies that are made here come to where it goes.
+                origin.reach = found.unwrap_or(origin.reach).with_bodies();
+                self.admit_tree(origin.reach, &shelf)?;
             }
             let source = (&origin.at, &origin.inode);
             content::copy(&view, &mut change.batch, source, (&shelf, None))?;

@@ -1,7 +1,7 @@
 //! Trees that go ever deeper: what does not fit is refused before anything changes.
 
 use crate::mount::{ME, Mount, TOP, kind, mount, open, open_with};
-use cawfs_fs::{CloneOptions, Kind, NodeId, RenameMode};
+use cawfs_fs::{CloneOptions, Kind, NodeId, RenameMode, XattrMode};
 
 const NAME: [u8; 200] = [b'n'; 200];
 
@@ -178,6 +178,73 @@ fn a_tree_that_goes_to_and_fro_does_not_use_up_the_room() {
     let deep = chain(&m, inner, 30);
     m.clone_tree(&ME, inner, deep, b"x", false).unwrap();
     rename((TOP, "a"), (TOP, "of a longer name"), replace);
+    m.well();
+}
+
+/// What the record of a folder of that name says of what came below it.
+fn holds(m: &Mount, name: &[u8]) -> u64 {
+    let keys = m.store.scan(cawdb::KeyRange::all()).map(Result::unwrap);
+    let mut records = keys.filter(|(key, value)| key.ends_with(name) && value.len() == 109);
+    let (_, record) = records.next().unwrap();
+    u64::from_le_bytes(record[24..32].try_into().unwrap()) >> 32
+}
+
+#[test]
+fn what_was_looked_at_once_says_what_was_found() {
+    let m = mount();
+    let tree = m.folder(TOP, "snapped");
+    m.file(tree, "f", b"x");
+    let (mut before, mut looked) = (0, 0);
+    for round in 0..700 {
+        // Each clone holds one more of what is gone by then, as far as anybody knows.
+        m.clone_tree(&ME, tree, tree, &NAME, false).unwrap();
+        m.remove_tree(&ME, tree, &NAME).unwrap();
+        if round % 10 > 0 {
+            continue;
+        }
+        let now = holds(&m, b"snapped");
+        looked += u32::from(now < before);
+        before = now;
+    }
+    assert_eq!(looked, 2, "in 140,000 bytes");
+    m.well();
+}
+
+#[test]
+fn bodies_that_a_clone_gets_on_the_way_count() {
+    let m = mount();
+    let file = m.file(TOP, "f", b"x");
+    let name = [&b"user."[..], &[b'a'; 250]].concat();
+    m.setxattr(&ME, file, &name, b"x", XattrMode::Any).unwrap();
+    let deep = m.folder(TOP, "deep");
+    let tree = chain(&m, deep, 290);
+    m.link(&ME, file, tree, b"x").unwrap();
+    let token = m
+        .stage_clone(&ME, tree, 250, &CloneOptions::default())
+        .unwrap();
+    let far = m.folder(TOP, "far");
+    let far = chain(&m, far, 322);
+    // With one of these names the key of the attribute ends where keys do.
+    let mut refused = 0;
+    for i in 0..250 {
+        let staged = cawfs_fs::protocol::stage_name(token, i);
+        let name = vec![b'y'; i as usize + 1];
+        let moved = m.rename(
+            &ME,
+            TOP,
+            staged.as_bytes(),
+            far,
+            &name,
+            RenameMode::NoReplace,
+        );
+        if let Err(error) = moved {
+            assert_eq!(error.kind(), Kind::NameTooLong);
+            refused += 1;
+        }
+        let longest = m.longest_key();
+        assert!(longest <= cawdb::MAX_KEY_BYTES, "{longest} bytes, {i}");
+    }
+    assert!((1..250).contains(&refused), "{refused} of 250");
     m.well();
 }
 
