@@ -127,7 +127,7 @@ impl Fs {
         Ok(Some(Reach { made, all }))
     }
 
-    /// The same, or what is known.
+    /// The reach of what is below `from`: what [`Self::look`] finds, or what is known if that fits below `home`.
     pub(crate) fn closer(
         &self,
         view: &Snapshot,
