@@ -25,7 +25,7 @@ use crate::fs::Fs;
 use crate::inode::{Inode, MOVED};
 use crate::locks::lock;
 use crate::schema::{Location, META, misc};
-use crate::table::{Node, Place};
+use crate::table::Node;
 use crate::types::{NAME_MAX, NodeId};
 use cawdb::{Batch, MAX_KEY_BYTES, Snapshot};
 use std::sync::Arc;
@@ -228,25 +228,6 @@ impl Fs {
             }
         }
         Ok(())
-    }
-
-    /// Marks a directory and those above it with a flag.
-    pub(crate) fn mark(&self, change: &mut Change<'_>, dir: &Node, flag: u32) -> Result<()> {
-        let mut id = dir.id;
-        loop {
-            let node = self.node(id)?;
-            let mut inode = change.inode(&node);
-            if !inode.has(flag) {
-                inode.flags |= flag;
-                let at = self.resolve(&node)?.at;
-                change.record(&node, &at, inode);
-            }
-            let place = lock(&self.table).place(id);
-            match place {
-                Some(Place::Child(parent, _)) => id = parent,
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// Stores the raised bounds, if they are others, before they hold.

@@ -39,7 +39,7 @@ pub(crate) struct Stage {
     pub(crate) ids: Ids,
     /// What the clones make of that.
     pub(crate) inherited: Inherited,
-    /// Longest that the keys below the source were, counted from its prefix.
+    /// How far the keys below the source reached.
     pub(crate) reach: Reach,
     pub(crate) count: u32,
     pub(crate) replace: bool,

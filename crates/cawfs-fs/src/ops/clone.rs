@@ -32,7 +32,7 @@ pub(crate) struct Origin {
     pub(crate) no_set_id: NoSetId,
     /// What ids are shown as in it.
     pub(crate) ids: Ids,
-    /// Longest that the keys below it are, counted from its prefix.
+    /// How far the keys below it reach.
     pub(crate) reach: Reach,
     /// Its node; none for what is staged.
     pub(crate) node: Option<Arc<Node>>,

@@ -3,6 +3,7 @@
 //! A tree goes at once, but not past a guard: whoever removes or replaces one at once gets what removing it piece by piece
 //! would have come to. Where no directory is marked, that costs nothing; else a look at the entries of the marked ones.
 
+use crate::change::Change;
 use crate::errno::{Kind, Result};
 use crate::fs::Fs;
 use crate::guards::{GUARDS, check_unguarded};
@@ -12,6 +13,7 @@ use crate::schema::{Location, META};
 use crate::table::{Node, Place};
 use crate::types::{Caller, FileFlags, FileType, NodeId};
 use cawdb::{KeyRange, Snapshot};
+use std::sync::Arc;
 
 impl Fs {
     /// The flags of chattr(1). ENOTTY for all but files and directories.
@@ -44,9 +46,24 @@ impl Fs {
         change.record(&node, &at, inode);
         let place = lock(&self.table).place(node.id);
         if let (true, Some(Place::Child(parent, _))) = (guarded, place) {
-            self.mark(&mut change, &*self.node(parent)?, GUARDS)?;
+            self.mark_guarded(&mut change, &*self.node(parent)?)?;
         }
         change.commit()
+    }
+
+    /// Marks a directory and those above it: something below them may be guarded. O(depth).
+    pub(crate) fn mark_guarded(&self, change: &mut Change<'_>, dir: &Arc<Node>) -> Result<()> {
+        let above = lock(&self.table).above(dir.id);
+        let above = above.into_iter().map(|(dir, _)| dir);
+        for dir in std::iter::once(dir.clone()).chain(above) {
+            let mut inode = change.inode(&dir);
+            if !inode.has(GUARDS) {
+                inode.flags |= GUARDS;
+                let at = self.resolve(&dir)?.at;
+                change.record(&dir, &at, inode);
+            }
+        }
+        Ok(())
     }
 
     fn flagged(&self, node: NodeId) -> Result<crate::table::Pin<'_>> {

@@ -210,7 +210,7 @@ impl Fs {
         let reach = self.closer(&view, (&from_home, known), &to_home)?;
         self.admit(&mut change, (&mut inode, reach), (to.dir, &to_home))?;
         if inode.has(GUARDS) {
-            self.mark(&mut change, to.dir, GUARDS)?;
+            self.mark_guarded(&mut change, to.dir)?;
         }
         let target_at = (&to_home, old.as_ref());
         content::carry(&view, &mut change.batch, (content_at, &inode), target_at)?;
@@ -276,7 +276,7 @@ impl Fs {
         self.admit(&mut change, (&mut b.inode, reach[1]), (from.dir, &at_a))?;
         for (inode, dir) in [(&a.inode, to.dir), (&b.inode, from.dir)] {
             if inode.has(GUARDS) {
-                self.mark(&mut change, dir, GUARDS)?;
+                self.mark_guarded(&mut change, dir)?;
             }
         }
         for (half, other, at) in [(&a, &b, &at_b), (&b, &a, &at_a)] {
@@ -369,7 +369,7 @@ impl Fs {
             let marks = self.take_links_along(change, view, node, (&start, &end), backs)?;
             inode.flags |= marks;
             if marks & GUARDS != 0 {
-                self.mark(change, to.dir, GUARDS)?;
+                self.mark_guarded(change, to.dir)?;
             }
         }
         Ok(())
