@@ -55,6 +55,8 @@ counters! {
     merges_shared,
     /// Bytes written by merges and rebases.
     merged_bytes,
+    /// Pieces of merges after which background work may have rested.
+    breaths,
     /// Slots with far too many layers that were merged where they were pushed down.
     thinned,
     /// Bytes that merges of deltas were to read.

@@ -114,7 +114,7 @@ impl Tree {
             which.push((i, deltas));
         }
         let all: Vec<&Merge> = merges.iter().collect();
-        for ((i, deltas), pieces) in which.into_iter().zip(run_merges(self, &all)?) {
+        for ((i, deltas), pieces) in which.into_iter().zip(run_merges(self, &all, &|| ())?) {
             // At the bottom a merge may come in pieces; it is left to background work then.
             let [(_, merged)] = &pieces[..] else { continue };
             let rest = &child.slots[i].layers[deltas..];

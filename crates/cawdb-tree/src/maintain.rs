@@ -201,7 +201,7 @@ impl Tree {
             let Some(handle) = node.handle.upgrade() else {
                 continue;
             };
-            if self.spared(self.visit(&handle, false)) == Some(true) {
+            if self.spared(self.visit(roots, &handle, false)) == Some(true) {
                 node.visits += 1;
                 match node.visits < VISITS_IN_A_ROW {
                     true => agenda.resumed.push_front(node),
@@ -214,7 +214,7 @@ impl Tree {
             let Some(handle) = weak.upgrade() else {
                 continue;
             };
-            if self.spared(self.visit(&handle, false)) == Some(true) {
+            if self.spared(self.visit(roots, &handle, false)) == Some(true) {
                 agenda.todo.push_back(weak);
             }
             return Ok(true);
@@ -258,7 +258,7 @@ impl Tree {
         let mut plans = self.plan_of(&roots.root(), deep);
         plans.retain(|p| p.merge.bytes() <= self.policy.small_own);
         if !plans.is_empty() {
-            let done = self.merged(plans);
+            let done = self.merged(plans, &|| ());
             roots.replace_root(&mut |now| Ok(carry_out(self, now, &done)))?;
             self.inbox.note(&Fresh::new());
         }
@@ -296,7 +296,7 @@ impl Tree {
                 true => self.spared(self.read_next_child(&handle, at.slot)),
                 false => None,
             };
-            if self.spared(self.visit(&handle, true)) == Some(true) {
+            if self.spared(self.visit(roots, &handle, true)) == Some(true) {
                 agenda.todo.push_back(Arc::downgrade(&handle));
             }
             let next = behind
@@ -338,7 +338,7 @@ impl Tree {
             agenda.settled_root = Some((Arc::downgrade(&root), eager));
             return Ok(false);
         }
-        let done = self.merged(plans);
+        let done = self.merged(plans, &|| roots.breathe());
         if done.is_empty() {
             agenda.settled_root = Some((Arc::downgrade(&root), eager));
             return Ok(false);
@@ -408,7 +408,7 @@ impl Tree {
     }
 
     /// Shapes a node, or merges in it if it is in shape. Whether anything was done, so that it is to be looked at again.
-    fn visit(&self, handle: &Arc<NodeHandle>, eager: bool) -> Result<bool> {
+    fn visit(&self, roots: &dyn Roots, handle: &Arc<NodeHandle>, eager: bool) -> Result<bool> {
         let alive = self
             .shelf
             .table()
@@ -426,7 +426,8 @@ impl Tree {
                 if plans.is_empty() {
                     return Ok(false);
                 }
-                let Some(node) = carry_out(self, &rep, &self.merged(plans)) else {
+                let Some(node) = carry_out(self, &rep, &self.merged(plans, &|| roots.breathe()))
+                else {
                     return Ok(false);
                 };
                 (node, Fresh::new())
@@ -439,15 +440,15 @@ impl Tree {
         Ok(true)
     }
 
-    fn merged(&self, plans: Vec<Plan>) -> Vec<(Plan, Pieces)> {
+    fn merged(&self, plans: Vec<Plan>, breathe: &dyn Fn()) -> Vec<(Plan, Pieces)> {
         let merges: Vec<&Merge> = plans.iter().map(|p| &p.merge).collect();
-        if let Some(pieces) = self.spared(run_merges(self, &merges)) {
+        if let Some(pieces) = self.spared(run_merges(self, &merges, breathe)) {
             return plans.into_iter().zip(pieces).collect();
         }
         // One of them cannot be read: each alone.
         let mut done = Vec::new();
         for plan in plans {
-            let alone = run_merges(self, &[&plan.merge]).map(|mut all| all.pop());
+            let alone = run_merges(self, &[&plan.merge], breathe).map(|mut all| all.pop());
             if let Some(pieces) = self.spared_for(plan.slots(), alone).flatten() {
                 done.push((plan, pieces));
             }

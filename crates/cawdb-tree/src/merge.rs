@@ -89,13 +89,15 @@ impl Merge {
     }
 }
 
-/// Does `merges`, which must be in key order and not overlap, and gives the pieces of each.
+/// Does `merges`, which must be in key order and not overlap, and gives the pieces of each. Every now and then it calls `breathe`.
 ///
 /// # Errors
 /// If a run cannot be read.
-pub fn run_merges(tree: &Tree, merges: &[&Merge]) -> Result<Vec<Pieces>> {
+pub fn run_merges(tree: &Tree, merges: &[&Merge], breathe: &dyn Fn()) -> Result<Vec<Pieces>> {
     let mut job = Job {
         tree,
+        breathe,
+        since_breath: 0,
         outcomes: vec![None; merges.len()],
         open: [None, None],
     };
@@ -184,6 +186,9 @@ fn refer(space: &Translation, outcome: MergeOutcome) -> Result<Pieces> {
 
 struct Job<'a> {
     tree: &'a Tree,
+    breathe: &'a dyn Fn(),
+    /// Bytes that were merged since that was called.
+    since_breath: u64,
     outcomes: Vec<Option<MergeOutcome>>,
     /// The run being made of merges above the bottom, and that of those at the bottom. A run of both would say of a slot
     /// that was just cleaned of its deletes that it is full of them, and it would be cleaned again for ever.
@@ -268,10 +273,17 @@ impl Job<'_> {
             let Some(open) = &mut self.open[usize::from(bottom)] else {
                 break;
             };
-            open.bytes += Output::size(&key, &message);
+            let size = Output::size(&key, &message);
+            open.bytes += size;
             open.points.push((key, message));
             if bottom && open.bytes > self.tree.policy.run_bytes / 4 * 5 {
                 self.cut(index, lo)?;
+            }
+            self.since_breath += size;
+            if self.since_breath >= self.tree.policy.breath_bytes {
+                self.since_breath = 0;
+                self.tree.counters.breaths.bump();
+                (self.breathe)();
             }
         }
         Ok(())

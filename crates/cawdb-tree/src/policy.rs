@@ -46,6 +46,8 @@ pub struct Policy {
     pub delete_weight: u64,
     /// Bytes that one background job reads at most, about.
     pub job_bytes: u64,
+    /// Bytes that it merges before it may rest.
+    pub breath_bytes: u64,
 }
 
 impl Default for Policy {
@@ -69,6 +71,7 @@ impl Default for Policy {
             trim_least: 4096,
             delete_weight: 512,
             job_bytes: 24 << 20,
+            breath_bytes: 1 << 20,
         }
     }
 }
@@ -95,6 +98,7 @@ impl Policy {
             trim_least: 64,
             delete_weight: 40,
             job_bytes: 3000,
+            breath_bytes: 200,
         }
     }
 

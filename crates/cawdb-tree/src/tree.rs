@@ -47,6 +47,9 @@ pub trait Roots {
         &self,
         make: &mut dyn FnMut(&Arc<Node>) -> Result<Option<Node>>,
     ) -> Result<bool>;
+
+    /// Called by background work after every piece of a merge, while it holds no lock that anybody else waits for: here it may rest.
+    fn breathe(&self) {}
 }
 
 impl Tree {

@@ -1,16 +1,19 @@
-//! Courtesy: where somebody reads and nobody writes, background work takes a part of the time only, since it needs the same disk and processors.
+//! Courtesy: where somebody waits for the disk and nobody writes much, background work takes a part of the time only, since it needs the same
+//! disk and processors.
 //!
 //! ```text
-//!   reader       ─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─ ...      no more reading
-//!   background   ████ · · · · · · · · · · · · ████ · · · · · · · ████████████████
+//!   reads, syncs ─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─┤├─ ...      no more of them
+//!   background   █ · · · · · · · █ · · · · · · · █ · · · · · · · ████████████████
 //! ```
 //! Reading 1 GiB in order right after 131,072 random writes of 4 KiB and a mount took three tenths less of the daemon's processor time (means of five, in turn); what
 //! was merged meanwhile came too late for its reader. By the clock no difference could be told from the noise.
 //! Single reads count where they waited for the disk, since it is the disk that both want: 20,000 of them right after 10,000 clones with a hundred patches
 //! each had 12,000 requests and 1.6 s of processor time beside them, and have 2600 and 0.2 s.
+//! Who makes each batch durable before the next writes slowly, and waits for the disk all the time.
 //!
-//! Invariants: a rest is short, and ends when reading does, so that all work is done in the end; nobody rests in the tenth of a second after a write was
-//! seen, since who writes needs the work done; without background threads nobody rests.
+//! Invariants: a rest is short, and ends when nobody waits any more, so that all work is done in the end; nobody rests in the tenth of a second after a
+//! write was seen, since who writes needs the work done, unless nearly all that was written is durable and few layers wait to be merged; without background
+//! threads nobody rests.
 
 use crate::store::Inner;
 use cawdb_disk::meter;
@@ -26,22 +29,28 @@ const LONGEST: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_millis(20);
 /// So long after somebody wrote nobody rests.
 const AFTER_WRITE: Duration = Duration::from_millis(100);
+/// Batches that are not durable yet, at most, where whoever writes waits for each.
+const UNDER_WAY: u64 = 16;
+/// Few layers are this part of those at which writers help.
+const FEW_LAYERS: usize = 2;
 
-/// Who reads, as background work sees it.
+/// Who waits for the disk, as background work sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Courtesy {
-    /// Walks begun, and single reads that waited for the disk.
-    reads: AtomicU64,
+    /// Walks begun, single reads that waited for the disk, and groups of batches that the journal took.
+    waits: AtomicU64,
     /// How many these were when last looked at.
     seen: AtomicU64,
+    /// Since when background work has not rested.
+    since: Mutex<Option<Instant>>,
     /// The last batch when background work last looked, and when it found another than before.
     written: Mutex<Option<(u64, Option<Instant>)>>,
 }
 
 impl Courtesy {
-    /// Says that somebody begins to walk over a range.
-    pub(crate) fn walk(&self) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
+    /// Says that somebody begins to walk over a range, or waits for the disk otherwise.
+    pub(crate) fn wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Reads one value, and notes if that meant waiting for the disk.
@@ -49,15 +58,20 @@ impl Courtesy {
         let before = meter::spent().disk;
         let value = read();
         if meter::spent().disk != before {
-            self.walk();
+            self.wait();
         }
         value
     }
 
-    /// Whether somebody read since this was last asked.
+    /// Whether somebody waited since this was last asked.
     fn is_wanted(&self) -> bool {
-        let reads = self.reads.load(Ordering::Relaxed);
-        self.seen.swap(reads, Ordering::Relaxed) != reads
+        let waits = self.waits.load(Ordering::Relaxed);
+        self.seen.swap(waits, Ordering::Relaxed) != waits
+    }
+
+    /// Work begins.
+    pub(crate) fn begin(&self) {
+        *lock(&self.since) = Some(Instant::now());
     }
 
     /// Whether somebody wrote lately, if `seq` is the last batch `now`.
@@ -70,7 +84,7 @@ impl Courtesy {
         at.is_some_and(|at| now.saturating_duration_since(at) < AFTER_WRITE)
     }
 
-    /// Rests after a piece of work that took so long, by naps, for as long as somebody reads and it `may`.
+    /// Rests after a piece of work that took so long, by naps, for as long as somebody waits and it `may`.
     fn rest(&self, took: Duration, may: impl Fn() -> bool, mut nap: impl FnMut(Duration)) {
         let mut left = (took * REST).min(LONGEST);
         while !left.is_zero() && self.is_wanted() && may() {
@@ -82,22 +96,39 @@ impl Courtesy {
 }
 
 impl Inner {
-    /// What the thread of background work does after a piece of it that took so long.
-    pub(crate) fn make_way_for_readers(&self, took: Duration) {
-        // Who writes needs the work done; and so does he who waits for memory, or for the thread to end.
-        let is_written = || {
-            self.courtesy
-                .is_written(self.published.seq(), Instant::now())
+    /// What the thread of background work does after a piece of it.
+    pub(crate) fn rest_for_others(&self) {
+        let since = *lock(&self.courtesy.since);
+        let took = since.map_or(Duration::ZERO, |since| since.elapsed());
+        // Who writes much needs the work done; and so does he who waits for memory, or for the thread to end.
+        let hurries = || {
+            let written = self
+                .courtesy
+                .is_written(self.published.seq(), Instant::now());
+            written && !self.is_written_durably()
         };
-        let may = || self.throttle.has_threads() && !is_written() && !self.checkpoint_due();
+        let may = || self.throttle.has_threads() && !hurries() && !self.checkpoint_due();
         let nap = |time| self.throttle.wait_until_freed(time);
         self.courtesy.rest(took, may, nap);
+        self.courtesy.begin();
+    }
+
+    /// Whether what was written is durable, but for what is on its way, and few layers of it wait in the root.
+    fn is_written_durably(&self) -> bool {
+        let durable = self.durable.load(Ordering::Acquire);
+        if self.published.seq().saturating_sub(durable) > UNDER_WAY {
+            return false;
+        }
+        let few = self.options.policy.root_max_layers / FEW_LAYERS;
+        self.published
+            .with(|view| view.root.slots.iter().all(|slot| slot.layers.len() <= few))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Batch, Store};
     use std::cell::Cell;
 
     /// How long it is rested after so many milliseconds of work, if somebody reads during the first naps, and it is allowed as long.
@@ -105,7 +136,7 @@ mod tests {
         let (courtesy, naps, total) = (Courtesy::default(), Cell::new(0), Cell::default());
         let read = || {
             if naps.get() < reads {
-                courtesy.walk();
+                courtesy.wait();
             }
         };
         read();
@@ -154,5 +185,35 @@ mod tests {
         assert!(is_written(8, 109));
         assert!(!is_written(8, 110));
         assert!(is_written(9, 200));
+    }
+
+    #[test]
+    fn who_makes_each_batch_durable_is_waited_for_unless_layers_pile_up() {
+        let store = Store::in_memory();
+        let inner = &store.0;
+        let put = |n: u64| {
+            let mut batch = Batch::new();
+            batch.put(n.to_be_bytes().to_vec(), vec![7; 100]);
+            store.commit(batch).unwrap();
+        };
+        (0..UNDER_WAY).for_each(put);
+        assert!(inner.is_written_durably(), "a few are on their way");
+        put(UNDER_WAY);
+        assert!(!inner.is_written_durably());
+        inner.courtesy.is_wanted();
+        store.sync().unwrap();
+        assert!(inner.is_written_durably());
+        assert!(inner.courtesy.is_wanted(), "the sync waited for the disk");
+        store.sync().unwrap();
+        assert!(!inner.courtesy.is_wanted(), "this one had nothing to do");
+        for layer in 0..=inner.options.policy.root_max_layers / FEW_LAYERS {
+            assert!(inner.is_written_durably(), "{layer} layers");
+            put(0);
+            store.sync().unwrap();
+            inner.seal(&lock(&inner.writer)).unwrap();
+        }
+        assert!(!inner.is_written_durably(), "layers pile up");
+        while store.tick().unwrap() {}
+        assert!(inner.is_written_durably());
     }
 }

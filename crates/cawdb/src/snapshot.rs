@@ -71,7 +71,7 @@ impl Snapshot {
     }
 
     fn walk(&self, range: KeyRange, way: (Direction, ReadAhead)) -> Scan {
-        self.inner.courtesy.walk();
+        self.inner.courtesy.wait();
         let (mem, seq) = (self.pinned.view.mem.clone(), self.pinned.seq);
         let top = move |range: &KeyRange, direction| Ok(mem_layer(&mem, seq, range, direction));
         let (shelf, root) = (self.inner.shelf.clone(), self.pinned.view.root.clone());

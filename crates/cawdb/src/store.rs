@@ -21,7 +21,7 @@ use cawdb_node::{KeyRange, Node, Shelf, WHOLE};
 use cawdb_tree::{Roots, Tree};
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The engine: an ordered map of byte strings whose ranges clone. Cheap to clone (a handle).
 #[derive(Clone)]
@@ -273,6 +273,10 @@ impl Roots for Inner {
         self.published.replace(view, writer.seq);
         Ok(true)
     }
+
+    fn breathe(&self) {
+        self.rest_for_others();
+    }
 }
 
 impl Inner {
@@ -293,12 +297,12 @@ impl Inner {
             }
         }
         self.counters.ticks.fetch_add(1, Ordering::Relaxed);
-        let begun = Instant::now();
+        self.courtesy.begin();
         let busy = self.tree.tick(self, sweep)?;
-        // After each piece: readers bring nodes while it makes way for them.
+        // After each piece: readers bring nodes while it rests.
         self.keep_budget();
         if busy {
-            self.make_way_for_readers(begun.elapsed());
+            self.rest_for_others();
             return Ok(true);
         }
         Ok(self.space.punch(self.disk.as_ref(), PUNCH_AT_ONCE)? > 0)

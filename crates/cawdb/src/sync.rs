@@ -120,6 +120,7 @@ impl Inner {
             .iter()
             .map(|(seq, payload)| Record { seq: *seq, payload })
             .collect();
+        self.courtesy.wait();
         let head = match journal.write_group(&records) {
             Ok(head) => head,
             Err(cawdb_disk::Error::Full { .. } | cawdb_disk::Error::Invalid(_)) => {

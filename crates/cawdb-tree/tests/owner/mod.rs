@@ -27,6 +27,11 @@ impl Roots for Owner {
         *root = Arc::new(new);
         Ok(true)
     }
+    /// Others change the root meanwhile, and wait for nothing.
+    fn breathe(&self) {
+        self.tree.tidy(self).unwrap();
+        self.tree.relieve(self).unwrap();
+    }
 }
 
 pub fn owner(policy: Policy) -> Owner {
