@@ -13,8 +13,12 @@ pub enum Fault {
     LooksFirst,
     /// A name goes without the file being held.
     FileNotHeld,
+    /// A file without a name is named, or cloned, while somebody closes it.
+    OrphanNotHeld,
     /// A tree is removed without the namespace being held.
     NamespaceNotHeld,
+    /// What was staged goes while it is made real.
+    StageNotHeld,
     /// Several clones show what their source is when each is made real, not when they were asked for.
     InstantsApart,
 }

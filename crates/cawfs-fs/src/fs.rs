@@ -2,7 +2,8 @@
 //!
 //! * Every operation is one batch, data and records together, so a clone or a crash sees whole operations.
 //! * Operations hold the namespace lock shared while they compose keys, commit and update the table; whatever moves
-//!   or removes directories, or moves bodies of files with several names, holds it exclusively, and then needs no other lock.
+//!   or removes directories, or moves bodies of files with several names, holds it exclusively, and then needs no other lock, but for what closing changes:
+//!   a file without a name goes with its last handle, in no namespace, so whoever reads or names one holds the file.
 
 use crate::counters::Counters;
 use crate::depth::Bounds;
@@ -314,6 +315,13 @@ impl Fs {
     /// For operations that move or remove directories.
     pub(crate) fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
         write(&self.names)
+    }
+    /// Keeps closing from taking the content of a file without a name along, for whoever holds the namespace exclusively.
+    pub(crate) fn keep_content<'a>(&self, node: &'a Node) -> Option<RwLockWriteGuard<'a, ()>> {
+        let held = (!node.is_dir()).then(|| write(&node.busy));
+        #[cfg(feature = "interleave")]
+        let held = crate::broken::without(crate::broken::Fault::OrphanNotHeld, held).flatten();
+        held
     }
     /// The node of an id.
     pub(crate) fn node(&self, id: NodeId) -> Result<Pin<'_>> {

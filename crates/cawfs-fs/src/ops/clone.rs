@@ -82,6 +82,7 @@ impl Fs {
         self.check_writable()?;
         let _names = self.exclusive();
         let (node, dir) = (self.node(source)?, self.dir(parent)?);
+        let _kept = self.keep_content(&node);
         let origin = self.origin(caller, &node)?;
         let inherited = inherited(caller, &origin, options)?;
         let replace = options.replace;

@@ -138,6 +138,7 @@ impl Fs {
         if file.is_dir() {
             return Err(Kind::NotPermitted.because("a directory has one name"));
         }
+        let kept = self.keep_content(&file);
         let Resolved { at, zone, .. } = self.resolve_writable(&dir)?;
         if self.child(&dir, &at, &name)?.is_some() {
             return Err(Kind::Exists.because("the name exists"));
@@ -162,6 +163,7 @@ impl Fs {
         change.commit()?;
         add(&self.counters.links, 1);
         self.settle(moves);
+        drop(kept);
         Ok(self.entry(&file))
     }
 

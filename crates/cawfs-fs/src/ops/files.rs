@@ -47,8 +47,7 @@ impl Fs {
         self.bury_quietly();
     }
 
-    /// Gives back what [`Count::Open`] counted. The object is held, so that nobody is just about to open it again, or to
-    /// name it.
+    /// Gives back what [`Count::Open`] counted. The object is held, so that nobody is just about to open it again, to name it or to clone it.
     pub(crate) fn close(&self, node: NodeId, writable: bool) {
         if let Ok(pin) = self.node(node) {
             let held = write(&pin.busy);

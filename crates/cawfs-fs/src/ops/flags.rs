@@ -28,6 +28,7 @@ impl Fs {
         let _names = self.exclusive();
         self.check_writable()?;
         let node = self.flagged(node)?;
+        let _kept = self.keep_content(&node);
         let mut inode = node.inode();
         let old = inode.file_flags();
         let guards = |f: FileFlags| (f.immutable, f.append_only);

@@ -99,6 +99,7 @@ impl Fs {
         self.expire_stages()?;
         let _names = self.exclusive();
         let node = self.node(source)?;
+        let _kept = self.keep_content(&node);
         let mut origin = self.origin(caller, &node)?;
         let inherited = inherited(caller, &origin, options)?;
         let token = self.random();
@@ -250,9 +251,14 @@ impl Fs {
         Ok(true)
     }
 
-    /// Drops staged clones that are too old.
+    /// Drops staged clones that are too old. None is taken out while somebody makes it real.
     pub(crate) fn expire_stages(&self) -> Result<()> {
+        let names = Some(self.shared());
+        #[cfg(feature = "interleave")]
+        let names = names.filter(|_| !broken::is(broken::Fault::StageNotHeld));
         let expired = lock(&self.stages).expired(self.now());
+        // The last handle of a source may go now, and that writes its access time.
+        drop(names);
         expired.iter().try_for_each(|stage| self.end_stage(stage))
     }
 

@@ -2,6 +2,8 @@
 
 use crate::explore::explore;
 use crate::names_model::TOP;
+use crate::orphans::{assert_whole, write_places};
+use crate::trees::alive;
 use crate::world::{ME, World};
 use cawdb::shuttle::thread;
 use cawfs_fs::protocol::{self, CLONE_STAGE, Stage};
@@ -25,9 +27,9 @@ fn rounds(world: &World, top: &str) -> (u64, u64) {
     shown
 }
 
-/// Clones as the command does: staged by an ioctl, made real by a rename for each destination.
-fn staged(world: &World, source: NodeId, names: &[&str]) {
-    let (count, flags, token) = (names.len() as u32, 0, 0);
+/// Asks for clones, for the token of their staged names.
+fn stage(world: &World, source: NodeId, count: u32) -> u64 {
+    let (flags, token) = (0, 0);
     let asked = Stage {
         count,
         flags,
@@ -35,7 +37,12 @@ fn staged(world: &World, source: NodeId, names: &[&str]) {
     }
     .encode();
     let reply = world.fs.ioctl(&ME, source, None, CLONE_STAGE, &asked);
-    let token = Stage::decode(&reply.unwrap().data).unwrap().token;
+    Stage::decode(&reply.unwrap().data).unwrap().token
+}
+
+/// Clones as the command does: staged by an ioctl, made real by a rename for each destination.
+fn staged(world: &World, source: NodeId, names: &[&str]) {
+    let token = stage(world, source, names.len() as u32);
     for (index, name) in names.iter().enumerate() {
         let staged = protocol::stage_name(token, index as u32);
         let (fs, staged) = (&world.fs, staged.as_bytes());
@@ -106,4 +113,34 @@ pub fn clones_against_writes() {
 #[test]
 fn a_clone_shows_one_instant_of_what_is_written() {
     explore(100, clones_against_writes);
+}
+
+/// What was asked for ten minutes ago is dropped just when it is made real.
+pub fn completions_against_the_end_of_time() {
+    let world = World::new();
+    let file = world.file(TOP, "source", "");
+    write_places(&world, file.node);
+    let token = stage(&world, file.node, 2);
+    world.later(601);
+    let sweeper = {
+        let world = world.clone();
+        thread::spawn(move || world.fs.sync_all().unwrap())
+    };
+    let staged = protocol::stage_name(token, 0);
+    let mode = RenameMode::NoReplace;
+    alive(
+        world
+            .fs
+            .rename(&ME, TOP.node, staged.as_bytes(), TOP.node, b"clone", mode),
+    );
+    sweeper.join().unwrap();
+    assert_whole(&world, b"clone");
+    world.fs.sync_all().unwrap();
+    world.forget(&[file]);
+    world.sound();
+}
+
+#[test]
+fn a_staged_clone_is_made_whole_or_not_at_all() {
+    explore(300, completions_against_the_end_of_time);
 }

@@ -15,6 +15,7 @@ mod explore;
 mod names;
 mod names_model;
 mod order;
+mod orphans;
 mod teeth;
 mod trees;
 mod world;

@@ -1,8 +1,9 @@
 //! The explorer has teeth: file systems that are wrong on purpose are found out.
 
-use crate::clones::clones_against_writes;
+use crate::clones::{clones_against_writes, completions_against_the_end_of_time};
 use crate::explore::explore_seed;
 use crate::names::{files_in_two_directories, names_of_one_file};
+use crate::orphans;
 use crate::trees::removed_trees_against_open_files;
 use cawfs_fs::broken::{self, Fault};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,4 +49,22 @@ fn teeth_a_tree_that_is_removed_beside_all_else() {
 fn teeth_clones_of_several_instants() {
     let said = found(Fault::InstantsApart, clones_against_writes);
     assert!(said.contains("two instants"), "{said}");
+}
+
+#[test]
+fn teeth_a_file_without_a_name_that_is_not_held() {
+    for (work, wrong) in [
+        (orphans::named as fn(), "content is lost"),
+        (orphans::cloned, "content is lost"),
+        (orphans::flagged, "orphan 0"),
+    ] {
+        let said = found(Fault::OrphanNotHeld, work);
+        assert!(said.contains(wrong), "{said}");
+    }
+}
+
+#[test]
+fn teeth_a_stage_that_ends_while_it_is_made_real() {
+    let said = found(Fault::StageNotHeld, completions_against_the_end_of_time);
+    assert!(said.contains("content is lost"), "{said}");
 }

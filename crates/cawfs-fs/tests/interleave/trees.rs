@@ -7,7 +7,7 @@ use cawdb::shuttle::thread;
 use cawfs_fs::{Kind, NodeId, Result};
 
 /// What may come of looking for, opening or making what is just being removed.
-fn alive<T>(result: Result<T>) -> Option<T> {
+pub fn alive<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Stale) => None,

@@ -10,7 +10,7 @@ use cawfs_fs::{
     NodeId, Time, With, WriteFlags,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub const ME: Caller = Caller::ROOT;
 
@@ -21,6 +21,7 @@ pub struct World {
     pub store: Store,
     /// Orders what threads ask and see. The system's own, so that looking at it is no place to change threads.
     ticks: Arc<AtomicU64>,
+    secs: Arc<AtomicI64>,
 }
 
 impl World {
@@ -35,8 +36,10 @@ impl World {
         let store = Store::open(disk, Options::tiny(4)).unwrap();
         Fs::format(&store, &FormatOptions::default()).unwrap();
         let nanos = AtomicU32::new(0);
+        let secs = Arc::<AtomicI64>::default();
+        let clock = secs.clone();
         let now = move || Time {
-            secs: 0,
+            secs: clock.load(Ordering::Relaxed),
             nanos: nanos.fetch_add(1, Ordering::Relaxed),
         };
         let options = MountOptions {
@@ -47,7 +50,16 @@ impl World {
         };
         let fs = Arc::new(Fs::mount(store.clone(), options).unwrap());
         let ticks = Arc::default();
-        Self { fs, store, ticks }
+        Self {
+            fs,
+            store,
+            ticks,
+            secs,
+        }
+    }
+    /// The clock goes on by so many seconds.
+    pub fn later(&self, secs: i64) {
+        self.secs.fetch_add(secs, Ordering::Relaxed);
     }
 
     pub fn folder(&self, dir: Obj, name: Name) -> Obj {
