@@ -1,5 +1,6 @@
 //! The command line, and the sizes that follow from it.
 
+use crate::process;
 use crate::system::Kind;
 use crate::workload::{Name, engine};
 use clap::Parser;
@@ -105,7 +106,9 @@ pub struct Sizes {
     pub agents_clones: u32,
     /// Bytes of the large file in `baseline`.
     pub large_bytes: u64,
-    /// Random writes into it.
+    /// Bytes of the file in `large`: more than the memory of this machine.
+    pub larger_bytes: u64,
+    /// Random writes into each of them.
     pub large_writes: u32,
     /// Small files in `baseline`.
     pub small_files: u32,
@@ -176,6 +179,7 @@ impl Args {
             agents_files: pick(500, 50_000),
             agents_clones: pick(3, 200),
             large_bytes: if self.quick { 32 << 20 } else { 2 << 30 },
+            larger_bytes: if self.quick { 48 << 20 } else { larger() },
             large_writes: pick(400, 262_144),
             small_files: self.files.unwrap_or(pick(600, 1_000_000)),
             mail_messages: pick(60, 10_000),
@@ -226,6 +230,12 @@ impl Args {
     }
 }
 
+/// Bytes that the memory of this machine cannot hold, in whole GiB.
+fn larger() -> u64 {
+    let memory = process::memory_bytes().unwrap_or(16 << 30);
+    (memory + memory / 32).next_multiple_of(1 << 30)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +256,13 @@ mod tests {
             let turned = systems(&["--first", name.get_name()]);
             assert_eq!(turned, [&all[n..], &all[..n]].concat());
         }
+    }
+
+    #[test]
+    fn no_memory_holds_the_file_that_is_larger() {
+        let sizes = Args::try_parse_from(["cawfs-bench", "large"]).unwrap().sizes();
+        let memory = process::memory_bytes().unwrap();
+        assert!(sizes.larger_bytes > memory, "{}", sizes.larger_bytes);
+        assert!(sizes.larger_bytes < memory + memory / 16 + (1 << 30));
     }
 }

@@ -158,6 +158,13 @@ pub fn taken_seconds() -> f64 {
     taken(&text) as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// Memory of this machine, in bytes; none where it cannot be told.
+pub fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = text.split_whitespace().nth(1)?;
+    Some(kibibytes.parse::<u64>().ok()? << 10)
+}
+
 /// The largest resident size of a process so far.
 pub fn peak_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -26,6 +26,7 @@ fn help_names_every_workload() {
         "clones",
         "agents",
         "baseline",
+        "large",
         "containers",
         "engine",
         "growth",

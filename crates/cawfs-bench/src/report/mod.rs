@@ -71,16 +71,12 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kibibytes = memory
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse::<u64>().ok());
+    let memory = process::memory_bytes().unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     format!(
         "{model}, {cores} cores, {} GiB, Linux {}, load at the beginning {load}",
-        kibibytes.unwrap_or_default() >> 20,
+        memory >> 30,
         kernel.trim()
     )
 }

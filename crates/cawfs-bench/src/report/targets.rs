@@ -34,7 +34,14 @@ pub fn all(results: &Results, workloads: &[&str]) -> Vec<Target> {
             "vm" => vm(&mut found, of),
             "clones" => clones(&mut found, of),
             "agents" => agents(&mut found, of),
-            "baseline" => baseline(&mut found, of),
+            "baseline" => {
+                large(&mut found, of);
+                baseline(&mut found, of);
+            }
+            "large" => {
+                large(&mut found, of);
+                ext4_or_floor(&mut found, of, RANDOM_READS);
+            }
             "containers" => containers(&mut found, of),
             "engine" => engines::engine(&mut found, of),
             "growth" => engines::growth(&mut found, of),
@@ -286,7 +293,9 @@ fn agents(found: &mut Vec<Target>, of: Of) {
     against(found, of, what, sides, 1.0);
 }
 
-fn baseline(found: &mut Vec<Target>, of: Of) {
+const RANDOM_READS: &str = "cold random 4-KiB reads";
+
+fn large(found: &mut Vec<Target>, of: Of) {
     let rows = [
         ("random 4-byte writes + fsync", 1.0 / 8.0),
         ("random 4-KiB writes + fsync", 1.0),
@@ -305,6 +314,10 @@ fn baseline(found: &mut Vec<Target>, of: Of) {
         let what = format!("{step}, against before");
         against(found, of, &what, sides, 1.0 / 0.9);
     }
+}
+
+fn baseline(found: &mut Vec<Target>, of: Of) {
+    let ours = |step| of.cost(Kind::Cawfs, step);
     for step in [
         "create small files + sync, 1 thread",
         "create small files + sync, 2 threads",
@@ -318,7 +331,7 @@ fn baseline(found: &mut Vec<Target>, of: Of) {
         }
     }
     for step in [
-        "cold random 4-KiB reads",
+        RANDOM_READS,
         "cold rm -r + sync",
         "cold readdir + stat",
         "create 4 KiB + fsync",

@@ -2,11 +2,10 @@
 //!
 //! Rows are rates. Each large-file step begins cold, and ends when what it wrote is durable.
 
-use crate::files::{self, random_block_reads, random_block_writes, read_through};
+use crate::files;
 use crate::process::{self, run_with};
 use crate::session::Session;
-use crate::workload::mail;
-use crate::workload::vm::mebibytes;
+use crate::workload::{large, mail};
 use anyhow::{Result, bail};
 use rustix::fs::{AtFlags, statat};
 use std::fmt::Write as _;
@@ -17,56 +16,13 @@ use std::os::unix::fs::FileExt;
 /// Runs it.
 pub fn run(session: &mut Session) -> Result<()> {
     session.system.new_tree("base")?;
-    large(session)?;
+    large::steps(session, session.sizes.large_bytes)?;
     creates(session, "create small files + sync, 1 thread", "one", 1)?;
     creates(session, "create small files + sync, 2 threads", "two", 2)?;
     many_names(session)?;
     durable(session)?;
     mail::run(session)?;
     sqlite(session)
-}
-
-fn large(session: &mut Session) -> Result<()> {
-    let (bytes, blocks) = (session.sizes.large_bytes, session.sizes.large_writes);
-    let path = session.system.path("base").join("large");
-    let mut random = session.random.fork();
-    session.measured("sequential write + sync", 0, mebibytes(bytes), |system| {
-        files::random_file(&path, bytes, &mut random)?;
-        system.sync()
-    })?;
-    session.cold()?;
-    session.measured("cold sequential read", 0, mebibytes(bytes), |_| {
-        read_through(&path)
-    })?;
-    session.cold()?;
-    let reads = blocks / 8;
-    session.measured(
-        "cold random 4-KiB reads",
-        0,
-        Some((f64::from(reads), "reads")),
-        |_| random_block_reads(&path, bytes, reads, &mut random),
-    )?;
-    for (step, after, size) in [
-        (
-            "random 4-KiB writes + fsync",
-            "cold sequential read after 4-KiB writes",
-            4096,
-        ),
-        (
-            "random 4-byte writes + fsync",
-            "cold sequential read after 4-byte writes",
-            4,
-        ),
-    ] {
-        session.cold()?;
-        session.measured(step, 0, Some((f64::from(blocks), "writes")), |_| {
-            let file = random_block_writes(&path, bytes, blocks, size, &mut random)?;
-            Ok(file.sync_all()?)
-        })?;
-        session.cold()?;
-        session.measured(after, 0, mebibytes(bytes), |_| read_through(&path))?;
-    }
-    Ok(())
 }
 
 /// Files of 200 bytes in a tree of fan-out 128; then they are all removed.

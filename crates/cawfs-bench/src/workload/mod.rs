@@ -6,6 +6,7 @@ pub mod clones;
 pub mod containers;
 pub mod dooku;
 pub mod engine;
+pub mod large;
 pub mod mail;
 pub mod tools;
 pub mod tree;
@@ -42,6 +43,8 @@ pub enum Name {
     Agents,
     /// What any file system does all day, without clones
     Baseline,
+    /// A file that is larger than this machine's memory, read and written in order and at random
+    Large,
     /// Containers of LXC, made from one root file system
     Containers,
     /// The engine alone, ten times as much as its cache, beside other engines
@@ -52,7 +55,7 @@ pub enum Name {
 
 impl Name {
     /// Those that are workloads and not groups of them.
-    pub const WORKLOADS: [Self; 12] = [
+    pub const WORKLOADS: [Self; 13] = [
         Self::DookuFan,
         Self::DookuChain,
         Self::DookuLongFan,
@@ -62,6 +65,7 @@ impl Name {
         Self::Clones,
         Self::Agents,
         Self::Baseline,
+        Self::Large,
         Self::Containers,
         Self::Engine,
         Self::Growth,
@@ -82,6 +86,7 @@ impl Name {
             Self::Clones => "clones",
             Self::Agents => "agents",
             Self::Baseline => "baseline",
+            Self::Large => "large",
             Self::Containers => "containers",
             Self::Engine => "engine",
             Self::Growth => "growth",
@@ -109,8 +114,12 @@ impl Name {
         group.map_or(label, |group| group.label())
     }
 
-    /// Whether it makes sense on a system: without clones, two of them are others twice.
+    /// Whether it makes sense on a system: without clones, two of them are others twice; what keeps all in memory takes no file that is larger.
     pub fn suits(self, kind: Kind) -> bool {
+        let without_clones = matches!(
+            kind,
+            Kind::Cawfs | Kind::Btrfs | Kind::Xfs | Kind::Ext4
+        );
         match self {
             Self::Engine => kind.is_engine(),
             Self::Containers => matches!(
@@ -123,7 +132,8 @@ impl Name {
                 Kind::Cawfs | Kind::BtrfsSnap | Kind::Btrfs | Kind::Xfs
             ),
             Self::Tree if kind == Kind::Floor => true,
-            Self::Baseline => !kind.is_engine() && !matches!(kind, Kind::BtrfsSnap | Kind::Overlay),
+            Self::Baseline => without_clones || kind == Kind::Floor,
+            Self::Large => without_clones,
             _ => !kind.is_engine() && kind != Kind::Floor,
         }
     }
@@ -146,6 +156,7 @@ impl Name {
             Self::Clones => clones::run(session),
             Self::Agents => agents::run(session),
             Self::Baseline => baseline::run(session),
+            Self::Large => large::run(session),
             Self::Containers => containers::run_all(session),
             Self::Engine => engine::run(session),
             Self::Growth => engine::growth(session),
