@@ -263,7 +263,7 @@ fn leaf_weights(layers: &[RunRef], range: &KeyRange, facts: &Facts) -> Result<Ve
     }
     let entry = base.run.bytes() / base.run.points().max(1);
     for (weight, delta) in weights.iter_mut().zip(deltas) {
-        let deletes = delta.run.deletes().saturating_mul(delta.shown) / delta.run.bytes().max(1);
+        let deletes = delta.run.deletes_within(&delta.tr.range_down(range))?;
         *weight += deletes.saturating_mul(entry);
         for deleted in delta.delete_ranges(range)? {
             *weight += base.run.estimate(&base.tr.range_down(&deleted))?;

@@ -25,11 +25,11 @@ const BOUND_MIN_BYTES: u64 = 256 << 10;
 /// A root this many times too wide takes no more clones before it is tidied.
 const ROOT_EXCESS: usize = 4;
 /// A memtable that takes this part of the memory for unwritten changes is full.
-const FULL: u64 = 4;
-/// One of large changes is full at this part of it: sealing goes over all changes, and whoever writes waits, but these are few.
-const FULL_OF_LARGE: u64 = 2;
-/// Changes are large that take so many bytes of memory in the mean: pages of files, and their records.
-const LARGE: u64 = 1 << 10;
+const FULL: u64 = 2;
+/// One of many changes is full at this part of it: to seal it is to go over all of them, and whoever writes or clones waits.
+const FULL_OF_MANY: u64 = 4;
+/// Many changes: some 20 ms to be sealed, up to 60 if they are no longer at hand.
+const MANY: u64 = 64 << 10;
 
 impl Inner {
     /// Commits a batch: validates, waits if too much is unwritten, applies, and tidies up behind.
@@ -186,7 +186,11 @@ impl Inner {
 
     /// What a writer does when its batch is in: seal a full memtable, keep the root within bounds.
     pub(crate) fn after_commit(&self) -> Result<()> {
-        let full = |view: &View| is_full(&view.mem, self.options.memtable_bytes);
+        let memory = self.options.memtable_bytes;
+        let full = |view: &View| {
+            let mem = &view.mem;
+            is_full(mem.bytes() as u64, mem.versions() as u64, memory)
+        };
         if self.published.with(full) {
             let writer = sync::lock(&self.writer);
             // Somebody else may have sealed it meanwhile.
@@ -218,12 +222,11 @@ pub(crate) fn bounds(root: &Node) -> Vec<Key> {
     root.pivots().skip(1).cloned().collect()
 }
 
-/// Whether a memtable is to be sealed, given the memory for unwritten changes. The longer it is not, the fewer layers come to lie over each other,
-/// to be merged and read together.
-fn is_full(mem: &Memtable, memory: u64) -> bool {
-    let (bytes, versions) = (mem.bytes() as u64, mem.versions() as u64);
-    let part = match bytes >= versions * LARGE {
-        true => FULL_OF_LARGE,
+/// Whether a memtable of so many bytes and changes is to be sealed, given the memory for unwritten changes. The longer it is not, the fewer layers come to lie
+/// over each other, to be merged and read together; and a run is as long as it should be, as the last one of a short memtable is not.
+fn is_full(bytes: u64, changes: u64, memory: u64) -> bool {
+    let part = match changes >= MANY {
+        true => FULL_OF_MANY,
         false => FULL,
     };
     bytes >= memory / part
@@ -320,19 +323,15 @@ mod tests {
     use fastrand::Rng;
 
     #[test]
-    fn small_changes_make_a_memtable_full_sooner_than_large_ones() {
-        let filled = |len: usize| {
-            let mem = Memtable::default();
-            let value = bytes::Bytes::from(vec![7; len]);
-            let put = |n: usize| MemOp::Point(n.to_string().into(), Message::Put(value.clone()));
-            mem.insert(1, &(0..100).map(put).collect::<Vec<_>>());
-            mem
-        };
-        for (len, part) in [(4096, FULL_OF_LARGE), (1024, FULL_OF_LARGE), (100, FULL)] {
-            let mem = filled(len);
-            let bytes = mem.bytes() as u64;
-            assert!(is_full(&mem, part * bytes), "{len}");
-            assert!(!is_full(&mem, part * (bytes + 1)), "{len}");
+    fn many_changes_make_a_memtable_full_sooner_than_few() {
+        const MIB: u64 = 1 << 20;
+        for (bytes, changes, full) in [
+            (32 * MIB, 1, true),
+            (32 * MIB - 1, MANY - 1, false),
+            (16 * MIB, MANY, true),
+            (16 * MIB - 1, 10 * MANY, false),
+        ] {
+            assert_eq!(is_full(bytes, changes, 64 * MIB), full, "{bytes} {changes}");
         }
     }
 

@@ -260,7 +260,9 @@ mod tests {
 
     #[test]
     fn no_memory_holds_the_file_that_is_larger() {
-        let sizes = Args::try_parse_from(["cawfs-bench", "large"]).unwrap().sizes();
+        let sizes = Args::try_parse_from(["cawfs-bench", "large"])
+            .unwrap()
+            .sizes();
         let memory = process::memory_bytes().unwrap();
         assert!(sizes.larger_bytes > memory, "{}", sizes.larger_bytes);
         assert!(sizes.larger_bytes < memory + memory / 16 + (1 << 30));

@@ -153,6 +153,11 @@ impl MemRun {
         self.sums[within.end] - self.sums[within.start] + ranges * RANGE_BYTES
     }
 
+    /// How many points it has in `range`.
+    pub(super) fn points_within(&self, range: &KeyRange) -> u64 {
+        self.indices(range).len() as u64
+    }
+
     /// See [`crate::Run::span`].
     pub(super) fn span(&self, range: &KeyRange) -> Option<KeyRange> {
         let points = match &self.points[self.indices(range)] {

@@ -74,6 +74,30 @@ impl DiskRun {
         self.total(range, |index, i| self.weight(index, i, range))
     }
 
+    /// How many points it has in `range`: exactly if it has one segment, else half of those of a segment at an end.
+    pub(super) fn points_within(&self, range: &KeyRange) -> Result<u64> {
+        let index = self.index()?;
+        let mut points = 0;
+        for i in index.overlapping(range) {
+            let entries = u64::from(index.segments[i].entries);
+            points += if index.ends_within(i, range) == (true, true) {
+                entries
+            } else if index.segments.len() == 1 {
+                let segment = self.segment(&index, i)?;
+                let within = |block| self.named(format_args!("segment {i}"), segment.block(block));
+                let mut found = 0;
+                for block in 0..segment.blocks() {
+                    let points = within(block)?;
+                    found += points.iter().filter(|(k, _)| range.contains(k)).count() as u64;
+                }
+                found
+            } else {
+                entries.div_ceil(2)
+            };
+        }
+        Ok(points)
+    }
+
     /// See [`crate::Run::measure`].
     pub(super) fn measure(&self, range: &KeyRange) -> Result<u64> {
         self.total(range, |index, i| match index.ends_within(i, range) {

@@ -116,10 +116,7 @@ impl Name {
 
     /// Whether it makes sense on a system: without clones, two of them are others twice; what keeps all in memory takes no file that is larger.
     pub fn suits(self, kind: Kind) -> bool {
-        let without_clones = matches!(
-            kind,
-            Kind::Cawfs | Kind::Btrfs | Kind::Xfs | Kind::Ext4
-        );
+        let without_clones = matches!(kind, Kind::Cawfs | Kind::Btrfs | Kind::Xfs | Kind::Ext4);
         match self {
             Self::Engine => kind.is_engine(),
             Self::Containers => matches!(

@@ -91,6 +91,23 @@ fn holds_and_delete_ranges() {
 }
 
 #[test]
+fn deletes_are_as_many_of_the_points_within_as_of_all() {
+    for_random_runs(|rng, name, size, model, memory, disk| {
+        for _ in 0..60 {
+            let range = random_range(rng, size.key);
+            let points = model.points.keys().filter(|k| range.contains(k)).count() as u64;
+            let want = memory.deletes() * points;
+            let want = want.div_ceil(memory.points().max(1));
+            assert_eq!(memory.deletes_within(&range).unwrap(), want, "{name}");
+            let found = disk.deletes_within(&range).unwrap();
+            assert!(segments(disk) > 1 || found == want, "{name}: {range:?}");
+            assert!(found <= disk.deletes(), "{name}: {range:?}");
+            assert!(found > 0 || want == 0, "{name}: {range:?}");
+        }
+    });
+}
+
+#[test]
 fn estimates_are_exact_or_monotone_and_never_zero_over_something() {
     for_random_runs(|rng, name, size, model, memory, disk| {
         for _ in 0..60 {

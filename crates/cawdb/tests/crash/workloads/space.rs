@@ -107,6 +107,7 @@ pub fn shrinking(session: &mut Session) {
             session.sync();
         }
     }
+    session.checkpoint();
     session.settle();
     session.checkpoint();
 }
