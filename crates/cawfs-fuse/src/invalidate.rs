@@ -3,6 +3,7 @@
 //! The kernel takes the directory's lock for a name, and waits for pages that are being written for
 //! a file. So a notification is never sent by a thread that serves a request the kernel might hold
 //! such a lock for: all go through this thread, which holds no lock of ours while the readers go on.
+//! But for attributes the kernel takes no lock that anybody keeps: whoever looks after the answer is to see the new ones, so these are told before it.
 //!
 //! An ioctl holds no lock of the kernel; only ioctls wait for their notifications.
 
@@ -20,6 +21,7 @@ struct Job {
 #[derive(Debug, Clone)]
 pub struct Notifier {
     jobs: Sender<Job>,
+    connection: Arc<Connection>,
 }
 
 impl Notifier {
@@ -30,12 +32,18 @@ impl Notifier {
     pub fn start(connection: Arc<Connection>) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new().name("cawfs-notify".into());
-        thread.spawn(move || run(&connection, &queue))?;
-        Ok(Self { jobs })
+        let device = connection.clone();
+        thread.spawn(move || run(&device, &queue))?;
+        Ok(Self { jobs, connection })
     }
 
-    /// Sends notifications some time soon. Nobody waits for them, so any request may ask for it.
+    /// Sends notifications: of attributes at once, others some time soon. Nobody waits for them, so any request may ask for it.
     pub fn send(&self, notices: Vec<Notice>) {
+        let of_attributes = |notice: &Notice| matches!(notice, Notice::Attributes(_));
+        let (at_once, notices): (Vec<_>, Vec<_>) = notices.into_iter().partition(of_attributes);
+        at_once
+            .iter()
+            .for_each(|notice| tell(&self.connection, notice));
         if !notices.is_empty() {
             let (done, _) = channel();
             // An error means that the thread is gone, and the mount with it.
@@ -57,12 +65,16 @@ impl Notifier {
     }
 }
 
+fn tell(connection: &Connection, notice: &Notice) {
+    if let Err(e) = connection.notify(notice) {
+        tracing::debug!(?notice, error = %e, "notification refused");
+    }
+}
+
 fn run(connection: &Connection, queue: &Receiver<Job>) {
     for job in queue {
         for notice in &job.notices {
-            if let Err(e) = connection.notify(notice) {
-                tracing::debug!(?notice, error = %e, "notification refused");
-            }
+            tell(connection, notice);
         }
         // Whoever asked may have gone meanwhile.
         let _ = job.done.send(());
