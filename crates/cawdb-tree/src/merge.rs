@@ -263,6 +263,7 @@ impl Job<'_> {
             open.deletes.extend(stream.delete_ranges().cloned());
         }
         while let Some((key, message)) = stream.next()? {
+            self.breathe_after(Output::size(&key, &message));
             let message = match bottom {
                 true => match message.resolve() {
                     Some(value) => Message::Put(value),
@@ -273,20 +274,22 @@ impl Job<'_> {
             let Some(open) = &mut self.open[usize::from(bottom)] else {
                 break;
             };
-            let size = Output::size(&key, &message);
-            open.bytes += size;
+            open.bytes += Output::size(&key, &message);
             open.points.push((key, message));
             if bottom && open.bytes > self.tree.policy.run_bytes / 4 * 5 {
                 self.cut(index, lo)?;
             }
-            self.since_breath += size;
-            if self.since_breath >= self.tree.policy.breath_bytes {
-                self.since_breath = 0;
-                self.tree.counters.breaths.bump();
-                (self.breathe)();
-            }
         }
         Ok(())
+    }
+
+    fn breathe_after(&mut self, bytes: u64) {
+        self.since_breath += bytes;
+        if self.since_breath >= self.tree.policy.breath_bytes {
+            self.since_breath = 0;
+            self.tree.counters.breaths.bump();
+            (self.breathe)();
+        }
     }
 
     fn add_piece(&mut self, index: usize, bottom: bool, range: KeyRange) {

@@ -194,7 +194,7 @@ impl Tree {
         };
         let own = facts.newest_own(&layers[..deltas]);
         if node.height == 0 {
-            let weights = leaf_weights(layers, range, facts)?;
+            let weights = leaf_weights(layers, range, facts, self.policy.alpha_divisor)?;
             if let Some(from) = self.policy.rebase_from(&weights, own) {
                 self.counters.rebases.bump();
                 self.counters.rebased_bytes.add(sizes[from..].iter().sum());
@@ -253,7 +253,14 @@ impl Tree {
 
 /// What the layers of a slot at height 0 weigh, newest first: what they show, and, if nobody else needs the base,
 /// what they hide of it.
-fn leaf_weights(layers: &[RunRef], range: &KeyRange, facts: &Facts) -> Result<Vec<u64>> {
+///
+/// How many deletes a delta has there is read only if all of them could make the base be rewritten.
+fn leaf_weights(
+    layers: &[RunRef],
+    range: &KeyRange,
+    facts: &Facts,
+    alpha_divisor: u64,
+) -> Result<Vec<u64>> {
     let mut weights: Vec<u64> = layers.iter().map(|l| l.shown).collect();
     let Some((base, deltas)) = layers.split_last() else {
         return Ok(weights);
@@ -262,9 +269,14 @@ fn leaf_weights(layers: &[RunRef], range: &KeyRange, facts: &Facts) -> Result<Ve
         return Ok(weights);
     }
     let entry = base.run.bytes() / base.run.points().max(1);
+    let most = |delta: &RunRef| delta.shown + delta.run.deletes().saturating_mul(entry);
+    let most = deltas.iter().map(most).fold(0, u64::saturating_add);
+    let counts = most.saturating_mul(alpha_divisor) >= base.shown;
     for (weight, delta) in weights.iter_mut().zip(deltas) {
-        let deletes = delta.run.deletes_within(&delta.tr.range_down(range))?;
-        *weight += deletes.saturating_mul(entry);
+        if counts {
+            let deletes = delta.run.deletes_within(&delta.tr.range_down(range))?;
+            *weight += deletes.saturating_mul(entry);
+        }
         for deleted in delta.delete_ranges(range)? {
             *weight += base.run.estimate(&base.tr.range_down(&deleted))?;
         }

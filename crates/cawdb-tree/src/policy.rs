@@ -46,7 +46,7 @@ pub struct Policy {
     pub delete_weight: u64,
     /// Bytes that one background job reads at most, about.
     pub job_bytes: u64,
-    /// Bytes that it merges before it may rest.
+    /// Bytes that it reads, about, before it may rest.
     pub breath_bytes: u64,
 }
 

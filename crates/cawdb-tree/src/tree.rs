@@ -48,7 +48,7 @@ pub trait Roots {
         make: &mut dyn FnMut(&Arc<Node>) -> Result<Option<Node>>,
     ) -> Result<bool>;
 
-    /// Called by background work after every piece of a merge, while it holds no lock that anybody else waits for: here it may rest.
+    /// Called by background work after every piece of a merge, while it holds no lock but that of background work itself: here it may rest for a while.
     fn breathe(&self) {}
 }
 

@@ -11,9 +11,10 @@
 //! each had 12,000 requests and 1.6 s of processor time beside them, and have 2600 and 0.2 s.
 //! Who makes each batch durable before the next writes slowly, and waits for the disk all the time.
 //!
-//! Invariants: a rest is short, and ends when nobody waits any more, so that all work is done in the end; nobody rests in the tenth of a second after a
-//! write was seen, since who writes needs the work done, unless nearly all that was written is durable and few layers wait to be merged; without background
-//! threads nobody rests.
+//! Invariants: of one piece of background work the rests are together at most [`LONGEST`], and a rest ends when nobody waits any more, so that all work is done
+//! in the end; nobody rests in the tenth of a second after a write was seen, since who writes needs the work done, unless nearly all that was written is durable, few
+//! layers wait in the root, and for less than [`PATIENCE`] there was something to do all the time; nor where space is short, or memory; without background threads
+//! nobody rests.
 
 use crate::store::Inner;
 use cawdb_disk::meter;
@@ -23,9 +24,9 @@ use std::time::{Duration, Instant};
 
 /// A piece of work took so long; so many times as long is rested after it.
 const REST: u32 = 7;
-/// The longest rest.
+/// The longest rests of one piece of background work together.
 const LONGEST: Duration = Duration::from_millis(500);
-/// So often a rest looks whether somebody still reads.
+/// So often a rest looks whether somebody still waits.
 const STEP: Duration = Duration::from_millis(20);
 /// So long after somebody wrote nobody rests.
 const AFTER_WRITE: Duration = Duration::from_millis(100);
@@ -33,16 +34,28 @@ const AFTER_WRITE: Duration = Duration::from_millis(100);
 const UNDER_WAY: u64 = 16;
 /// Few layers are this part of those at which writers help.
 const FEW_LAYERS: usize = 2;
+/// Beside who writes there are rests until there was something to do for so long: else somebody who never ceases would make more than is worked off.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What background work does.
+#[derive(Debug, Default)]
+struct Work {
+    /// Since when it has not rested.
+    since: Option<Instant>,
+    /// How long it may still rest before this piece of it is done.
+    left: Duration,
+    /// Since when there was something to do.
+    busy: Option<Instant>,
+}
 
 /// Who waits for the disk, as background work sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Courtesy {
-    /// Walks begun, single reads that waited for the disk, and groups of batches that the journal took.
+    /// Walks begun, single reads that waited for the disk, and begins and ends of writing the journal.
     waits: AtomicU64,
     /// How many these were when last looked at.
     seen: AtomicU64,
-    /// Since when background work has not rested.
-    since: Mutex<Option<Instant>>,
+    work: Mutex<Work>,
     /// The last batch when background work last looked, and when it found another than before.
     written: Mutex<Option<(u64, Option<Instant>)>>,
 }
@@ -69,9 +82,37 @@ impl Courtesy {
         self.seen.swap(waits, Ordering::Relaxed) != waits
     }
 
-    /// Work begins.
+    /// A piece of work begins.
     pub(crate) fn begin(&self) {
-        *lock(&self.since) = Some(Instant::now());
+        let (mut work, now) = (lock(&self.work), Instant::now());
+        (work.since, work.left) = (Some(now), LONGEST);
+        work.busy.get_or_insert(now);
+    }
+
+    /// There is nothing to do.
+    pub(crate) fn all_done(&self) {
+        lock(&self.work).busy = None;
+    }
+
+    /// Whether it may rest beside who writes: not if there was something to do for long.
+    fn is_patient(&self, now: Instant) -> bool {
+        let busy = lock(&self.work).busy;
+        busy.is_none_or(|busy| now.saturating_duration_since(busy) < PATIENCE)
+    }
+
+    /// Rests after what was done since the last time.
+    fn rest_after_work(&self, may: impl Fn() -> bool, nap: impl FnMut(Duration)) {
+        let (took, left) = {
+            let work = lock(&self.work);
+            (
+                work.since.map_or(Duration::ZERO, |s| s.elapsed()),
+                work.left,
+            )
+        };
+        let rested = self.rest((took * REST).min(left), may, nap);
+        let mut work = lock(&self.work);
+        work.since = Some(Instant::now());
+        work.left = work.left.saturating_sub(rested);
     }
 
     /// Whether somebody wrote lately, if `seq` is the last batch `now`.
@@ -84,33 +125,38 @@ impl Courtesy {
         at.is_some_and(|at| now.saturating_duration_since(at) < AFTER_WRITE)
     }
 
-    /// Rests after a piece of work that took so long, by naps, for as long as somebody waits and it `may`.
-    fn rest(&self, took: Duration, may: impl Fn() -> bool, mut nap: impl FnMut(Duration)) {
-        let mut left = (took * REST).min(LONGEST);
+    /// Rests at most so long, by naps, for as long as somebody waits and it `may`; how long it did.
+    fn rest(
+        &self,
+        most: Duration,
+        may: impl Fn() -> bool,
+        mut nap: impl FnMut(Duration),
+    ) -> Duration {
+        let mut left = most;
         while !left.is_zero() && self.is_wanted() && may() {
             let step = left.min(STEP);
             nap(step);
             left -= step;
         }
+        most - left
     }
 }
 
 impl Inner {
-    /// What the thread of background work does after a piece of it.
+    /// What the thread of background work does after a part of it.
     pub(crate) fn rest_for_others(&self) {
-        let since = *lock(&self.courtesy.since);
-        let took = since.map_or(Duration::ZERO, |since| since.elapsed());
-        // Who writes much needs the work done; and so does he who waits for memory, or for the thread to end.
+        // Who writes much needs the work done; and so does he who waits for memory or space, or for the thread to end.
         let hurries = || {
-            let written = self
-                .courtesy
-                .is_written(self.published.seq(), Instant::now());
-            written && !self.is_written_durably()
+            let now = Instant::now();
+            let written = self.courtesy.is_written(self.published.seq(), now);
+            written && !(self.is_written_durably() && self.courtesy.is_patient(now))
         };
-        let may = || self.throttle.has_threads() && !hurries() && !self.checkpoint_due();
+        let may = || {
+            let calm = self.throttle.has_threads() && !self.checkpoint_due();
+            calm && !self.is_short_of_space() && !hurries()
+        };
         let nap = |time| self.throttle.wait_until_freed(time);
-        self.courtesy.rest(took, may, nap);
-        self.courtesy.begin();
+        self.courtesy.rest_after_work(may, nap);
     }
 
     /// Whether what was written is durable, but for what is on its way, and few layers of it wait in the root.
@@ -140,8 +186,10 @@ mod tests {
             }
         };
         read();
+        courtesy.begin();
+        let took = Duration::from_millis(took);
         courtesy.rest(
-            Duration::from_millis(took),
+            (took * REST).min(LONGEST),
             || naps.get() < allowed,
             |time| {
                 naps.set(naps.get() + 1);
@@ -215,5 +263,41 @@ mod tests {
         assert!(!inner.is_written_durably(), "layers pile up");
         while store.tick().unwrap() {}
         assert!(inner.is_written_durably());
+    }
+
+    #[test]
+    fn the_rests_of_one_piece_of_work_are_bounded_together() {
+        let (courtesy, total) = (Courtesy::default(), Cell::new(Duration::ZERO));
+        let work = |parts: u32| {
+            courtesy.begin();
+            for _ in 0..parts {
+                // As if the part had taken 30 ms.
+                lock(&courtesy.work).since = Instant::now().checked_sub(Duration::from_millis(30));
+                courtesy.wait();
+                let nap = |time| {
+                    total.set(total.get() + time);
+                    courtesy.wait();
+                };
+                courtesy.rest_after_work(|| true, nap);
+            }
+            total.take()
+        };
+        assert!(work(1) >= REST * Duration::from_millis(30));
+        assert_eq!(work(10), LONGEST);
+        assert_eq!(work(10), LONGEST, "the next piece");
+    }
+
+    #[test]
+    fn patience_with_who_writes_ends_until_all_is_done() {
+        let courtesy = Courtesy::default();
+        let after = |time| courtesy.is_patient(Instant::now() + time);
+        assert!(after(PATIENCE), "nothing to do");
+        courtesy.begin();
+        courtesy.begin();
+        assert!(after(PATIENCE / 2) && !after(PATIENCE));
+        courtesy.all_done();
+        assert!(after(PATIENCE));
+        courtesy.begin();
+        assert!(!after(PATIENCE));
     }
 }

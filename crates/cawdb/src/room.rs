@@ -96,9 +96,14 @@ impl Inner {
     /// is short, less, because what merges replace is free only afterwards.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let memory = self.options.memtable_bytes;
-        let short = self.free_for(Class::User) <= 4 * memory;
         self.unwritten_memory() >= memory
-            || (short && self.unwritten_bytes() >= memory.min(self.background_bytes / 2))
+            || (self.is_short_of_space()
+                && self.unwritten_bytes() >= memory.min(self.background_bytes / 2))
+    }
+
+    /// Whether there is so little space that what merges and checkpoints free is waited for.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.free_for(Class::User) <= 4 * self.options.memtable_bytes
     }
 
     /// Changes in memory that a checkpoint would write, in bytes, about.

@@ -275,6 +275,7 @@ impl Roots for Inner {
     }
 
     fn breathe(&self) {
+        // Nothing is evicted here: the node that is worked on would be the first, and all for nothing.
         self.rest_for_others();
     }
 }
@@ -305,6 +306,7 @@ impl Inner {
             self.rest_for_others();
             return Ok(true);
         }
+        self.courtesy.all_done();
         Ok(self.space.punch(self.disk.as_ref(), PUNCH_AT_ONCE)? > 0)
     }
 }

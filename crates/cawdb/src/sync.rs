@@ -129,6 +129,7 @@ impl Inner {
             Err(error) => return Err(error.into()),
         };
         self.disk.sync()?;
+        self.courtesy.wait();
         journal.mark_durable(head);
         self.counters.journal_groups.fetch_add(1, Ordering::Relaxed);
         self.counters

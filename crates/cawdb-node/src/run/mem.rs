@@ -153,9 +153,10 @@ impl MemRun {
         self.sums[within.end] - self.sums[within.start] + ranges * RANGE_BYTES
     }
 
-    /// How many points it has in `range`.
-    pub(super) fn points_within(&self, range: &KeyRange) -> u64 {
-        self.indices(range).len() as u64
+    /// How many deletes of single keys it has in `range`.
+    pub(super) fn deletes_within(&self, range: &KeyRange) -> u64 {
+        let within = self.points[self.indices(range)].iter();
+        within.filter(|(_, m)| *m == Message::Delete).count() as u64
     }
 
     /// See [`crate::Run::span`].

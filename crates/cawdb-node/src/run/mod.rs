@@ -301,8 +301,9 @@ impl Run {
         }
     }
 
-    /// How many of the points in `range` are deletes, about: as many of them as of all points. That is exact where all are deletes, or none. The points are counted
-    /// as [`Self::estimate`] weighs them. A share of the bytes would not do: a delete takes some twenty, and among values of a file all of them come to less than one.
+    /// How many of the points in `range` are deletes. Exact in memory and for runs of one segment (which is then read); otherwise as many of them as of all points,
+    /// as the index tells, half of those of a segment at an end. A share of the bytes would not do: a delete takes some twenty, and among values of a file all of them
+    /// come to less than one. O(points in the range) in memory.
     ///
     /// # Errors
     /// If the index (or the only segment) cannot be read, or is damaged.
@@ -310,14 +311,10 @@ impl Run {
         if self.deletes == 0 {
             return Ok(0);
         }
-        let points = match self.body() {
-            Body::Memory(content) => content.points_within(range),
-            Body::Disk(disk) => disk.points_within(range)?,
-        };
-        Ok(self
-            .deletes
-            .saturating_mul(points)
-            .div_ceil(self.points.max(1)))
+        match self.body() {
+            Body::Memory(content) => Ok(content.deletes_within(range)),
+            Body::Disk(disk) => disk.deletes_within(range, (self.deletes, self.points)),
+        }
     }
 
     /// Logical bytes in `range`, exactly; delete-ranges count whole. May read the two segments at its ends.

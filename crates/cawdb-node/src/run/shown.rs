@@ -5,7 +5,7 @@
 use super::disk::DiskRun;
 use super::index::RunIndex;
 use super::mem::{RANGE_BYTES, even_cuts, hull, just_above};
-use crate::{Key, KeyRange, Result};
+use crate::{Key, KeyRange, Message, Result};
 
 impl DiskRun {
     /// See [`crate::Run::holds`].
@@ -74,28 +74,36 @@ impl DiskRun {
         self.total(range, |index, i| self.weight(index, i, range))
     }
 
-    /// How many points it has in `range`: exactly if it has one segment, else half of those of a segment at an end.
-    pub(super) fn points_within(&self, range: &KeyRange) -> Result<u64> {
+    /// See [`crate::Run::deletes_within`]; it has so many deletes in all, and points.
+    pub(super) fn deletes_within(
+        &self,
+        range: &KeyRange,
+        (deletes, points): (u64, u64),
+    ) -> Result<u64> {
         let index = self.index()?;
-        let mut points = 0;
-        for i in index.overlapping(range) {
-            let entries = u64::from(index.segments[i].entries);
-            points += if index.ends_within(i, range) == (true, true) {
-                entries
-            } else if index.segments.len() == 1 {
-                let segment = self.segment(&index, i)?;
-                let within = |block| self.named(format_args!("segment {i}"), segment.block(block));
-                let mut found = 0;
-                for block in 0..segment.blocks() {
-                    let points = within(block)?;
-                    found += points.iter().filter(|(k, _)| range.contains(k)).count() as u64;
-                }
-                found
-            } else {
-                entries.div_ceil(2)
-            };
+        if index.segments.len() == 1 {
+            return self.deletes_of_the_only(&index, range);
         }
-        Ok(points)
+        let entries = |i: usize| {
+            let entries = u64::from(index.segments[i].entries);
+            match index.ends_within(i, range) {
+                (true, true) => entries,
+                _ => entries.div_ceil(2),
+            }
+        };
+        let within: u64 = index.overlapping(range).map(entries).sum();
+        Ok(deletes.saturating_mul(within).div_ceil(points.max(1)))
+    }
+
+    fn deletes_of_the_only(&self, index: &RunIndex, range: &KeyRange) -> Result<u64> {
+        let segment = self.segment(index, 0)?;
+        let mut deletes = 0;
+        for block in 0..segment.blocks() {
+            let points = self.named("segment 0", segment.block(block))?;
+            let within = points.iter().filter(|(key, _)| range.contains(key));
+            deletes += within.filter(|(_, m)| *m == Message::Delete).count() as u64;
+        }
+        Ok(deletes)
     }
 
     /// See [`crate::Run::measure`].
