@@ -9,7 +9,8 @@
 //! was merged meanwhile came too late for its reader. By the clock no difference could be told from the noise.
 //! Single reads count where they waited for the disk, since it is the disk that both want: 20,000 of them right after 10,000 clones with a hundred patches
 //! each had 12,000 requests and 1.6 s of processor time beside them, and have 2600 and 0.2 s.
-//! Who makes each batch durable before the next writes slowly, and waits for the disk all the time.
+//! Who makes each batch durable before the next writes slowly, and waits for the disk all the time: a thousand puts right after half a million patches took 0.36 to
+//! 0.54 s, and since there are rests beside them, and between the parts of a merge, 0.19 to 0.40.
 //!
 //! Invariants: of one piece of background work the rests are together at most [`LONGEST`], and a rest ends when nobody waits any more, so that all work is done
 //! in the end; nobody rests in the tenth of a second after a write was seen, since who writes needs the work done, unless nearly all that was written is durable, few

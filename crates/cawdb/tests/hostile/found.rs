@@ -276,7 +276,7 @@ fn nested_delete_ranges_take_bounded_memory() {
     }
     assert!(
         sealed(&store) > before,
-        "300,000 stamps in a memtable of 1 MiB"
+        "300,000 stamps in a memtable of 2 MiB"
     );
 }
 
