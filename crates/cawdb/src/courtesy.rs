@@ -14,8 +14,8 @@
 //!
 //! Invariants: of one piece of background work the rests are together at most [`LONGEST`], and a rest ends when nobody waits any more, so that all work is done
 //! in the end; nobody rests in the tenth of a second after a write was seen, since who writes needs the work done, unless nearly all that was written is durable, few
-//! layers wait in the root, and for less than [`PATIENCE`] there was something to do all the time; nor where space is short, or memory; without background threads
-//! nobody rests.
+//! layers wait in the root, space is not short, and for less than [`PATIENCE`] there was something to do all the time; nor where a checkpoint is due; without
+//! background threads nobody rests.
 
 use crate::store::Inner;
 use cawdb_disk::meter;
@@ -149,13 +149,11 @@ impl Inner {
         // Who writes much needs the work done; and so does he who waits for memory or space, or for the thread to end.
         let hurries = || {
             let now = Instant::now();
+            let calm = || self.is_written_durably() && self.courtesy.is_patient(now);
             let written = self.courtesy.is_written(self.published.seq(), now);
-            written && !(self.is_written_durably() && self.courtesy.is_patient(now))
+            written && (self.is_short_of_space() || !calm())
         };
-        let may = || {
-            let calm = self.throttle.has_threads() && !self.checkpoint_due();
-            calm && !self.is_short_of_space() && !hurries()
-        };
+        let may = || self.throttle.has_threads() && !self.checkpoint_due() && !hurries();
         let nap = |time| self.throttle.wait_until_freed(time);
         self.courtesy.rest_after_work(may, nap);
     }
@@ -175,7 +173,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Store};
+    use crate::{Batch, Options, Store};
     use std::cell::Cell;
 
     /// How long it is rested after so many milliseconds of work, if somebody reads during the first naps, and it is allowed as long.
@@ -187,7 +185,6 @@ mod tests {
             }
         };
         read();
-        courtesy.begin();
         let took = Duration::from_millis(took);
         courtesy.rest(
             (took * REST).min(LONGEST),
@@ -264,6 +261,45 @@ mod tests {
         assert!(!inner.is_written_durably(), "layers pile up");
         while store.tick().unwrap() {}
         assert!(inner.is_written_durably());
+    }
+
+    /// How long background work rests with so much memory for changes, after one was made durable or none, while somebody waits.
+    fn rests(memtable_bytes: u64, written: bool) -> Duration {
+        let store = Store::in_memory_with(Options {
+            memtable_bytes,
+            ..Options::default()
+        });
+        let inner = &store.0;
+        inner.throttle.set_threads(true);
+        inner
+            .courtesy
+            .is_written(inner.published.seq(), Instant::now());
+        if written {
+            let mut batch = Batch::new();
+            batch.put("key", "value");
+            store.commit(batch).unwrap();
+            store.sync().unwrap();
+        }
+        inner.courtesy.begin();
+        lock(&inner.courtesy.work).since = Instant::now().checked_sub(Duration::from_millis(30));
+        inner.courtesy.wait();
+        inner.rest_for_others();
+        inner.throttle.set_threads(false);
+        LONGEST - lock(&inner.courtesy.work).left
+    }
+
+    #[test]
+    fn who_writes_where_space_is_short_is_not_waited_for() {
+        let (roomy, short) = (1 << 20, 1 << 40);
+        for (memtable, written, expected) in [
+            (roomy, false, STEP),
+            (roomy, true, STEP),
+            (short, false, STEP),
+            (short, true, Duration::ZERO),
+        ] {
+            let rested = rests(memtable, written);
+            assert_eq!(rested, expected, "{memtable} {written}");
+        }
     }
 
     #[test]
